@@ -1,0 +1,54 @@
+"""The language: what a program is, means, and can be turned into. Knows no training.
+
+JAX is imported when ``to_optax`` is first used, so that reading and listing programs stays quick.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from programs.checking import Facts, check, is_elementwise
+from programs.edits import EDITS, Edit, Limits
+from programs.export import export_optax
+from programs.functions import FUNCTIONS, Function, Kind
+from programs.keys import fingerprint, key
+from programs.parsing import did_you_mean, load, parse, seed_programs, seed_text
+from programs.program import Program, ProgramError, Statement
+from programs.simplification import Derivation, Step, simplify
+
+if TYPE_CHECKING:
+    from programs.compiler import ProgramState, to_optax
+
+__all__ = [
+    "EDITS",
+    "FUNCTIONS",
+    "Derivation",
+    "Edit",
+    "Facts",
+    "Function",
+    "Kind",
+    "Limits",
+    "Program",
+    "ProgramError",
+    "ProgramState",
+    "Statement",
+    "Step",
+    "check",
+    "did_you_mean",
+    "export_optax",
+    "fingerprint",
+    "is_elementwise",
+    "key",
+    "load",
+    "parse",
+    "seed_programs",
+    "seed_text",
+    "simplify",
+    "to_optax",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("to_optax", "ProgramState"):
+        from programs import compiler
+
+        return getattr(compiler, name)
+    raise AttributeError(f"module 'programs' has no attribute '{name}'")

@@ -1,0 +1,96 @@
+"""A program as an Optax transformation: traced once and compiled by XLA."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from programs.checking import check
+from programs.execution import Value, execute
+from programs.functions import Kind
+from programs.program import Program
+
+
+class ProgramState(NamedTuple):
+    """The state of a program between steps.
+
+    Attributes:
+        count: steps done, int32 scalar.
+        variables: every live state variable: a pytree like the weights where it is a tensor, a pytree of scalars where
+            it is per-array, one scalar otherwise.
+    """
+
+    count: jax.Array
+    variables: dict[str, Any]
+
+
+def to_optax(
+    program: Program, learning_rate: optax.ScalarOrSchedule = 1.0
+) -> optax.GradientTransformation:
+    """Make an Optax transformation of a program.
+
+    Args:
+        program: what to run; only its live statements and state variables cost anything.
+        learning_rate: what the program reads as ``lr``: a number or a schedule.
+
+    Returns:
+        A transformation whose updates are to be added to the weights (``optax.apply_updates``), so they are the
+        negated update of the program. Tensors have the dtypes of the weights, scalars are float32 (float64 where a
+        weight is).
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    facts = check(program)
+
+    def init(params: optax.Params) -> ProgramState:
+        leaves, structure = jax.tree.flatten(params)
+        variables = {}
+        for name in facts.live_state:
+            kind = facts.state_kinds[name]
+            if kind is Kind.SCALAR:
+                variables[name] = jnp.zeros((), _scalar_dtype(leaves))
+            else:
+                zeros = [
+                    jnp.zeros_like(x, shape=None if kind is Kind.TENSOR else ()) for x in leaves
+                ]
+                variables[name] = structure.unflatten(zeros)
+        return ProgramState(jnp.zeros((), jnp.int32), variables)
+
+    def update(
+        updates: optax.Updates, state: ProgramState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, ProgramState]:
+        gradients, structure = jax.tree.flatten(updates)
+        scalar_dtype = _scalar_dtype(gradients)
+        inputs: dict[str, Value] = {"g": (Kind.TENSOR, tuple(gradients))}
+        if "w" in facts.inputs:
+            if params is None:
+                raise ValueError(
+                    "this program reads the weights: call update(updates, state, params)"
+                )
+            inputs["w"] = (Kind.TENSOR, tuple(structure.flatten_up_to(params)))
+        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        inputs["lr"] = (Kind.SCALAR, (jnp.asarray(rate).astype(scalar_dtype),))
+        count = optax.safe_increment(state.count)
+        inputs["t"] = (Kind.SCALAR, (count.astype(scalar_dtype),))
+        for name, tree in state.variables.items():
+            kind = facts.state_kinds[name]
+            inputs[name] = (
+                kind,
+                (tree,) if kind is Kind.SCALAR else tuple(structure.flatten_up_to(tree)),
+            )
+        result, variables = execute(program, facts, jnp, gradients, inputs, scalar_dtype)
+        kept = {}
+        for name, (kind, arrays) in variables.items():
+            if kind is Kind.SCALAR:
+                kept[name] = jnp.asarray(arrays[0], scalar_dtype)
+            else:
+                kept[name] = structure.unflatten(arrays)
+        return structure.unflatten([-x for x in result]), ProgramState(count, kept)
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def _scalar_dtype(leaves: list[jax.Array]) -> Any:
+    return jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32

@@ -1,0 +1,115 @@
+"""Running a program on arrays: one walk that serves NumPy and JAX."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from programs.checking import Facts
+from programs.functions import FUNCTIONS, Function, Kind
+from programs.program import Program
+
+Array = Any  # of the array module in use
+Value = tuple[
+    Kind, tuple[Array, ...]
+]  # a scalar has one array (or number), the other kinds one for each weight array
+
+
+def execute(
+    program: Program,
+    facts: Facts,
+    xp: Any,
+    weights: Sequence[Array],
+    inputs: Mapping[str, Value],
+    scalar_dtype: Any,
+) -> tuple[tuple[Array, ...], dict[str, Value]]:
+    """Run one step of a program's live statements.
+
+    Args:
+        program: what to run.
+        facts: what ``check`` says of it.
+        xp: ``numpy`` or ``jax.numpy``.
+        weights: arrays that give the shapes and dtypes of tensors.
+        inputs: the value of every parameter that live statements read.
+        scalar_dtype: the dtype of scalars and of sums over all arrays.
+
+    Returns:
+        The update, one array for each weight array and shaped like it; and the new value of every live state variable.
+    """
+    known = dict(inputs)
+    for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
+        if live:
+            row = FUNCTIONS[statement.function]
+            # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
+            alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
+            arguments = [
+                known[x]
+                if isinstance(x, str)
+                else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
+                for x in statement.arguments
+            ]
+            apply = _leafwise if row.leafwise else _whole
+            known[statement.target] = (kind, apply(row, kind, xp, arguments, weights, scalar_dtype))
+    update = broadcast(xp, known[program.update], Kind.TENSOR, weights)
+    return update, {name: known[name] for name in facts.live_state}
+
+
+def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:
+    """Spread a value over a kind that is at least its own, in the dtypes of the weights where that is not scalar."""
+    own, arrays = value
+    if kind is Kind.SCALAR or (own is kind and kind is Kind.PER_ARRAY):
+        return arrays
+    spread = arrays * len(weights) if own is Kind.SCALAR else arrays
+    if kind is Kind.PER_ARRAY:
+        return tuple(xp.asarray(x, dtype=w.dtype) for x, w in zip(spread, weights, strict=True))
+    return tuple(
+        xp.broadcast_to(xp.asarray(x, dtype=w.dtype), w.shape)
+        for x, w in zip(spread, weights, strict=True)
+    )
+
+
+def _number(x: Array) -> Value:
+    return (Kind.SCALAR, (x,))
+
+
+def _leafwise(
+    row: Function,
+    kind: Kind,
+    xp: Any,
+    arguments: Sequence[Value],
+    weights: Sequence[Array],
+    scalar_dtype: Any,
+) -> tuple[Array, ...]:
+    joined = max((own for own, _ in arguments), default=Kind.SCALAR)
+    if joined is Kind.SCALAR:
+        return (
+            xp.asarray(row.body(xp, *(arrays[0] for _, arrays in arguments)), dtype=scalar_dtype),
+        )
+    results = []
+    for leaf, weight in enumerate(weights):
+        taken = (arrays[0 if own is Kind.SCALAR else leaf] for own, arrays in arguments)
+        results.append(
+            row.body(xp, *(x if type(x) is float else x.astype(weight.dtype) for x in taken))
+        )
+    return tuple(results)
+
+
+def _whole(
+    row: Function,
+    kind: Kind,
+    xp: Any,
+    arguments: Sequence[Value],
+    weights: Sequence[Array],
+    scalar_dtype: Any,
+) -> tuple[Array, ...]:
+    free = [own for position, (own, _) in enumerate(arguments) if not row.must_be_scalar(position)]
+    taken = []
+    for position, value in enumerate(arguments):
+        arrays = (
+            value[1] if row.must_be_scalar(position) else broadcast(xp, value, max(free), weights)
+        )
+        taken.append(tuple(x.astype(scalar_dtype) for x in arrays))
+    result = row.body(xp, *taken)
+    if not isinstance(result, tuple):
+        return (xp.asarray(result, dtype=scalar_dtype),)
+    if kind is Kind.SCALAR:
+        return result
+    return tuple(x.astype(weight.dtype) for x, weight in zip(result, weights, strict=True))

@@ -1,0 +1,98 @@
+"""Two notions of sameness beside ``==``: the key (same dataflow) and the fingerprint (same behaviour)."""
+
+import hashlib
+
+import numpy as np
+
+from programs.checking import check
+from programs.dataflow import from_program
+from programs.execution import Value, execute
+from programs.functions import Kind
+from programs.program import Program
+from programs.simplification import node_digests, normalise, state_labels
+
+_PROBE_SHAPES = ((3, 4), (5,), ())
+_PROBE_STEPS = 5
+_PROBE_DIGITS = 6  # significant ones
+
+
+def key(program: Program) -> str:
+    """Hash what a program computes: the key by which a search knows it again.
+
+    Names, order, dead code (across steps), the order of state variables, commutativity, folding of constants and exact
+    identities make no difference.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    graph = normalise(from_program(program))
+    labels = state_labels(graph)
+    return node_digests(graph, labels)[graph.update]
+
+
+def fingerprint(program: Program) -> str:
+    """Hash how a program behaves: its updates on fixed arrays over several steps, to six significant digits.
+
+    Returns:
+        64 hexadecimal digits (SHA-256). Equal for programs that behave alike on the probes, however they are written.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    digest = hashlib.sha256()
+    for update in probe(program):
+        for array in update:
+            digest.update(
+                ",".join(f"{x:.{_PROBE_DIGITS - 1}e}" for x in array.ravel() + 0.0).encode()
+            )
+    return digest.hexdigest()
+
+
+def probe(program: Program, steps: int = _PROBE_STEPS) -> list[tuple[np.ndarray, ...]]:
+    """Run a program in NumPy (float64) on fixed weights and gradients.
+
+    Returns:
+        The update of each step, a tuple of arrays of the shapes (3, 4), (5,) and ().
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    facts = check(program)
+    weights = tuple(_probe_array(shape, 0, place) for place, shape in enumerate(_PROBE_SHAPES))
+    state: dict[str, Value] = {}
+    for name in facts.live_state:
+        kind = facts.state_kinds[name]
+        shapes = {
+            Kind.SCALAR: ((),),
+            Kind.PER_ARRAY: ((),) * len(weights),
+            Kind.TENSOR: _PROBE_SHAPES,
+        }[kind]
+        state[name] = (kind, tuple(np.zeros(shape) for shape in shapes))
+    updates = []
+    with np.errstate(all="ignore"):
+        for step in range(1, steps + 1):
+            gradient = tuple(
+                _probe_array(shape, step, place) for place, shape in enumerate(_PROBE_SHAPES)
+            )
+            inputs = state | {
+                "w": (Kind.TENSOR, weights),
+                "g": (Kind.TENSOR, gradient),
+                "lr": (Kind.SCALAR, (np.float64(0.7),)),
+                "t": (Kind.SCALAR, (np.float64(step),)),
+            }
+            update, state = execute(program, facts, np, weights, inputs, np.float64)
+            weights = tuple(np.asarray(w - u) for w, u in zip(weights, update, strict=True))
+            updates.append(update)
+    return updates
+
+
+def _probe_array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
+    """Make numbers in (-1, 1) from integers alone, so that every machine has the same ones."""
+    size = int(np.prod(shape, dtype=np.int64))
+    numbers = (
+        np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709
+    ) % 2003
+    return (numbers / 1001.0 - 1.0).reshape(shape)

@@ -1,0 +1,271 @@
+"""From text to a Program. The text is read with ``ast`` and never executed."""
+
+import ast
+import difflib
+import math
+import re
+import warnings
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from programs.checking import check, locate_errors
+from programs.functions import FUNCTIONS, INFIX
+from programs.program import RESERVED, Argument, Program, ProgramError, Statement, fresh_name
+
+MAX_BYTES = 64 * 1024
+MAX_STATEMENTS = 1000
+MAX_NESTING = 50
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_SHAPE = (
+    "a program is one function: def train(w, g, ..., lr): statements, then return update, state..."
+)
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Give `` — did you mean 'x'?`` for the nearest choice, or nothing where none is near."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f" — did you mean '{near[0]}'?" if near else ""
+
+
+def parse(text: str) -> Program:
+    """Read a program.
+
+    Args:
+        text: one function in the subset of Python's syntax that the language is; comments are ignored.
+
+    Raises:
+        ProgramError: with line, column and a caret, where the text is not a program.
+    """
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise ProgramError(f"the text has more than {MAX_BYTES} bytes, the most that is read")
+    return _Reader(text).read()
+
+
+def seed_programs() -> tuple[str, ...]:
+    """Give the names of the seed programs, sorted."""
+    folder = resources.files("programs") / "seeds"
+    return tuple(
+        sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".opt"))
+    )
+
+
+def seed_text(name: str) -> str:
+    """Give the file of a seed program, with its comment header (name, source).
+
+    Raises:
+        ProgramError: where there is no seed program of that name.
+    """
+    if name not in seed_programs():
+        raise ProgramError(
+            f"no seed program is called '{name}'{did_you_mean(name, seed_programs())}; "
+            f"there are {', '.join(seed_programs())}, or give a path to an .opt file"
+        )
+    return (resources.files("programs") / "seeds" / f"{name}.opt").read_text(encoding="utf-8")
+
+
+def load(name: str | Path) -> Program:
+    """Read a seed program by its name, or an .opt file by its path.
+
+    Raises:
+        ProgramError: where there is neither, the file cannot be read, or it holds no program.
+    """
+    path = Path(name)
+    if path.suffix != ".opt" and str(name) in seed_programs():
+        return parse(seed_text(str(name)))
+    if path.suffix != ".opt" and not path.exists():
+        return parse(seed_text(str(name)))  # says which names there are
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ProgramError(f"{path} has more than {MAX_BYTES} bytes, the most that is read")
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProgramError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path} is not UTF-8 text (byte {error.start})") from error
+
+
+class _Reader:
+    """Turns one text into one Program, flattening nested expressions into statements of one call each."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.statements: list[Statement] = []
+        self.places: list[tuple[int, int]] = []  # line and column of each statement's call
+        self.defined: set[str] = set()
+        self.names: set[str] = set()
+
+    def fail(self, message: str, node: ast.AST | None = None) -> ProgramError:
+        """Make the error for a node of the text."""
+        line = getattr(node, "lineno", None)
+        if line is None:
+            return ProgramError(message)
+        start = self.text.split("\n")[line - 1].encode()[: node.col_offset]  # type: ignore[union-attr]
+        return ProgramError(message, line, len(start.decode(errors="replace")) + 1, self.text)
+
+    def read(self) -> Program:
+        function = self.function(self.tree())
+        parameters = self.parameters(function)
+        self.names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} | set(
+            parameters
+        )
+        self.defined = set(parameters)
+        *body, last = function.body
+        for node in body:
+            self.statement(node)
+        update = self.returned(last, tuple(name for name in parameters if name not in RESERVED))
+        program = Program(parameters, tuple(self.statements), update)
+        with locate_errors(self.places, self.text):
+            check(program)
+        return program
+
+    def tree(self) -> ast.Module:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(self.text)
+        except SyntaxError as error:
+            message = f"not Python syntax: {error.msg}"
+            raise ProgramError(message, error.lineno, error.offset or None, self.text) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise ProgramError(
+                f"the text cannot be read: {error or 'it is nested too deeply'}"
+            ) from None
+
+    def function(self, tree: ast.Module) -> ast.FunctionDef:
+        if len(tree.body) != 1:
+            extra = tree.body[1] if tree.body else None
+            raise self.fail(f"{'more than one' if tree.body else 'no'} definition; {_SHAPE}", extra)
+        function = tree.body[0]
+        if not isinstance(function, ast.FunctionDef) or function.name != "train":
+            raise self.fail(f"this is not 'def train(...)'; {_SHAPE}", function)
+        if function.decorator_list or function.returns:
+            raise self.fail("decorators and annotations have no meaning here", function)
+        return function
+
+    def parameters(self, function: ast.FunctionDef) -> tuple[str, ...]:
+        given = function.args
+        if given.vararg or given.kwarg or given.kwonlyargs or given.posonlyargs or given.defaults:
+            raise self.fail("parameters are plain names: no defaults, no * and no /", function)
+        for parameter in given.args:
+            if parameter.annotation:
+                raise self.fail("annotations have no meaning here", parameter)
+            self.check_name(parameter.arg, parameter)
+        return tuple(parameter.arg for parameter in given.args)
+
+    def check_name(self, name: str, node: ast.AST) -> None:
+        if not _NAME.fullmatch(name):
+            raise self.fail("a name has up to 64 ASCII letters, digits and underscores", node)
+        if name in FUNCTIONS:
+            raise self.fail(f"'{name}' is a function's name and cannot be a variable", node)
+
+    def statement(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Return):
+            raise self.fail("'return' is the last line, and there is one", node)
+        if (
+            not isinstance(node, ast.Assign)
+            or len(node.targets) != 1
+            or not isinstance(node.targets[0], ast.Name)
+        ):
+            raise self.fail("a statement has the form: name = function(arguments)", node)
+        target = node.targets[0].id
+        self.check_name(target, node)
+        if isinstance(node.value, ast.Name | ast.Constant | ast.UnaryOp):
+            argument = self.argument(node.value, depth=1)
+            self.append(Statement(target, "copy", (argument,)), node.value)
+        else:
+            self.call(target, node.value, depth=1)
+        self.defined.add(target)
+
+    def append(self, statement: Statement, node: ast.expr) -> None:
+        if len(self.statements) >= MAX_STATEMENTS:
+            raise self.fail(f"more than {MAX_STATEMENTS} statements", node)
+        self.statements.append(statement)
+        self.places.append((node.lineno, node.col_offset + 1))
+
+    def call(self, target: str, node: ast.expr, depth: int) -> None:
+        """Append the statements that compute ``node`` and give it to ``target``."""
+        if depth > MAX_NESTING:
+            raise self.fail(f"nested more than {MAX_NESTING} deep", node)
+        if isinstance(node, ast.BinOp):
+            operator = _OPERATORS.get(type(node.op))
+            if operator is None:
+                hint = "; write power(x, y)" if isinstance(node.op, ast.Pow) else ""
+                raise self.fail(f"the operators are + - * /{hint}", node)
+            name, operands = INFIX[operator].name, [node.left, node.right]
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            name, operands = "negative", [node.operand]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            name, operands = node.func.id, node.args
+            self.check_call(node, name)
+        else:
+            raise self.fail(
+                "an expression is a name, a number, a call, or these joined with + - * /", node
+            )
+        arguments = tuple(self.argument(operand, depth + 1) for operand in operands)
+        self.append(Statement(target, name, arguments), node)
+
+    def check_call(self, node: ast.Call, name: str) -> None:
+        row = FUNCTIONS.get(name)
+        if row is None:
+            raise self.fail(
+                f"no function is called '{name}'{did_you_mean(name, FUNCTIONS)} (`pride functions` lists them)",
+                node,
+            )
+        if node.keywords:
+            raise self.fail("arguments are given by place, not by name", node)
+        if len(node.args) != row.arity:
+            form = f"{name}({', '.join(row.parameters)})"
+            raise self.fail(f"{form} takes {row.arity} argument(s), got {len(node.args)}", node)
+
+    def argument(self, node: ast.expr, depth: int) -> Argument:
+        number = self.number(node)
+        if number is not None:
+            return number
+        if isinstance(node, ast.Name):
+            if node.id not in self.defined:
+                hint = did_you_mean(node.id, self.defined)
+                raise self.fail(f"'{node.id}' has no value here{hint}", node)
+            return node.id
+        name = fresh_name(self.names)
+        self.names.add(name)
+        self.call(name, node, depth)
+        return name
+
+    def number(self, node: ast.expr) -> float | None:
+        sign = 1.0
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
+            if not isinstance(node.operand, ast.Constant):
+                return None
+            node = node.operand
+        if not isinstance(node, ast.Constant):
+            return None
+        if type(node.value) not in (int, float):
+            raise self.fail(f"{str(node.value)[:40]!r} is not a number", node)
+        try:
+            value = sign * float(node.value)  # type: ignore[arg-type]
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise self.fail("a number must be finite in 64-bit floating point", node)
+        return value
+
+    def returned(self, node: ast.stmt, state: tuple[str, ...]) -> str:
+        form = f"return {', '.join(('update', *state))}"
+        if not isinstance(node, ast.Return) or node.value is None:
+            raise self.fail(f"the last line must be: {form}", node)
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        names = []
+        for value in values:
+            if not isinstance(value, ast.Name):
+                raise self.fail(f"variables' names are returned: {form}", value)
+            self.argument(value, depth=1)
+            names.append(value.id)
+        if not names or tuple(names[1:]) != state:
+            raise self.fail(
+                f"the update comes first, then the state variables as the parameters have them: {form}",
+                node,
+            )
+        return names[0]

@@ -1,0 +1,95 @@
+"""What a program is: frozen records, their canonical text, and the error that tells what is wrong with one."""
+
+from dataclasses import dataclass
+
+from programs.functions import FUNCTIONS
+
+RESERVED = ("w", "g", "lr", "t")  # weights, gradient, the schedule's value, the step from 1
+INDENT = "    "
+
+Argument = str | float  # a variable's name, or a number
+
+
+class ProgramError(ValueError):
+    """A program that is not well formed: where, what was got, and what would be right.
+
+    Attributes:
+        message: the sentence without its place.
+        line: from 1; None where no text is at fault.
+        column: from 1; None where the whole line is meant.
+    """
+
+    def __init__(
+        self, message: str, line: int | None = None, column: int | None = None, source: str = ""
+    ):
+        self.message, self.line, self.column = message, line, column
+        place = (
+            ""
+            if line is None
+            else f"line {line}" + ("" if column is None else f", column {column}") + ": "
+        )
+        shown = ""
+        lines = source.splitlines()
+        if line is not None and 1 <= line <= len(lines):
+            text = lines[line - 1][:200].expandtabs(1)
+            shown = f"\n  {text}" + ("" if column is None else f"\n  {' ' * (column - 1)}^")
+        super().__init__(f"{place}{message}{shown}")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One call: ``target = function(arguments)``."""
+
+    target: str
+    function: str  # a name in FUNCTIONS
+    arguments: tuple[Argument, ...]
+
+    def __str__(self) -> str:
+        """Give the canonical text: operators as infix, a copy as a plain assignment."""
+        words = [
+            argument if isinstance(argument, str) else repr(argument) for argument in self.arguments
+        ]
+        infix = FUNCTIONS[self.function].infix
+        if infix:
+            return f"{self.target} = {words[0]} {infix} {words[1]}"
+        if self.function == "copy":
+            return f"{self.target} = {words[0]}"
+        return f"{self.target} = {self.function}({', '.join(words)})"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One step of an optimizer: what it reads, its statements, and the variable that is the update.
+
+    The training loop does ``w = w - update``. Every parameter whose name is not reserved is a state variable: zero at
+    first, and after the step whatever the variable of that name then holds.
+    """
+
+    parameters: tuple[str, ...]
+    statements: tuple[Statement, ...]
+    update: str  # the variable that is returned first
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The state variables, in the order of the parameters."""
+        return tuple(name for name in self.parameters if name not in RESERVED)
+
+    def __str__(self) -> str:
+        """Give the canonical text; parsing it gives an equal program."""
+        lines = [f"def train({', '.join(self.parameters)}):"]
+        lines += [f"{INDENT}{statement}" for statement in self.statements]
+        lines.append(f"{INDENT}return {', '.join((self.update, *self.state))}")
+        return "\n".join(lines) + "\n"
+
+
+def variables(program: Program) -> frozenset[str]:
+    """Give every variable's name in the program."""
+    return frozenset(program.parameters) | {statement.target for statement in program.statements}
+
+
+def fresh_name(taken: frozenset[str] | set[str], stem: str = "v") -> str:
+    """Give the first of ``v1``, ``v2`` … that is neither taken, nor reserved, nor a function's name."""
+    number = 1
+    while f"{stem}{number}" in taken or f"{stem}{number}" in RESERVED:
+        number += 1
+    return f"{stem}{number}"

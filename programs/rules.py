@@ -1,0 +1,171 @@
+"""The algebra of the language: rewrite rules as data, one a line.
+
+Every rule makes a graph smaller (fewer calls, or as many calls with fewer arguments), so rewriting ends. A rule is
+*exact* where both sides are equal in real arithmetic for all finite arguments under the protected semantics; the others
+are equal up to the 1e-8 that division adds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, fold, from_program, renumbered
+from programs.functions import FUNCTIONS
+from programs.parsing import parse
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``pattern`` may be replaced by ``replacement``; x and y stand for any value, a for any scalar."""
+
+    pattern: str
+    replacement: str
+    exact: bool = True
+
+    def __str__(self) -> str:
+        """Give the rule as people write it."""
+        return f"{self.pattern} -> {self.replacement}"
+
+
+RULES = (
+    Rule("x * 1.0", "x"),
+    Rule("x + 0.0", "x"),
+    Rule("x - 0.0", "x"),
+    Rule("x + x", "x * 2.0"),
+    Rule("x * x", "square(x)"),
+    Rule("negative(negative(x))", "x"),
+    Rule("x + negative(y)", "x - y"),
+    Rule("x - negative(y)", "x + y"),
+    Rule("negative(x) * negative(y)", "x * y"),
+    Rule("0.0 - x", "negative(x)"),
+    Rule("reciprocal(reciprocal(x))", "x"),
+    Rule("max(x, x)", "x"),
+    Rule("min(x, x)", "x"),
+    Rule("max(x, min(x, y))", "x"),  # absorption
+    Rule("min(x, max(x, y))", "x"),
+    Rule("interp(x, x, a)", "x"),  # (1 - a) x + a x = x
+    Rule("interp(x, y, 0.0)", "x"),
+    Rule("interp(x, y, 1.0)", "y"),
+    Rule("abs(abs(x))", "abs(x)"),
+    Rule("abs(square(x))", "square(x)"),
+    Rule("abs(negative(x))", "abs(x)"),
+    Rule("abs(sqrt(x))", "sqrt(x)"),
+    Rule("square(abs(x))", "square(x)"),
+    Rule("square(negative(x))", "square(x)"),
+    Rule("square(sqrt(x))", "abs(x)"),  # sqrt is of |x|
+    Rule("sqrt(square(x))", "abs(x)"),
+    Rule("sqrt(abs(x))", "sqrt(x)"),
+    Rule("sqrt(negative(x))", "sqrt(x)"),
+    Rule("log(abs(x))", "log(x)"),  # logarithms are of |x|
+    Rule("log(negative(x))", "log(x)"),
+    Rule("log(exp(x))", "x"),
+    Rule("cbrt(cube(x))", "x"),
+    Rule("cube(cbrt(x))", "x"),
+    Rule("sign(sign(x))", "sign(x)"),
+    Rule("sign(cube(x))", "sign(x)"),
+    Rule("sign(cbrt(x))", "sign(x)"),
+    Rule("cos(abs(x))", "cos(x)"),  # even functions
+    Rule("cos(negative(x))", "cos(x)"),
+    Rule("cosh(abs(x))", "cosh(x)"),
+    Rule("cosh(negative(x))", "cosh(x)"),
+    Rule("norm(abs(x))", "norm(x)"),
+    Rule("norm(negative(x))", "norm(x)"),
+    Rule("global_norm(abs(x))", "global_norm(x)"),
+    Rule("global_norm(negative(x))", "global_norm(x)"),
+    Rule("x / 1.0", "x", exact=False),
+    Rule("x / abs(x)", "sign(x)", exact=False),
+    Rule("abs(x) / x", "sign(x)", exact=False),
+    Rule("square(x) / x", "x", exact=False),
+)
+EXACT_RULES = tuple(rule for rule in RULES if rule.exact)
+
+FOLD = "a call on numbers -> its value"
+MERGE_STATE = "state variables that are always equal -> one"
+ZERO_STATE = "a state variable that stays zero -> 0.0"
+
+
+@cache
+def _side(text: str) -> Graph:
+    """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
+    return from_program(
+        parse(f"def train(x, y, a):\n    side = {text}\n    return side, x, y, a\n")
+    )
+
+
+@cache
+def _rules_by_function(rules: tuple[Rule, ...]) -> dict[str, tuple[Rule, ...]]:
+    table: dict[str, tuple[Rule, ...]] = {}
+    for rule in rules:
+        side = _side(rule.pattern)
+        root = side.nodes[side.update][0]
+        table[root] = (*table.get(root, ()), rule)
+    return table
+
+
+def _match(
+    side: Graph, wanted: int, builder: GraphBuilder, place: int, bound: dict[str, int]
+) -> Iterator[dict[str, int]]:
+    """Find the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
+    pattern, node = side.nodes[wanted], builder.nodes[place]
+    if pattern[0] == INPUT:
+        if bound.get(pattern[1], place) == place:
+            yield bound | {pattern[1]: place}
+    elif pattern[0] == NUMBER:
+        if node == pattern:
+            yield bound
+    elif pattern[0] == node[0]:
+        orders = [node[1:]]
+        if FUNCTIONS[node[0]].commutative:
+            orders.append(node[:0:-1])
+        for order in orders:
+            yield from _match_all(side, pattern[1:], builder, order, bound)
+
+
+def _match_all(
+    side: Graph,
+    wanted: tuple[int, ...],
+    builder: GraphBuilder,
+    places: tuple[int, ...],
+    bound: dict[str, int],
+) -> Iterator[dict[str, int]]:
+    if not wanted:
+        yield bound
+        return
+    for extended in _match(side, wanted[0], builder, places[0], bound):
+        yield from _match_all(side, wanted[1:], builder, places[1:], extended)
+
+
+def simplify_node(
+    builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...]
+) -> tuple[int, str | None]:
+    """Add a node, or what the first rule that applies makes of it.
+
+    A rule applies only where the kind of the value stays the same: functions of whole arrays can tell kinds apart.
+
+    Returns:
+        The value's place, and the rule that was used, if any.
+    """
+    if node[0] not in (INPUT, NUMBER):
+        arguments = [builder.nodes[place] for place in node[1:]]
+        if all(argument[0] == NUMBER for argument in arguments):
+            value = fold(node[0], tuple(argument[1] for argument in arguments))
+            if value is not None:
+                return builder.add((NUMBER, value)), FOLD
+    place = builder.add(node, hint)
+    for rule in _rules_by_function(rules).get(node[0], ()):
+        side = _side(rule.pattern)
+        for bound in _match(side, side.update, builder, place, {}):
+            result = _construct(builder, _side(rule.replacement), bound, hint)
+            if builder.kinds[result] is builder.kinds[place]:
+                return result, str(rule)
+    return place, None
+
+
+def _construct(builder: GraphBuilder, side: Graph, bound: dict[str, int], hint: str) -> int:
+    moved: dict[int, int] = {}
+    for index, node in enumerate(side.nodes):
+        if node[0] == INPUT:
+            moved[index] = bound[node[1]]
+        else:
+            moved[index] = builder.add(renumbered(node, moved), hint)
+    return moved[side.update]
