@@ -34,9 +34,7 @@ class Facts:
     @property
     def cost(self) -> int:
         """Live statements whose value is shaped like the weights: operations for each weight and step."""
-        return sum(
-            live and kind is Kind.TENSOR for live, kind in zip(self.live, self.kinds, strict=True)
-        )
+        return sum(live and kind is Kind.TENSOR for live, kind in zip(self.live, self.kinds, strict=True))
 
 
 def check(program: Program) -> Facts:
@@ -55,11 +53,7 @@ def check(program: Program) -> Facts:
 def is_elementwise(program: Program) -> bool:
     """Tell whether no live statement looks at more than one element of an array at a time."""
     live = check(program).live
-    return all(
-        FUNCTIONS[s.function].elementwise
-        for s, kept in zip(program.statements, live, strict=True)
-        if kept
-    )
+    return all(FUNCTIONS[s.function].elementwise for s, kept in zip(program.statements, live, strict=True) if kept)
 
 
 @contextmanager
@@ -97,9 +91,7 @@ def _check_names(program: Program) -> None:
             raise _StatementError(f"no function is called '{statement.function}'", program, index)
         if len(statement.arguments) != row.arity:
             got = len(statement.arguments)
-            raise _StatementError(
-                f"{row.name} takes {row.arity} argument(s), got {got}", program, index
-            )
+            raise _StatementError(f"{row.name} takes {row.arity} argument(s), got {got}", program, index)
         for argument in statement.arguments:
             if isinstance(argument, str) and argument not in defined:
                 raise _StatementError(f"'{argument}' has no value here", program, index)
@@ -133,9 +125,7 @@ def argument_kind(argument: Argument, known: dict[str, Kind]) -> Kind:
 
 def kinds_before(program: Program, facts: Facts) -> list[dict[str, Kind]]:
     """Give, for each statement and for the end, the kind of every variable that has a value there."""
-    known = {
-        name: _INPUT_KINDS.get(name, Kind.SCALAR) for name in program.parameters
-    } | facts.state_kinds
+    known = {name: _INPUT_KINDS.get(name, Kind.SCALAR) for name in program.parameters} | facts.state_kinds
     places = [dict(known)]
     for statement, kind in zip(program.statements, facts.kinds, strict=True):
         known[statement.target] = kind
@@ -170,9 +160,7 @@ def _live(program: Program) -> tuple[tuple[bool, ...], tuple[str, ...], frozense
             if statement.target in needed:
                 live[index] = True
                 needed.discard(statement.target)
-                needed.update(
-                    argument for argument in statement.arguments if isinstance(argument, str)
-                )
+                needed.update(argument for argument in statement.arguments if isinstance(argument, str))
         grown = live_state | (needed & set(program.state))
         if grown == live_state:
             ordered = tuple(name for name in program.state if name in live_state)
@@ -180,9 +168,7 @@ def _live(program: Program) -> tuple[tuple[bool, ...], tuple[str, ...], frozense
         live_state = grown
 
 
-def scalar_demands(
-    program: Program, extra: tuple[int, Statement] | None = None
-) -> list[frozenset[str]]:
+def scalar_demands(program: Program, extra: tuple[int, Statement] | None = None) -> list[frozenset[str]]:
     """Find the variables that must hold a scalar, before each statement and at the end.
 
     A variable is demanded where its value reaches an argument that must be a scalar, through functions whose result is
@@ -210,9 +196,7 @@ def scalar_demands(
             if statement.target in demanded:
                 demanded.discard(statement.target)
                 if row.result is not Result.REDUCE_ALL:
-                    demanded.update(
-                        argument for argument in statement.arguments if isinstance(argument, str)
-                    )
+                    demanded.update(argument for argument in statement.arguments if isinstance(argument, str))
             demanded |= _own_demands(statement)
             places[index] = frozenset(demanded)
         if extra and extra[0] == 0:

@@ -21,13 +21,11 @@ class ProgramState(NamedTuple):
             it is per-array, one scalar otherwise.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as Optax's own states do
     variables: dict[str, Any]
 
 
-def to_optax(
-    program: Program, learning_rate: optax.ScalarOrSchedule = 1.0
-) -> optax.GradientTransformation:
+def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> optax.GradientTransformation:
     """Make an Optax transformation of a program.
 
     Args:
@@ -52,9 +50,7 @@ def to_optax(
             if kind is Kind.SCALAR:
                 variables[name] = jnp.zeros((), _scalar_dtype(leaves))
             else:
-                zeros = [
-                    jnp.zeros_like(x, shape=None if kind is Kind.TENSOR else ()) for x in leaves
-                ]
+                zeros = [jnp.zeros_like(x, shape=None if kind is Kind.TENSOR else ()) for x in leaves]
                 variables[name] = structure.unflatten(zeros)
         return ProgramState(jnp.zeros((), jnp.int32), variables)
 
@@ -66,13 +62,11 @@ def to_optax(
         inputs: dict[str, Value] = {"g": (Kind.TENSOR, tuple(gradients))}
         if "w" in facts.inputs:
             if params is None:
-                raise ValueError(
-                    "this program reads the weights: call update(updates, state, params)"
-                )
+                raise ValueError("this program reads the weights: call update(updates, state, params)")
             inputs["w"] = (Kind.TENSOR, tuple(structure.flatten_up_to(params)))
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         inputs["lr"] = (Kind.SCALAR, (jnp.asarray(rate).astype(scalar_dtype),))
-        count = optax.safe_increment(state.count)
+        count = jnp.asarray(optax.safe_increment(state.count))
         inputs["t"] = (Kind.SCALAR, (count.astype(scalar_dtype),))
         for name, tree in state.variables.items():
             kind = facts.state_kinds[name]

@@ -179,39 +179,26 @@ class _Writer:
             else:
                 self.claims[place] = name
         self.uses[graph.update] += 1
-        waiting = [
-            place for place, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER)
-        ]
+        waiting = [place for place, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER)]
         while waiting:
             waiting.remove(self.emit_next(waiting))
         update = self.name_update()
         self.write_copies()
-        return Program(
-            self.parameters, tuple(self.statements), update or self.name_of[graph.update]
-        )
+        return Program(self.parameters, tuple(self.statements), update or self.name_of[graph.update])
 
     def emit_next(self, waiting: list[int]) -> int:
         ready = [
             place
             for place in waiting
-            if all(
-                argument in self.name_of or self.is_number(argument)
-                for argument in self.graph.nodes[place][1:]
-            )
+            if all(argument in self.name_of or self.is_number(argument) for argument in self.graph.nodes[place][1:])
         ]
-        free = [
-            place
-            for place in ready
-            if place not in self.claims or self.is_free(self.claims[place], place)
-        ]
+        free = [place for place in ready if place not in self.claims or self.is_free(self.claims[place], place)]
         place = (free or ready)[0]
         if not free:  # the old value of its state variable is needed for something that needs it
             self.copies[self.claims.pop(place)] = place
         node = self.graph.nodes[place]
         name = self.claims.get(place) or self.choose_name(place)
-        self.statements.append(
-            Statement(name, node[0], tuple(self.argument(argument) for argument in node[1:]))
-        )
+        self.statements.append(Statement(name, node[0], tuple(self.argument(argument) for argument in node[1:])))
         for argument in node[1:]:
             self.uses[argument] -= 1
         self.bind(name, place)
@@ -230,11 +217,7 @@ class _Writer:
 
     def write_copies(self) -> None:
         while self.copies:
-            free = [
-                name
-                for name, place in self.copies.items()
-                if self.is_free(name, None) or self.name(place) == name
-            ]
+            free = [name for name, place in self.copies.items() if self.is_free(name, None) or self.name(place) == name]
             if free:
                 name = free[0]
                 place = self.copies.pop(name)
@@ -272,12 +255,7 @@ class _Writer:
         return hint if hint and self.is_free(hint, place) else fresh_name(self.taken())
 
     def taken(self) -> set[str]:
-        return (
-            set(self.parameters)
-            | set(self.holder)
-            | set(self.graph.hints)
-            | {s.target for s in self.statements}
-        )
+        return set(self.parameters) | set(self.holder) | set(self.graph.hints) | {s.target for s in self.statements}
 
     def bind(self, name: str, place: int) -> None:
         self.holder[name] = place
@@ -290,10 +268,6 @@ def without_dead_statements(program: Program) -> Program:
     kept = set(facts.live_state) | facts.inputs
     return Program(
         tuple(name for name in program.parameters if name in kept),
-        tuple(
-            statement
-            for statement, live in zip(program.statements, facts.live, strict=True)
-            if live
-        ),
+        tuple(statement for statement, live in zip(program.statements, facts.live, strict=True) if live),
         program.update,
     )

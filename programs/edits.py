@@ -56,11 +56,7 @@ def _draw_argument(
     rng: np.random.Generator, known: dict[str, Kind], scalar: bool, other_than: Argument = ""
 ) -> Argument:
     """Draw a variable that has a value, or a number from N(0, 1)."""
-    names = [
-        name
-        for name, kind in known.items()
-        if name != other_than and (kind is Kind.SCALAR or not scalar)
-    ]
+    names = [name for name, kind in known.items() if name != other_than and (kind is Kind.SCALAR or not scalar)]
     if not names or rng.random() < _NEW_CONSTANT:
         return float(rng.normal())
     return _pick(rng, names)
@@ -70,17 +66,13 @@ def _insert(program: Program, rng: np.random.Generator, limits: Limits) -> Progr
     index = int(rng.integers(len(program.statements) + 1))
     known = kinds_before(program, check(program))[index]
     row = FUNCTIONS[_pick(rng, limits.functions)]
-    arguments = tuple(
-        _draw_argument(rng, known, row.must_be_scalar(place)) for place in range(row.arity)
-    )
+    arguments = tuple(_draw_argument(rng, known, row.must_be_scalar(place)) for place in range(row.arity))
     kind = row.kind(tuple(argument_kind(argument, known) for argument in arguments))
     fresh = fresh_name(variables(program))
     demanded = scalar_demands(program, (index, Statement(fresh, row.name, arguments)))[index]
     targets = [name for name in known if kind is Kind.SCALAR or name not in demanded]
     statement = Statement(_pick(rng, [*targets, fresh]), row.name, arguments)
-    return replace(
-        program, statements=(*program.statements[:index], statement, *program.statements[index:])
-    )
+    return replace(program, statements=(*program.statements[:index], statement, *program.statements[index:]))
 
 
 def _deletable(program: Program) -> list[int]:
@@ -115,21 +107,14 @@ def _delete(program: Program, rng: np.random.Generator, limits: Limits) -> Progr
 
 
 def _argument_places(program: Program) -> list[tuple[int, int]]:
-    return [
-        (i, j)
-        for i, statement in enumerate(program.statements)
-        for j in range(len(statement.arguments))
-    ]
+    return [(i, j) for i, statement in enumerate(program.statements) for j in range(len(statement.arguments))]
 
 
 def _modify(program: Program, rng: np.random.Generator, limits: Limits) -> Program:
     index, place = _pick(rng, _argument_places(program))
     statement = program.statements[index]
     row = FUNCTIONS[statement.function]
-    demanded = (
-        statement.target in scalar_demands(program)[index + 1]
-        and row.result is not Result.REDUCE_ALL
-    )
+    demanded = statement.target in scalar_demands(program)[index + 1] and row.result is not Result.REDUCE_ALL
     known = kinds_before(program, check(program))[index]
     scalar = demanded or row.must_be_scalar(place)
     return _with_argument(
@@ -141,11 +126,7 @@ def _modify(program: Program, rng: np.random.Generator, limits: Limits) -> Progr
 
 
 def _constant_places(program: Program) -> list[tuple[int, int]]:
-    return [
-        (i, j)
-        for i, j in _argument_places(program)
-        if isinstance(program.statements[i].arguments[j], float)
-    ]
+    return [(i, j) for i, j in _argument_places(program) if isinstance(program.statements[i].arguments[j], float)]
 
 
 def _change_constant(program: Program, rng: np.random.Generator, limits: Limits) -> Program:
@@ -153,18 +134,14 @@ def _change_constant(program: Program, rng: np.random.Generator, limits: Limits)
     constant = float(program.statements[index].arguments[place])
     drawn = float(rng.normal())
     changed = drawn if rng.random() < _REDRAWN else constant * 2.0**drawn
-    return _with_argument(
-        program, index, place, float(np.clip(changed, -MAX_CONSTANT, MAX_CONSTANT))
-    )
+    return _with_argument(program, index, place, float(np.clip(changed, -MAX_CONSTANT, MAX_CONSTANT)))
 
 
 def _with_argument(program: Program, index: int, place: int, argument: Argument) -> Program:
     statement = program.statements[index]
     arguments = (*statement.arguments[:place], argument, *statement.arguments[place + 1 :])
     changed = replace(statement, arguments=arguments)
-    return replace(
-        program, statements=(*program.statements[:index], changed, *program.statements[index + 1 :])
-    )
+    return replace(program, statements=(*program.statements[:index], changed, *program.statements[index + 1 :]))
 
 
 _ROWS = (

@@ -8,9 +8,7 @@ from programs.functions import FUNCTIONS, Function, Kind
 from programs.program import Program
 
 Array = Any  # of the array module in use
-Value = tuple[
-    Kind, tuple[Array, ...]
-]  # a scalar has one array (or number), the other kinds one for each weight array
+Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one for each weight array
 
 
 def execute(
@@ -41,9 +39,7 @@ def execute(
             # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
             alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
             arguments = [
-                known[x]
-                if isinstance(x, str)
-                else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
+                known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
                 for x in statement.arguments
             ]
             apply = _leafwise if row.leafwise else _whole
@@ -60,10 +56,7 @@ def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tu
     spread = arrays * len(weights) if own is Kind.SCALAR else arrays
     if kind is Kind.PER_ARRAY:
         return tuple(xp.asarray(x, dtype=w.dtype) for x, w in zip(spread, weights, strict=True))
-    return tuple(
-        xp.broadcast_to(xp.asarray(x, dtype=w.dtype), w.shape)
-        for x, w in zip(spread, weights, strict=True)
-    )
+    return tuple(xp.broadcast_to(xp.asarray(x, dtype=w.dtype), w.shape) for x, w in zip(spread, weights, strict=True))
 
 
 def _number(x: Array) -> Value:
@@ -80,15 +73,11 @@ def _leafwise(
 ) -> tuple[Array, ...]:
     joined = max((own for own, _ in arguments), default=Kind.SCALAR)
     if joined is Kind.SCALAR:
-        return (
-            xp.asarray(row.body(xp, *(arrays[0] for _, arrays in arguments)), dtype=scalar_dtype),
-        )
+        return (xp.asarray(row.body(xp, *(arrays[0] for _, arrays in arguments)), dtype=scalar_dtype),)
     results = []
     for leaf, weight in enumerate(weights):
         taken = (arrays[0 if own is Kind.SCALAR else leaf] for own, arrays in arguments)
-        results.append(
-            row.body(xp, *(x if type(x) is float else x.astype(weight.dtype) for x in taken))
-        )
+        results.append(row.body(xp, *(x if type(x) is float else x.astype(weight.dtype) for x in taken)))
     return tuple(results)
 
 
@@ -103,9 +92,7 @@ def _whole(
     free = [own for position, (own, _) in enumerate(arguments) if not row.must_be_scalar(position)]
     taken = []
     for position, value in enumerate(arguments):
-        arrays = (
-            value[1] if row.must_be_scalar(position) else broadcast(xp, value, max(free), weights)
-        )
+        arrays = value[1] if row.must_be_scalar(position) else broadcast(xp, value, max(free), weights)
         taken.append(tuple(x.astype(scalar_dtype) for x in arrays))
     result = row.body(xp, *taken)
     if not isinstance(result, tuple):

@@ -84,14 +84,8 @@ def export_optax(program: Program, name: str = "optimizer") -> str:
     Raises:
         ProgramError: where the program is not well formed, or the name is no identifier.
     """
-    if (
-        not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name)
-        or keyword.iskeyword(name)
-        or name in _TAKEN
-    ):
-        raise ProgramError(
-            f"'{name[:80]}' cannot be a function's name; give letters, digits and underscores"
-        )
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or keyword.iskeyword(name) or name in _TAKEN:
+        raise ProgramError(f"'{name[:80]}' cannot be a function's name; give letters, digits and underscores")
     return _Module(without_dead_statements(program), name).text()
 
 
@@ -127,17 +121,9 @@ class _Module:
             for place, value, _ in self.constants():
                 if place[0] != index or place in roles:
                     continue
-                if (
-                    statement.function == "power"
-                    and statement.arguments[1] == "t"
-                    and value in decays
-                ):
+                if statement.function == "power" and statement.arguments[1] == "t" and value in decays:
                     roles[place] = decays[value]
-                elif (
-                    statement.function == "multiply"
-                    and "w" in statement.arguments
-                    and weights_intact
-                ):
+                elif statement.function == "multiply" and "w" in statement.arguments and weights_intact:
                     roles[place] = self.setting("weight_decay", value)
                 elif value not in _PLAIN_NUMBERS:
                     roles[place] = self.setting("c", value)
@@ -168,9 +154,7 @@ class _Module:
         found, intact = [], True
         for index, statement in enumerate(self.program.statements):
             if intact and "lr" in statement.arguments:
-                numbers = [
-                    place for place, x in enumerate(statement.arguments) if not isinstance(x, str)
-                ]
+                numbers = [place for place, x in enumerate(statement.arguments) if not isinstance(x, str)]
                 scales = statement.function == "multiply" and len(numbers) == 1
                 found.append((index, numbers[0]) if scales else None)
             intact = intact and statement.target != "lr"
@@ -179,13 +163,7 @@ class _Module:
 
     def safe_names(self) -> dict[str, str]:
         """Rename variables that would hide a name of the module, or that a NamedTuple refuses."""
-        taken = (
-            _TAKEN
-            | set(self.settings)
-            | {self.name, self.state_class}
-            | set(dir(builtins))
-            | {"NamedTuple"}
-        )
+        taken = _TAKEN | set(self.settings) | {self.name, self.state_class} | set(dir(builtins)) | {"NamedTuple"}
         names: dict[str, str] = {}
         for variable in sorted(variables(self.program)):
             stem = variable.strip("_") or "x"
@@ -230,8 +208,7 @@ class _Module:
             Kind.TENSOR: "jax.tree.map(jnp.zeros_like, params)",
         }
         fields = "".join(
-            f"            {self.names[name]}={zeros[self.facts.state_kinds[name]]},\n"
-            for name in self.facts.live_state
+            f"            {self.names[name]}={zeros[self.facts.state_kinds[name]]},\n" for name in self.facts.live_state
         )
         unused = "" if fields else "        del params\n"
         lines = "".join(f"        {line}\n" for line in body)
@@ -249,14 +226,8 @@ class _Module:
     def describe(self, name: str) -> str:
         if name == "learning_rate":
             return "a number, or a schedule that takes the step's number from 0."
-        uses = [
-            str(self.program.statements[i]) for (i, _), role in self.roles.items() if role == name
-        ]
-        return (
-            f"the number in `{uses[0]}`."
-            if len(uses) == 1
-            else f"the number in `{'` and `'.join(uses)}`."
-        )
+        uses = [str(self.program.statements[i]) for (i, _), role in self.roles.items() if role == name]
+        return f"the number in `{uses[0]}`." if len(uses) == 1 else f"the number in `{'` and `'.join(uses)}`."
 
     def update_lines(self) -> list[str]:
         """Write the body of the update function."""
@@ -268,9 +239,7 @@ class _Module:
                 f'    raise ValueError("{self.name} needs the weights: pass params")',
             ]
         if "lr" in inputs:
-            lines.append(
-                "rate = learning_rate(state.count) if callable(learning_rate) else learning_rate"
-            )
+            lines.append("rate = learning_rate(state.count) if callable(learning_rate) else learning_rate")
             lines.append("rate = jnp.asarray(rate, jnp.result_type(float))")
         lines.append("count = optax.safe_increment(state.count)")
         values = {
@@ -280,11 +249,7 @@ class _Module:
             "lr": "rate",
         }
         folded = "learning_rate" in self.roles.values()
-        read = {
-            name: text
-            for name, text in values.items()
-            if name in inputs and not (name == "lr" and folded)
-        }
+        read = {name: text for name, text in values.items() if name in inputs and not (name == "lr" and folded)}
         read |= {name: f"state.{self.names[name]}" for name in self.facts.live_state}
         lines += [f"{self.names[name]} = {text}" for name, text in read.items()]
         known = {
@@ -293,27 +258,17 @@ class _Module:
             "lr": Kind.SCALAR,
             "t": Kind.SCALAR,
         } | self.facts.state_kinds
-        for index, (statement, kind) in enumerate(
-            zip(self.program.statements, self.facts.kinds, strict=True)
-        ):
-            lines.append(
-                f"{self.names[statement.target]} = {self.expression(index, statement, known)}"
-            )
+        for index, (statement, kind) in enumerate(zip(self.program.statements, self.facts.kinds, strict=True)):
+            lines.append(f"{self.names[statement.target]} = {self.expression(index, statement, known)}")
             known[statement.target] = kind
         update = self.names[self.program.update]
         spread = self.spread(update, known[self.program.update], Kind.TENSOR)
-        fields = "".join(
-            f", {self.names[name]}={self.names[name]}" for name in self.facts.live_state
-        )
-        lines.append(
-            f"return jax.tree.map(jnp.negative, {spread}), {self.state_class}(count=count{fields})"
-        )
+        fields = "".join(f", {self.names[name]}={self.names[name]}" for name in self.facts.live_state)
+        lines.append(f"return jax.tree.map(jnp.negative, {spread}), {self.state_class}(count=count{fields})")
         return lines
 
     def expression(self, index: int, statement: Statement, known: dict[str, Kind]) -> str:
-        if "learning_rate" in (
-            self.roles.get((index, place)) for place in range(len(statement.arguments))
-        ):
+        if "learning_rate" in (self.roles.get((index, place)) for place in range(len(statement.arguments))):
             return "rate"
         row = FUNCTIONS[statement.function]
         kinds = [known[x] if isinstance(x, str) else Kind.SCALAR for x in statement.arguments]
@@ -322,19 +277,13 @@ class _Module:
             return self.whole_expression(index, statement, kinds)
         if joined is Kind.SCALAR:
             wrap = all(not isinstance(x, str) for x in statement.arguments)
-            return self.call_text(
-                index, statement, lambda word: f"jnp.asarray({word})" if wrap else word
-            )
+            return self.call_text(index, statement, lambda word: f"jnp.asarray({word})" if wrap else word)
         mapped = [
             self.names[x]
             for x in dict.fromkeys(statement.arguments)
             if isinstance(x, str) and known[x] is not Kind.SCALAR
         ]
-        scalars = {
-            self.names[x]
-            for x in statement.arguments
-            if isinstance(x, str) and known[x] is Kind.SCALAR
-        }
+        scalars = {self.names[x] for x in statement.arguments if isinstance(x, str) and known[x] is Kind.SCALAR}
         text = self.call_text(
             index,
             statement,

@@ -123,16 +123,12 @@ _ROWS = (
     _unary("tanh", lambda xp, x: xp.tanh(x), "jnp.tanh({x})", "hyperbolic tangent"),
     _unary("arcsinh", lambda xp, x: xp.arcsinh(x), "jnp.arcsinh({x})", "inverse hyperbolic sine"),
     _unary("arccosh", lambda xp, x: xp.arccosh(x), "jnp.arccosh({x})", "inverse hyperbolic cosine"),
-    _unary(
-        "arctanh", lambda xp, x: xp.arctanh(x), "jnp.arctanh({x})", "inverse hyperbolic tangent"
-    ),
+    _unary("arctanh", lambda xp, x: xp.arctanh(x), "jnp.arctanh({x})", "inverse hyperbolic tangent"),
     _unary("exp", lambda xp, x: xp.exp(x), "jnp.exp({x})", "e to the power x"),
     _unary("exp2", lambda xp, x: xp.exp2(x), "jnp.exp2({x})", "2 to the power x"),
     _unary("exp10", lambda xp, x: xp.power(10.0, x), "jnp.power(10.0, {x})", "10 to the power x"),
     _unary("expm1", lambda xp, x: xp.expm1(x), "jnp.expm1({x})", "e to the power x, less 1"),
-    _unary(
-        "log", lambda xp, x: xp.log(xp.abs(x)), "jnp.log(jnp.abs({x}))", "natural logarithm of |x|"
-    ),
+    _unary("log", lambda xp, x: xp.log(xp.abs(x)), "jnp.log(jnp.abs({x}))", "natural logarithm of |x|"),
     _unary(
         "log10",
         lambda xp, x: xp.log10(xp.abs(x)),
@@ -151,9 +147,7 @@ _ROWS = (
         "jnp.log(jnp.abs(1.0 + {x}))",
         "natural logarithm of |1 + x|",
     ),
-    _unary(
-        "sqrt", lambda xp, x: xp.sqrt(xp.abs(x)), "jnp.sqrt(jnp.abs({x}))", "square root of |x|"
-    ),
+    _unary("sqrt", lambda xp, x: xp.sqrt(xp.abs(x)), "jnp.sqrt(jnp.abs({x}))", "square root of |x|"),
     _unary("square", lambda xp, x: xp.square(x), "jnp.square({x})", "x times x"),
     _unary("cube", lambda xp, x: x * x * x, "{x} * {x} * {x}", "x times x times x"),
     _unary("cbrt", lambda xp, x: xp.cbrt(x), "jnp.cbrt({x})", "cube root"),
@@ -211,12 +205,8 @@ _ROWS = (
     ),
     _binary("add", lambda xp, x, y: x + y, "{x} + {y}", "sum", infix="+", commutative=True),
     _binary("subtract", lambda xp, x, y: x - y, "{x} - {y}", "difference", infix="-"),
-    _binary(
-        "multiply", lambda xp, x, y: x * y, "{x} * {y}", "product", infix="*", commutative=True
-    ),
-    _binary(
-        "divide", lambda xp, x, y: x / (y + EPS), "{x} / ({y} + 1e-08)", "x / (y + 1e-8)", infix="/"
-    ),
+    _binary("multiply", lambda xp, x, y: x * y, "{x} * {y}", "product", infix="*", commutative=True),
+    _binary("divide", lambda xp, x, y: x / (y + EPS), "{x} / ({y} + 1e-08)", "x / (y + 1e-8)", infix="/"),
     _binary(
         "max",
         lambda xp, x, y: xp.maximum(x, y),

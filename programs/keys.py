@@ -45,9 +45,7 @@ def fingerprint(program: Program) -> str:
     digest = hashlib.sha256()
     for update in probe(program):
         for array in update:
-            digest.update(
-                ",".join(f"{x:.{_PROBE_DIGITS - 1}e}" for x in array.ravel() + 0.0).encode()
-            )
+            digest.update(",".join(f"{x:.{_PROBE_DIGITS - 1}e}" for x in array.ravel() + 0.0).encode())
     return digest.hexdigest()
 
 
@@ -74,9 +72,7 @@ def probe(program: Program, steps: int = _PROBE_STEPS) -> list[tuple[np.ndarray,
     updates = []
     with np.errstate(all="ignore"):
         for step in range(1, steps + 1):
-            gradient = tuple(
-                _probe_array(shape, step, place) for place, shape in enumerate(_PROBE_SHAPES)
-            )
+            gradient = tuple(_probe_array(shape, step, place) for place, shape in enumerate(_PROBE_SHAPES))
             inputs = state | {
                 "w": (Kind.TENSOR, weights),
                 "g": (Kind.TENSOR, gradient),
@@ -92,7 +88,5 @@ def probe(program: Program, steps: int = _PROBE_STEPS) -> list[tuple[np.ndarray,
 def _probe_array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
     """Make numbers in (-1, 1) from integers alone, so that every machine has the same ones."""
     size = int(np.prod(shape, dtype=np.int64))
-    numbers = (
-        np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709
-    ) % 2003
+    numbers = (np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709) % 2003
     return (numbers / 1001.0 - 1.0).reshape(shape)

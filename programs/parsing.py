@@ -18,9 +18,7 @@ MAX_STATEMENTS = 1000
 MAX_NESTING = 50
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
-_SHAPE = (
-    "a program is one function: def train(w, g, ..., lr): statements, then return update, state..."
-)
+_SHAPE = "a program is one function: def train(w, g, ..., lr): statements, then return update, state..."
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
@@ -46,9 +44,7 @@ def parse(text: str) -> Program:
 def seed_programs() -> tuple[str, ...]:
     """Give the names of the seed programs, sorted."""
     folder = resources.files("programs") / "seeds"
-    return tuple(
-        sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".opt"))
-    )
+    return tuple(sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".opt")))
 
 
 def seed_text(name: str) -> str:
@@ -90,7 +86,7 @@ class _Reader:
     """Turns one text into one Program, flattening nested expressions into statements of one call each."""
 
     def __init__(self, text: str):
-        self.text = text
+        self.text = text.replace("\r\n", "\n").replace("\r", "\n")  # as Python's own reader does
         self.statements: list[Statement] = []
         self.places: list[tuple[int, int]] = []  # line and column of each statement's call
         self.defined: set[str] = set()
@@ -107,9 +103,7 @@ class _Reader:
     def read(self) -> Program:
         function = self.function(self.tree())
         parameters = self.parameters(function)
-        self.names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} | set(
-            parameters
-        )
+        self.names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} | set(parameters)
         self.defined = set(parameters)
         *body, last = function.body
         for node in body:
@@ -120,7 +114,16 @@ class _Reader:
             check(program)
         return program
 
+    def check_letters(self) -> None:
+        """Refuse letters that Python would quietly read as others: beyond ASCII there are comments only."""
+        for number, line in enumerate(self.text.split("\n"), start=1):
+            code = line.partition("#")[0]
+            if not code.isascii():
+                column = next(place for place, letter in enumerate(code, start=1) if not letter.isascii())
+                raise ProgramError("outside comments there are ASCII characters only", number, column, self.text)
+
     def tree(self) -> ast.Module:
+        self.check_letters()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -129,9 +132,7 @@ class _Reader:
             message = f"not Python syntax: {error.msg}"
             raise ProgramError(message, error.lineno, error.offset or None, self.text) from None
         except (ValueError, RecursionError, MemoryError) as error:
-            raise ProgramError(
-                f"the text cannot be read: {error or 'it is nested too deeply'}"
-            ) from None
+            raise ProgramError(f"the text cannot be read: {str(error) or 'it is nested too deeply'}") from None
 
     def function(self, tree: ast.Module) -> ast.FunctionDef:
         if len(tree.body) != 1:
@@ -140,7 +141,7 @@ class _Reader:
         function = tree.body[0]
         if not isinstance(function, ast.FunctionDef) or function.name != "train":
             raise self.fail(f"this is not 'def train(...)'; {_SHAPE}", function)
-        if function.decorator_list or function.returns:
+        if function.decorator_list or function.returns or getattr(function, "type_params", None):
             raise self.fail("decorators and annotations have no meaning here", function)
         return function
 
@@ -148,11 +149,15 @@ class _Reader:
         given = function.args
         if given.vararg or given.kwarg or given.kwonlyargs or given.posonlyargs or given.defaults:
             raise self.fail("parameters are plain names: no defaults, no * and no /", function)
+        names: list[str] = []
         for parameter in given.args:
             if parameter.annotation:
                 raise self.fail("annotations have no meaning here", parameter)
             self.check_name(parameter.arg, parameter)
-        return tuple(parameter.arg for parameter in given.args)
+            if parameter.arg in names:
+                raise self.fail(f"'{parameter.arg}' is there twice", parameter)
+            names.append(parameter.arg)
+        return tuple(names)
 
     def check_name(self, name: str, node: ast.AST) -> None:
         if not _NAME.fullmatch(name):
@@ -163,15 +168,11 @@ class _Reader:
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Return):
             raise self.fail("'return' is the last line, and there is one", node)
-        if (
-            not isinstance(node, ast.Assign)
-            or len(node.targets) != 1
-            or not isinstance(node.targets[0], ast.Name)
-        ):
+        if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
             raise self.fail("a statement has the form: name = function(arguments)", node)
         target = node.targets[0].id
         self.check_name(target, node)
-        if isinstance(node.value, ast.Name | ast.Constant | ast.UnaryOp):
+        if isinstance(node.value, ast.Name) or self.number(node.value) is not None:
             argument = self.argument(node.value, depth=1)
             self.append(Statement(target, "copy", (argument,)), node.value)
         else:
@@ -200,9 +201,7 @@ class _Reader:
             name, operands = node.func.id, node.args
             self.check_call(node, name)
         else:
-            raise self.fail(
-                "an expression is a name, a number, a call, or these joined with + - * /", node
-            )
+            raise self.fail("an expression is a name, a number, a call, or these joined with + - * /", node)
         arguments = tuple(self.argument(operand, depth + 1) for operand in operands)
         self.append(Statement(target, name, arguments), node)
 

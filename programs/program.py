@@ -19,20 +19,14 @@ class ProgramError(ValueError):
         column: from 1; None where the whole line is meant.
     """
 
-    def __init__(
-        self, message: str, line: int | None = None, column: int | None = None, source: str = ""
-    ):
+    def __init__(self, message: str, line: int | None = None, column: int | None = None, source: str = ""):
         self.message, self.line, self.column = message, line, column
-        place = (
-            ""
-            if line is None
-            else f"line {line}" + ("" if column is None else f", column {column}") + ": "
-        )
+        place = "" if line is None else f"line {line}" + ("" if column is None else f", column {column}") + ": "
         shown = ""
-        lines = source.splitlines()
+        lines = source.split("\n")
         if line is not None and 1 <= line <= len(lines):
-            text = lines[line - 1][:200].expandtabs(1)
-            shown = f"\n  {text}" + ("" if column is None else f"\n  {' ' * (column - 1)}^")
+            text = "".join(letter if letter.isprintable() else " " for letter in lines[line - 1][:200])
+            shown = f"\n  {text}" + ("" if column is None or column > 200 else f"\n  {' ' * (column - 1)}^")
         super().__init__(f"{place}{message}{shown}")
 
 
@@ -46,9 +40,7 @@ class Statement:
 
     def __str__(self) -> str:
         """Give the canonical text: operators as infix, a copy as a plain assignment."""
-        words = [
-            argument if isinstance(argument, str) else repr(argument) for argument in self.arguments
-        ]
+        words = [argument if isinstance(argument, str) else repr(argument) for argument in self.arguments]
         infix = FUNCTIONS[self.function].infix
         if infix:
             return f"{self.target} = {words[0]} {infix} {words[1]}"

@@ -87,9 +87,7 @@ ZERO_STATE = "a state variable that stays zero -> 0.0"
 @cache
 def _side(text: str) -> Graph:
     """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
-    return from_program(
-        parse(f"def train(x, y, a):\n    side = {text}\n    return side, x, y, a\n")
-    )
+    return from_program(parse(f"def train(x, y, a):\n    side = {text}\n    return side, x, y, a\n"))
 
 
 @cache
@@ -135,9 +133,7 @@ def _match_all(
         yield from _match_all(side, wanted[1:], builder, places[1:], extended)
 
 
-def simplify_node(
-    builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...]
-) -> tuple[int, str | None]:
+def simplify_node(builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...]) -> tuple[int, str | None]:
     """Add a node, or what the first rule that applies makes of it.
 
     A rule applies only where the kind of the value stays the same: functions of whole arrays can tell kinds apart.

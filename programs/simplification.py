@@ -99,9 +99,7 @@ def _first_rule(graph: Graph) -> tuple[str | None, Graph]:
     for rules in (EXACT_RULES, RULES):
         used: list[str] = []
 
-        def once(
-            builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...] = rules
-        ) -> int:
+        def once(builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...] = rules) -> int:
             place, rule = simplify_node(builder, node, hint, rules)
             if rule is None or (used and rule != used[0]):
                 return builder.add(node, hint)
@@ -131,11 +129,7 @@ def _rebuild(
 ) -> Graph:
     """Copy a graph, every node through ``add`` and the inputs named in ``replaced`` as the nodes given there."""
     replaced = replaced or {}
-    kinds = {
-        node[1]: kind
-        for node, kind in zip(graph.nodes, graph.kinds, strict=True)
-        if node[0] == INPUT
-    }
+    kinds = {node[1]: kind for node, kind in zip(graph.nodes, graph.kinds, strict=True) if node[0] == INPUT}
     builder = GraphBuilder(kinds)
     moved: dict[int, int] = {}
     for place, (node, hint) in enumerate(zip(graph.nodes, graph.hints, strict=True)):
@@ -155,11 +149,7 @@ def _guarded(before: Graph, after: Graph) -> Graph:
         return after
     names = tuple(node[1] for node in after.nodes if node[0] == INPUT)
     own = check(to_program(after, names)).state_kinds
-    kinds = {
-        node[1]: kind
-        for node, kind in zip(after.nodes, after.kinds, strict=True)
-        if node[0] == INPUT
-    }
+    kinds = {node[1]: kind for node, kind in zip(after.nodes, after.kinds, strict=True) if node[0] == INPUT}
     return after if all(own[name] is kinds[name] for name in after.state) else before
 
 
@@ -205,9 +195,5 @@ def _merge_equal_state(graph: Graph) -> Graph:
 
 
 def _drop_idle_state(graph: Graph) -> Graph:
-    idle = {
-        name: (NUMBER, 0.0)
-        for name, place in graph.state.items()
-        if graph.nodes[place] == (INPUT, name)
-    }
+    idle = {name: (NUMBER, 0.0) for name, place in graph.state.items() if graph.nodes[place] == (INPUT, name)}
     return _rebuild(graph, GraphBuilder.add, idle) if idle else graph

@@ -1,0 +1,23 @@
+"""Where evaluation runs: a Job in, a Result out; in this process or on Ray.
+
+Importing this package imports neither JAX nor Ray: JAX comes with the first evaluation, Ray with
+the first RayPool.
+"""
+
+from workers.cores import default_workers
+from workers.evaluate import evaluate
+from workers.job import Job, Result, Status
+from workers.pool import Pool, PoolError, SerialPool
+from workers.ray_pool import RayPool
+
+__all__ = [
+    "Job",
+    "Pool",
+    "PoolError",
+    "RayPool",
+    "Result",
+    "SerialPool",
+    "Status",
+    "default_workers",
+    "evaluate",
+]

@@ -1,0 +1,45 @@
+"""Scoring named programs on a suite, outside any search."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import track
+
+import programs
+import tasks
+import workers
+from evolve.references import NamedProgram
+from evolve.standing import Standing, estimate
+
+_FIRST_RNG_SEED = 1_000  # those that the tasks' references were measured on; searches use others
+
+
+def evaluate(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple[tuple[str, ...], list[Standing]]:
+    """Train every task of a suite with every program, in this process.
+
+    Args:
+        named: the programs.
+        suite: a suite's name, a task's name, or a YAML file.
+        rng_seeds: trainings for each task and program.
+
+    Returns:
+        The tasks' names, and the programs' standings in the order given.
+
+    Raises:
+        TaskError: where there is no such suite.
+    """
+    names = tuple(task.name for task in tasks.load_suite(suite))
+    seeds = tuple(range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds))
+    console = Console(stderr=True)
+    listed = list(enumerate(named))
+    standings = []
+    for index, entry in track(listed, "training", console=console, disable=not console.is_terminal):
+        if not console.is_terminal:
+            console.print(f"training with {entry.name} ({index + 1} of {len(named)})", markup=False, highlight=False)
+        result = workers.evaluate(workers.Job(index, str(entry.program), names, seeds))
+        facts = programs.check(entry.program)
+        losses = dict(zip(names, map(estimate, result.losses), strict=False)) if result.status == "ok" else {}
+        standings.append(
+            Standing(entry.name, str(entry.program), facts.statements, facts.state_slots, None, result.score, losses)
+        )
+    return names, standings

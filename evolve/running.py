@@ -1,0 +1,163 @@
+"""Starting and resuming a search from the command line: config, run folder, pool, signals, progress."""
+
+import datetime
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import programs
+import workers
+from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_config, to_yaml
+from evolve.errors import RunConflict, StoppedEarly, UsageError
+from evolve.progress import ProgressDisplay
+from evolve.references import runs_folder
+from evolve.search import Watcher, search
+from evolve.store import RunStore, create, environment, open_to_write
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a search's trainings run; it changes nothing of what is found.
+
+    Attributes:
+        pool: ``ray`` or ``serial``.
+        workers: how many; None for one a core.
+        address: of a running Ray cluster; None to start Ray here.
+    """
+
+    pool: str
+    workers: int | None
+    address: str | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a session of a search ended.
+
+    Attributes:
+        name: the run's.
+        reason: why it ended.
+        signal: the number of the signal that interrupted it; None where the search is done.
+    """
+
+    name: str
+    reason: str
+    signal: int | None
+
+
+def start(source: str, name: str | None, overrides: tuple[str, ...], placement: Placement) -> Ended:
+    """Make a run of a config or preset and search until it ends."""
+    given = config_text(source)
+    config = _load_config(source, overrides)
+    name = name or default_name(source)
+    _check_placement(placement)
+    with create(runs_folder(), name, given, to_yaml(config), environment(_device(placement))) as store:
+        return _run(store, config, placement)
+
+
+def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended:
+    """Go on with a run from what it holds.
+
+    Raises:
+        RunConflict: where an override would change what was computed, or versions differ from those that made it.
+    """
+    _check_placement(placement)
+    with open_to_write(runs_folder(), name) as store:
+        resolved = str(store.folder / "resolved.yaml")
+        old = load_config(resolved)
+        config = _load_config(resolved, overrides)
+        changed = difference(old, config, ignoring=FREE_TO_CHANGE)
+        if changed:
+            raise RunConflict(f"run {name} was made with other settings; start a new run for these:", changed)
+        now, then = environment(_device(placement)), store.environment
+        other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
+        if other:
+            raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
+        if config != old:
+            store.change_config(to_yaml(config))
+        return _run(store, config, placement)
+
+
+def default_name(source: str) -> str:
+    """Make a run's name from its config's and the time."""
+    stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(source).stem)[:40].lstrip(".-_") or "run"
+    return f"{stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
+    """Read a config, with the tasks' names in place of the suites'."""
+    import tasks  # brings JAX
+
+    config = load_config(
+        source,
+        overrides,
+        known_tasks={*tasks.TASKS, *tasks.SUITES},
+        known_programs=programs.seed_programs(),
+    )
+    names = [task.name for name in config.tasks for task in tasks.load_suite(name)]
+    return config.model_copy(update={"tasks": tuple(dict.fromkeys(names))})
+
+
+def _check_placement(placement: Placement) -> None:
+    if placement.pool == "serial" and (placement.address or (placement.workers or 1) > 1):
+        raise UsageError("--pool serial is one process here; right would be --pool ray for --workers and --address")
+
+
+def _device(placement: Placement) -> str:
+    import jax
+
+    if placement.pool == "ray":  # the workers hold the devices; the driver computes nothing
+        return "ray"
+    return jax.default_backend()
+
+
+def _run(store: RunStore, config: Config, placement: Placement) -> Ended:
+    with ProgressDisplay(store.name) as display, _signals(display.note) as received:
+        watcher = Watcher(display.show, lambda: signal.strsignal(received[0]) if received else None)
+        if store.counts().generated == 0:
+            display.note(f"run {store.name}: results go to {store.folder}")
+        try:
+            with _make_pool(config, placement, display.note) as pool:
+                reason = search(store, config, config.tasks, pool, watcher)
+        except workers.PoolError as error:
+            raise StoppedEarly(f"{error}. What was committed is kept: pride resume {store.name}") from error
+    return Ended(store.name, reason, received[0] if received else None)
+
+
+def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], None]) -> workers.Pool:
+    if placement.pool == "serial":
+        return workers.SerialPool(on_event=on_event)
+    on_event("starting workers on Ray")
+    return workers.RayPool(
+        placement.workers,
+        placement.address,
+        deadline_s=config.deadline_seconds,
+        warm=config.tasks,
+        on_event=on_event,
+    )
+
+
+@contextmanager
+def _signals(note: Callable[[str], None]) -> Iterator[list[int]]:
+    """Collect interrupts: the first lets what is under way be finished, the second ends the process."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        received.append(number)
+        note("finishing what is under way; once more stops at once (what is committed is kept)")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,225 @@
+"""What every pool does: the same tests for SerialPool and RayPool."""
+
+import functools
+import os
+import signal
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import programs
+from workers import Job, PoolError, RayPool, Result, SerialPool, Status
+from workers.ray_connection import ray_connection
+
+POOLS = ("serial", "ray")
+
+
+def job(index, program="", task_names=(), rng_seeds=()):
+    return Job(index, program, task_names, rng_seeds)
+
+
+def echo(job):
+    return Result(job.index, Status.OK, score=job.index / 2, losses=((float(job.index),),))
+
+
+def diverge(job):
+    return Result(job.index, Status.DIVERGED)
+
+
+def refuse(job):
+    raise ValueError(f"candidate {job.index} is not for me")
+
+
+def refuse_odd(job):
+    return refuse(job) if job.index % 2 else echo(job)
+
+
+def refuse_once(folder, job):
+    marker = folder / str(job.index)
+    if not marker.exists():
+        marker.touch()
+        raise ValueError("not yet")
+    return echo(job)
+
+
+def use_up_memory(job):
+    raise MemoryError("no room")
+
+
+def read_process(job):
+    return Result(job.index, Status.OK, score=float(os.getpgrp()), message=os.environ["XLA_FLAGS"])
+
+
+@pytest.fixture(scope="module")
+def ray_here():
+    """One local Ray for this module; pools made meanwhile use it."""
+    before = os.getpgrp(), signal.getsignal(signal.SIGTERM), dict(os.environ)
+    notes = []
+    with ray_connection(None, 2, notes.append):
+        from ray import cloudpickle
+
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        assert (os.getpgrp(), signal.getsignal(signal.SIGTERM)) == before[:2]
+        assert not notes
+        yield
+    assert "RAY_AUTH_MODE" not in set(os.environ) - set(before[2])
+
+
+@pytest.fixture(params=POOLS)
+def make_pool(request):
+    if request.param == "serial":
+        yield SerialPool
+    else:
+        request.getfixturevalue("ray_here")
+        yield functools.partial(RayPool, 2)
+
+
+def drain(pool):
+    results = []
+    while pool.in_flight:
+        arrived = pool.wait()
+        assert arrived
+        results += arrived
+    return sorted(results, key=lambda result: result.index)
+
+
+def run(pool, count):
+    for index in range(count):
+        pool.submit(job(index))
+    assert pool.in_flight == count
+    return drain(pool)
+
+
+def test_one_result_for_each_job_and_more_jobs_than_workers(make_pool):
+    with make_pool(evaluate=echo) as pool:
+        assert run(pool, 20) == [echo(job(index)) for index in range(20)]
+        assert pool.wait() == []
+
+
+def test_wait_with_nothing_in_flight_returns_at_once(make_pool):
+    with make_pool(evaluate=echo) as pool:
+        assert pool.in_flight == 0
+        assert pool.wait() == []
+        assert pool.wait(timeout_s=1000.0) == []
+
+
+def test_jobs_submitted_between_waits(make_pool):
+    with make_pool(evaluate=echo) as pool:
+        results = []
+        for index in range(10):
+            pool.submit(job(index))
+            pool.submit(job(100 + index))
+            results += pool.wait()
+        results += drain(pool)
+        assert sorted(result.index for result in results) == [*range(10), *range(100, 110)]
+
+
+def test_equal_jobs_are_each_answered(make_pool):
+    with make_pool(evaluate=echo) as pool:
+        for _ in range(3):
+            pool.submit(job(7))
+        assert drain(pool) == [echo(job(7))] * 3
+
+
+def test_diverged_is_an_outcome_and_is_not_tried_again(make_pool):
+    notes = []
+    with make_pool(evaluate=diverge, on_event=notes.append) as pool:
+        assert run(pool, 3) == [diverge(job(index)) for index in range(3)]
+    assert notes == []
+
+
+def test_raising_is_crashed_after_two_attempts_with_type_and_text(make_pool):
+    notes = []
+    with make_pool(evaluate=refuse_odd, on_event=notes.append) as pool:
+        results = run(pool, 4)
+    assert [result.status for result in results] == ["ok", "crashed", "ok", "crashed"]
+    assert [result.attempts for result in results] == [1, 2, 1, 2]
+    assert results[1].message == "ValueError: candidate 1 is not for me"
+    assert results[1].score == 0.0
+    assert any("candidate 3, attempt 1 of 2: crashed" in note for note in notes)
+
+
+def test_raising_once_is_made_good_by_the_second_attempt(make_pool, tmp_path):
+    with make_pool(evaluate=functools.partial(refuse_once, tmp_path)) as pool:
+        results = run(pool, 3)
+    assert [result.status for result in results] == ["ok"] * 3
+    assert [result.attempts for result in results] == [2] * 3
+
+
+def test_memory_error_is_oom(make_pool):
+    with make_pool(evaluate=use_up_memory) as pool:
+        (result,) = run(pool, 1)
+    assert (result.status, result.message) == (Status.OOM, "MemoryError: no room")
+
+
+def test_close_drops_what_is_in_flight_and_may_be_called_twice(make_pool):
+    pool = make_pool(evaluate=echo)
+    for index in range(5):
+        pool.submit(job(index))
+    pool.close()
+    pool.close()
+    assert pool.in_flight == 0
+    assert pool.wait() == []
+    with pytest.raises(PoolError, match="closed"):
+        pool.submit(job(5))
+
+
+def test_same_results_on_both_pools(ray_here):
+    jobs = [
+        job(index, programs.seed_text(name), ("digits_tiny",), (0, 1)) for index, name in enumerate(["adamw", "sgd"])
+    ]
+    with SerialPool() as serial, RayPool(1, warm=("digits_tiny",)) as on_ray:
+        for each in jobs:
+            serial.submit(each)
+            on_ray.submit(each)
+        here, there = drain(serial), drain(on_ray)
+    assert [result.status for result in here] == ["ok", "ok"]
+    assert all(result.seconds > 0 for result in (*here, *there))
+    assert [replace(result, seconds=0) for result in here] == [replace(result, seconds=0) for result in there]
+
+
+def test_ray_wait_gives_up_after_the_timeout(ray_here):
+    with RayPool(1, evaluate=echo) as pool:
+        pool.submit(job(0))
+        early = pool.wait(timeout_s=0.0)
+        assert early == [] or early == [echo(job(0))]
+        assert [*early, *drain(pool)] == [echo(job(0))]
+
+
+def test_ray_one_result_each_even_if_replies_race_with_the_deadline(ray_here):
+    with RayPool(2, evaluate=echo, deadline_s=0.0) as pool:
+        results = run(pool, 4)
+    assert [result.index for result in results] == [0, 1, 2, 3]
+    assert {result.status for result in results} <= {Status.OK, Status.TIMEOUT}
+
+
+def test_ray_workers_are_single_threaded_and_out_of_reach_of_ctrl_c(ray_here):
+    with RayPool(1, evaluate=read_process) as pool:
+        (result,) = run(pool, 1)
+    assert result.message == "--xla_cpu_multi_thread_eigen=false"
+    assert result.score != os.getpgrp()
+
+
+def test_ray_workers_that_cannot_start_are_a_pool_error(ray_here):
+    notes = []
+    with RayPool(2, evaluate=refuse, warm=("digits_tiny",), on_event=notes.append) as pool:
+        pool.submit(job(0))
+        for _ in range(2):
+            with pytest.raises(PoolError, match="ValueError: candidate -1 is not for me"):
+                pool.wait()
+        assert pool.workers == 0
+    assert sum("started again" in note for note in notes) == 2
+    assert sum("given up" in note for note in notes) == 2
+
+
+def test_local_ray_is_closed_to_others(ray_here):
+    import ray
+
+    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert stat.S_IMODE(token.parent.stat().st_mode) == 0o700
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert ray.util.get_node_ip_address() == "127.0.0.1"

@@ -1,0 +1,284 @@
+"""Workers that die, hang, stop and eat memory; drivers that are killed."""
+
+import functools
+import os
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workers import Job, RayPool, Result, Status
+from workers.ray_connection import ray_connection
+
+pytestmark = pytest.mark.chaos
+
+PATIENCE_S = 60.0  # how long a test waits for what must happen; no test expects to
+
+
+def echo(job):
+    return Result(job.index, Status.OK, score=job.index / 2)
+
+
+def die(job):
+    os._exit(7)
+
+
+def raise_always(job):
+    raise LookupError(f"candidate {job.index} is lost")
+
+
+def kill_itself(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_itself(job):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def leave(job):
+    raise SystemExit(3)
+
+
+def interrupt(job):
+    raise KeyboardInterrupt
+
+
+def spin_in_python(job):
+    while True:
+        pass
+
+
+def spin_in_native_code(job):
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def wait_for_ever(job):
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while True:
+        signal.pause()
+
+
+def eat_memory(job):
+    used = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, limit[1]))
+    try:
+        hoard = []
+        while True:
+            hoard.append(bytearray(2**24))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+
+
+def only_for(bad, index, job):
+    return bad(job) if job.index == index else echo(job)
+
+
+def only_once(bad, folder, job):
+    marker = folder / str(job.index)
+    if not marker.exists():
+        marker.touch()
+        return bad(job)
+    return echo(job)
+
+
+def only_first_start(bad, folder, job):
+    return only_once(bad, folder, job) if job.index == -1 else echo(job)
+
+
+class Unpicklable(Result):
+    def __reduce__(self):
+        raise TypeError("not for travel")
+
+
+def return_unpicklable(job):
+    return Unpicklable(job.index, Status.OK)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_here():
+    with ray_connection(None, 2, print):
+        from ray import cloudpickle
+
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
+
+
+def run(pool, count):
+    for index in range(count):
+        pool.submit(Job(index, "", (), ()))
+    results = []
+    while pool.in_flight:
+        arrived = pool.wait(PATIENCE_S)
+        assert arrived
+        results += arrived
+    assert pool.workers == 2
+    return sorted(results, key=lambda result: result.index)
+
+
+DEADLY = [die, kill_itself, leave, interrupt]
+ENDLESS = [spin_in_python, spin_in_native_code, wait_for_ever, stop_itself]
+
+
+@pytest.mark.parametrize("bad", [*DEADLY, raise_always, return_unpicklable])
+def test_one_bad_candidate_among_many_is_crashed(bad):
+    notes = []
+    with RayPool(2, evaluate=functools.partial(only_for, bad, 5), on_event=notes.append) as pool:
+        results = run(pool, 20)
+    assert [result.index for result in results] == list(range(20))
+    assert {result.index for result in results if result.status != Status.OK} == {5}
+    assert (results[5].status, results[5].attempts) == (Status.CRASHED, 2)
+    assert results[5].message
+    assert [note.split("(")[0].partition(", ")[2] for note in notes] == [
+        f"candidate 5, attempt {attempt} of 2: crashed " for attempt in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("bad", ENDLESS)
+def test_one_endless_candidate_among_many_is_a_timeout(bad):
+    evaluate = functools.partial(only_for, bad, 2)
+    with RayPool(2, evaluate=evaluate, deadline_s=2.0) as pool:
+        results = run(pool, 12)
+        assert {result.index for result in results if result.status != Status.OK} == {2}
+        assert (results[2].status, results[2].attempts) == (Status.TIMEOUT, 2)
+        assert results[2].message == "took longer than 2 s"
+
+
+@pytest.mark.parametrize("bad", [die, wait_for_ever])
+def test_second_attempt_makes_good(bad, tmp_path):
+    evaluate = functools.partial(only_once, bad, tmp_path)
+    with RayPool(2, evaluate=evaluate, deadline_s=2.0) as pool:
+        results = run(pool, 4)
+    assert [result.status for result in results] == ["ok"] * 4
+    assert [result.attempts for result in results] == [2] * 4
+
+
+def test_every_candidate_deadly():
+    with RayPool(2, evaluate=die) as pool:
+        assert [result.status for result in run(pool, 6)] == ["crashed"] * 6
+
+
+def test_memory_bomb_is_oom_and_the_worker_lives_on():
+    with RayPool(2, evaluate=functools.partial(only_for, eat_memory, 1)) as pool:
+        results = run(pool, 8)
+    assert results[1].status == Status.OOM
+    assert {result.index for result in results if result.status == Status.OK} == set(range(8)) - {1}
+
+
+@pytest.mark.parametrize("bad", [die, wait_for_ever])
+def test_failed_start_is_made_good_by_the_second(bad, tmp_path):
+    notes = []
+    evaluate = functools.partial(only_first_start, bad, tmp_path)
+    with RayPool(2, evaluate=evaluate, warm=("any",), startup_deadline_s=5.0, on_event=notes.append) as pool:
+        assert [result.status for result in run(pool, 4)] == ["ok"] * 4
+    assert any("started again" in note for note in notes)
+
+
+DRIVER = """
+import os, signal, sys
+from pathlib import Path
+from workers import *
+from workers.reaper import holders
+
+def evaluate(job):
+    if job.index == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return Result(job.index, Status.OK)
+
+if __name__ == "__main__":
+    pool = RayPool(2, evaluate=evaluate)
+    for index in range(3):
+        pool.submit(Job(index, "", (), ()))
+    while pool.in_flight > 1:
+        pool.wait()
+    directory = Path(os.environ["RAY_AUTH_TOKEN_PATH"]).parent
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    print(directory, *holders(str(directory)), *children.split(), flush=True)
+    sys.stdin.readline()
+    pool.close()
+    print("closed", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def driver(tmp_path):
+    """A driver with one idle and one stopped worker: its process, directory, and its processes."""
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    with subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        directory, *pids = process.stdout.readline().split()
+        assert len(set(pids)) >= 8
+        yield process, Path(directory), [os.pidfd_open(int(pid)) for pid in set(pids)]
+        process.kill()
+
+
+def all_end(pidfds, seconds):
+    """Whether processes end in time. Every file descriptor is closed."""
+    ended = [bool(select.select([pidfd], [], [], seconds)[0]) for pidfd in pidfds]
+    for pidfd in pidfds:
+        os.close(pidfd)
+    return all(ended)
+
+
+def test_nothing_is_left_after_close(driver):
+    process, directory, pidfds = driver
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "closed\n"
+    assert all_end(pidfds, 0.0)
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_after_a_killed_driver(driver, deadly):
+    process, directory, pidfds = driver
+    process.send_signal(deadly)
+    process.wait()
+    assert all_end(pidfds, PATIENCE_S)
+    assert not directory.exists()
+
+
+def test_ray_refuses_a_driver_without_the_token(tmp_path):
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    script = (
+        "import sys, workers\n"
+        "try:\n"
+        f"    workers.RayPool(1, address={address!r})\n"
+        "except workers.PoolError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64}
+    environment.pop("RAY_AUTH_TOKEN_PATH")
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert told.stdout.startswith(f"cannot join Ray at {address} "), told
+    assert "token" in told.stdout
+
+
+def test_a_second_driver_joins_and_leaves_ray_running(tmp_path):
+    import ray
+
+    script = tmp_path / "joiner.py"
+    script.write_text(
+        "import sys\n"
+        "from workers import Job, RayPool, Result, Status\n"
+        "def evaluate(job):\n"
+        "    return Result(job.index, Status.OK)\n"
+        "with RayPool(1, address=sys.argv[1], evaluate=evaluate) as pool:\n"
+        "    pool.submit(Job(4, '', (), ()))\n"
+        "    print(pool.wait()[0].index)\n"
+    )
+    address = ray.get_runtime_context().gcs_address
+    told = subprocess.run([sys.executable, script, address], capture_output=True, text=True)
+    assert told.stdout == "4\n", told
+    with RayPool(2, evaluate=echo) as pool:
+        assert len(run(pool, 4)) == 4

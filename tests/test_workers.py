@@ -1,0 +1,139 @@
+"""Jobs, results, and the evaluation of one candidate."""
+
+import os
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+
+import jax
+import optax
+import pytest
+
+import programs
+import tasks
+import workers
+from workers import Job, Result, Status, default_workers, evaluate
+from workers.cores import cores_in_quota
+from workers.reaper import holders
+
+TINY = Job(3, "", ("digits_tiny",), (0, 1))
+
+WITH_NORM = """
+def train(w, g, lr):
+    size = norm(g)
+    update = g / size
+    update = update * lr
+    return update
+"""
+
+RUNAWAY = """
+def train(w, g, lr):
+    update = w + g
+    update = update * -1000.0
+    return update
+"""
+
+
+def test_importing_workers_imports_neither_jax_nor_ray():
+    script = "import sys, workers; print(sorted({'jax', 'ray', 'optax'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert told.stdout == "[]\n", told
+
+
+def test_jobs_and_results_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        TINY.index = 4  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        Result(0, Status.OK).score = 2.0  # type: ignore[misc]
+
+
+def test_status_is_its_text():
+    assert [str(status) for status in Status] == ["ok", "diverged", "crashed", "timeout", "oom"]
+    assert Status.OOM == "oom"
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "cores"),
+    [
+        ("max", "100000", None),
+        ("-1", "100000", None),
+        ("", "", None),
+        ("100000", "0", None),
+        ("200000", "100000", 2),
+        ("250000", "100000", 2),
+        ("50000", "100000", 1),
+    ],
+)
+def test_cores_in_a_cgroup_quota(quota, period, cores):
+    assert cores_in_quota(quota, period) == cores
+
+
+def test_default_workers_are_no_more_than_the_cores():
+    assert 1 <= default_workers() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("text", [programs.seed_text("adamw"), WITH_NORM])
+def test_evaluate_trains_as_the_tasks_do(text):
+    result = evaluate(replace(TINY, program=text))
+    optimizer = programs.to_optax(programs.parse(text))
+    direct = tasks.evaluate((tasks.get("digits_tiny"),), optimizer, TINY.rng_seeds)
+    assert result == Result(3, Status.OK, score=direct.score, losses=direct.losses, seconds=result.seconds)
+    assert result.seconds > 0
+
+
+@pytest.mark.parametrize(("text", "flattened"), [(programs.seed_text("adamw"), True), (WITH_NORM, False)])
+def test_only_elementwise_programs_see_one_flat_array(monkeypatch, text, flattened):
+    calls = []
+    flatten = optax.flatten
+    monkeypatch.setattr(optax, "flatten", lambda inner: calls.append(inner) or flatten(inner))
+    evaluate(replace(TINY, program=text, rng_seeds=(0,)))
+    assert bool(calls) == flattened
+
+
+def test_diverged_is_a_status_with_score_zero():
+    result = evaluate(replace(TINY, program=RUNAWAY))
+    assert (result.status, result.score, result.message) == (Status.DIVERGED, 0.0, "")
+    assert len(result.losses) == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError("heap"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB")])
+def test_out_of_memory_is_a_status(monkeypatch, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(tasks, "evaluate", fail)
+    result = evaluate(replace(TINY, program=programs.seed_text("sgd")))
+    assert (result.status, result.score, result.losses) == (Status.OOM, 0.0, ())
+    assert result.message == f"{type(error).__name__}: {error}"
+
+
+def test_other_errors_are_raised(monkeypatch):
+    def fail(*arguments):
+        raise jax.errors.JaxRuntimeError("INTERNAL: our bug")
+
+    with pytest.raises(tasks.TaskError, match="digits_tiny"):
+        evaluate(replace(TINY, program=programs.seed_text("sgd"), tasks=("digits_tny",)))
+    with pytest.raises(programs.ProgramError):
+        evaluate(replace(TINY, program="def train("))
+    monkeypatch.setattr(tasks, "evaluate", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="our bug"):
+        evaluate(replace(TINY, program=programs.seed_text("sgd")))
+
+
+def test_everything_public_has_a_docstring():
+    assert [name for name in workers.__all__ if not getattr(workers, name).__doc__] == []
+
+
+def test_holders_are_the_processes_with_a_file_open_in_a_directory(tmp_path):
+    inside = tmp_path / "in"
+    outside = tmp_path / "in-but-not-really"
+    inside.mkdir()
+    outside.mkdir()
+    assert holders(str(inside)) == []
+    with (
+        (inside / "log").open("w") as log,
+        (outside / "log").open("w") as other,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log) as holder,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=other),
+    ):
+        assert holders(str(inside)) == [holder.pid]

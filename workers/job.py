@@ -1,0 +1,37 @@
+"""What goes to a worker and what comes back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How the evaluation of a candidate ended."""
+
+    OK = "ok"  # trained to the end
+    DIVERGED = "diverged"  # a training left finite numbers; an ordinary outcome
+    CRASHED = "crashed"  # an exception or a dead worker, on every attempt
+    TIMEOUT = "timeout"  # past the deadline, on the last attempt
+    OOM = "oom"  # not enough memory
+
+
+@dataclass(frozen=True)
+class Job:
+    """One candidate to evaluate."""
+
+    index: int  # the candidate's place in the run, from 0; -1 for warm-up
+    program: str  # canonical text: programs cross processes as text
+    tasks: tuple[str, ...]  # names for tasks.get
+    rng_seeds: tuple[int, ...]  # one training per task and rng seed
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one Job."""
+
+    index: int  # that of the job
+    status: Status
+    score: float = 0.0  # higher is better; 0 unless ok
+    losses: tuple[tuple[float, ...], ...] = ()  # held-out, nats, by task, then rng seed; may be short
+    seconds: float = 0.0  # wall clock of the last attempt; never part of a run's identity
+    attempts: int = 1  # 1 or 2
+    message: str = ""  # why, for crashed, timeout and oom

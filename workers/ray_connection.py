@@ -1,0 +1,158 @@
+"""Starting Ray on this machine, closed to everyone else, or joining a cluster that runs."""
+
+import functools
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from workers import reaper
+from workers.evaluate import describe
+from workers.pool import OnEvent, PoolError
+
+LOOPBACK = "127.0.0.1"
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Jobs and results are small and travel with the calls; the store stays empty."""
+
+
+@contextmanager
+def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterator[None]:
+    """Connect this process to Ray, and disconnect.
+
+    A connection that the process already has is used, and left as it is.
+
+    Args:
+      address: Of a running cluster; None for that in RAY_ADDRESS, and without one to start a
+        cluster here and end it with the context.
+      cores: CPUs of a cluster started here.
+      on_event: Called with a note where that cluster is less private than it should be.
+
+    Raises:
+      PoolError: Ray does not start, or cannot be joined.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    with ExitStack() as stack:
+        variables = {"RAY_USAGE_STATS_ENABLED": "0"}
+        if address is None:
+            # Read when Ray is first imported. Without it Ray replaces 127.0.0.1 by the machine's
+            # address and listens on all interfaces.
+            variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        stack.enter_context(_environment(variables))
+        import ray
+
+        if not ray.is_initialized():
+            start = _start_here(cores) if address is None else _join(address)
+            stack.enter_context(start)
+            if address is None and (host := ray.util.get_node_ip_address()) != LOOPBACK:
+                on_event(f"Ray was imported before Pride: it listens on {host}, guarded by a token")
+        yield
+
+
+@contextmanager
+def _start_here(cores: int) -> Iterator[None]:
+    with _private_directory() as directory:
+        token = directory / "token"
+        with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(_token())
+        # That Ray then asks for the token is its default, for a cluster that it starts.
+        with (
+            _environment({"RAY_AUTH_TOKEN_PATH": str(token)}),
+            _initialised(
+                "Ray does not start",
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(directory / "ray"),  # which Ray opens to everyone
+            ),
+        ):
+            yield
+
+
+@contextmanager
+def _join(address: str) -> Iterator[None]:
+    with _initialised(f"cannot join Ray at {address}", address=address):
+        yield
+
+
+@contextmanager
+def _initialised(failure: str, **settings: Any) -> Iterator[None]:
+    import ray
+
+    try:
+        try:
+            with _process_kept():
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+        except Exception as error:
+            raise PoolError(f"{failure}: {describe(error)}") from error
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _process_kept() -> Iterator[None]:
+    """Undo what `ray.init` does to this process.
+
+    It takes SIGTERM for itself. And it makes the process leader of a group of its own, after which
+    Ctrl-C in a terminal no longer reaches it when something else, like make, leads the job. Put
+    back into its group, it gets Ctrl-C and Ray's processes, left behind in the new one, do not.
+    """
+    group = os.getpgrp()
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if os.getpgrp() != group:
+            with suppress(OSError):  # the group has ended
+                os.setpgid(0, group)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_terminate)
+
+
+@contextmanager
+def _private_directory() -> Iterator[Path]:
+    """Make a directory for this user alone, and a process that removes it.
+
+    That process ends what this one leaves running below the directory, even if it is killed.
+    """
+    # Not in TMPDIR: the path of a socket may have 107 characters, and Ray adds 70 to this.
+    directory = Path(tempfile.mkdtemp(prefix="pride-ray-", dir="/tmp"))
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", reaper.__file__, str(directory)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    ):
+        # On leaving, Popen closes the pipe, which is the sign to clean up, and waits.
+        yield directory
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables; put them back on leaving, and RAY_AUTH_MODE, which Ray sets."""
+    before = {name: os.environ.get(name) for name in (*variables, "RAY_AUTH_MODE")}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@functools.cache
+def _token() -> str:
+    """One token for each process: Ray reads the file once and keeps what it read."""
+    return secrets.token_hex(32)
