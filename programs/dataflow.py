@@ -40,7 +40,7 @@ class Graph:
 
 
 class GraphBuilder:
-    """Collects nodes; the same node added twice is one."""
+    """Collects nodes; the same node added twice is one, whatever the order of commutative arguments."""
 
     def __init__(self, state_kinds: dict[str, Kind]):
         """Start an empty graph.
@@ -56,7 +56,11 @@ class GraphBuilder:
 
     def add(self, node: Node, hint: str = "") -> int:
         """Give the place of a node, new or known."""
-        identity = (NUMBER, node[1].hex()) if node[0] == NUMBER else node  # tells -0.0 from 0.0
+        identity = node
+        if node[0] == NUMBER:
+            identity = (NUMBER, node[1].hex())  # tells -0.0 from 0.0
+        elif node[0] in FUNCTIONS and FUNCTIONS[node[0]].commutative:
+            identity = (node[0], *sorted(node[1:]))
         place = self._places.get(identity)
         if place is None:
             place = self._places[identity] = len(self.nodes)

@@ -277,7 +277,9 @@ class _Module:
             return self.whole_expression(index, statement, kinds)
         if joined is Kind.SCALAR:
             wrap = all(not isinstance(x, str) for x in statement.arguments)
-            return self.call_text(index, statement, lambda word: f"jnp.asarray({word})" if wrap else word)
+            return self.call_text(
+                index, statement, lambda word: f"jnp.asarray({word}, jnp.result_type(float))" if wrap else word
+            )
         mapped = [
             self.names[x]
             for x in dict.fromkeys(statement.arguments)

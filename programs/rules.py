@@ -1,6 +1,7 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
-Every rule makes a graph smaller (fewer calls, or as many calls with fewer arguments), so rewriting ends. A rule is
+Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments; nothing
+counted as shared), so rewriting ends. A rule is
 *exact* where both sides are equal in real arithmetic for all finite arguments under the protected semantics; the others
 are equal up to the 1e-8 that division adds.
 """
@@ -34,6 +35,7 @@ RULES = (
     Rule("x + x", "x * 2.0"),
     Rule("x * x", "square(x)"),
     Rule("negative(negative(x))", "x"),
+    Rule("negative(x) + negative(y)", "negative(x + y)"),  # before the next, which could take either for its y
     Rule("x + negative(y)", "x - y"),
     Rule("x - negative(y)", "x + y"),
     Rule("negative(x) * negative(y)", "x * y"),
@@ -78,11 +80,6 @@ RULES = (
     Rule("square(x) / x", "x", exact=False),
 )
 EXACT_RULES = tuple(rule for rule in RULES if rule.exact)
-
-FOLD = "a call on numbers -> its value"
-MERGE_STATE = "state variables that are always equal -> one"
-ZERO_STATE = "a state variable that stays zero -> 0.0"
-
 
 @cache
 def _side(text: str) -> Graph:
@@ -133,28 +130,35 @@ def _match_all(
         yield from _match_all(side, wanted[1:], builder, places[1:], extended)
 
 
-def simplify_node(builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...]) -> tuple[int, str | None]:
+def simplify_node(
+    builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...], folding: bool
+) -> tuple[int, bool]:
     """Add a node, or what the first rule that applies makes of it.
 
     A rule applies only where the kind of the value stays the same: functions of whole arrays can tell kinds apart.
 
+    Args:
+        builder: where to add.
+        node: what to add; its arguments are places in the builder.
+        hint: a name for the value.
+        rules: the rules to try, in this order.
+        folding: whether a call on numbers becomes its value.
+
     Returns:
-        The value's place, and the rule that was used, if any.
+        The value's place, and whether anything was applied.
     """
-    if node[0] not in (INPUT, NUMBER):
-        arguments = [builder.nodes[place] for place in node[1:]]
-        if all(argument[0] == NUMBER for argument in arguments):
-            value = fold(node[0], tuple(argument[1] for argument in arguments))
-            if value is not None:
-                return builder.add((NUMBER, value)), FOLD
+    if folding and node[0] in FUNCTIONS and all(builder.nodes[place][0] == NUMBER for place in node[1:]):
+        value = fold(node[0], tuple(builder.nodes[place][1] for place in node[1:]))
+        if value is not None:
+            return builder.add((NUMBER, value)), True
     place = builder.add(node, hint)
     for rule in _rules_by_function(rules).get(node[0], ()):
         side = _side(rule.pattern)
         for bound in _match(side, side.update, builder, place, {}):
             result = _construct(builder, _side(rule.replacement), bound, hint)
             if builder.kinds[result] is builder.kinds[place]:
-                return result, str(rule)
-    return place, None
+                return result, True
+    return place, False
 
 
 def _construct(builder: GraphBuilder, side: Graph, bound: dict[str, int], hint: str) -> int:

@@ -17,7 +17,11 @@ from programs.dataflow import (
 )
 from programs.functions import FUNCTIONS
 from programs.program import Program
-from programs.rules import EXACT_RULES, FOLD, MERGE_STATE, RULES, ZERO_STATE, Rule, simplify_node
+from programs.rules import EXACT_RULES, RULES, Rule, simplify_node
+
+FOLD = "a call on numbers -> its value"
+MERGE_STATE = "state variables that are always equal -> one"
+ZERO_STATE = "a state variable that stays zero -> 0.0"
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,9 @@ def normalise(graph: Graph) -> Graph:
     """Apply all exact rules, and the rules of state, until nothing changes."""
     while True:
         changed = graph
-        for rewrite in (_apply_rules, _merge_equal_state, _drop_idle_state):
+        for rewrite in (_apply_exact_rules, _merge_equal_state, _drop_idle_state):
             changed = _guarded(changed, rewrite(changed))
-        if changed.size >= graph.size and len(changed.state) == len(graph.state):
+        if changed == graph:
             return changed
         graph = changed
 
@@ -95,31 +99,28 @@ def _one_step(graph: Graph) -> tuple[str | None, Graph]:
 
 
 def _first_rule(graph: Graph) -> tuple[str | None, Graph]:
-    """Apply the first rule that fits somewhere, everywhere it fits; exact ones before the others."""
-    for rules in (EXACT_RULES, RULES):
-        used: list[str] = []
-
-        def once(builder: GraphBuilder, node: tuple, hint: str, rules: tuple[Rule, ...] = rules) -> int:
-            place, rule = simplify_node(builder, node, hint, rules)
-            if rule is None or (used and rule != used[0]):
-                return builder.add(node, hint)
-            used.append(rule)
-            return place
-
-        changed = _guarded(graph, _rebuild(graph, once))
-        if used and changed is not graph:
-            return used[0], changed
+    """Apply the first rule that fits somewhere, everywhere it fits; folding first, then exact rules."""
+    attempts = [(FOLD, (), True)]
+    attempts += [(str(rule), (rule,), False) for rule in sorted(RULES, key=lambda rule: not rule.exact)]
+    for reason, rules, folding in attempts:
+        changed = _guarded(graph, _apply_rules(graph, rules, folding))
+        if changed != graph:
+            return reason, changed
     return None, graph
 
 
-def _apply_rules(graph: Graph) -> Graph:
+def _apply_rules(graph: Graph, rules: tuple[Rule, ...], folding: bool) -> Graph:
     def exhaust(builder: GraphBuilder, node: tuple, hint: str) -> int:
-        place, rule = simplify_node(builder, node, hint, EXACT_RULES)
-        while rule is not None and rule != FOLD and builder.nodes[place][0] not in (INPUT, NUMBER):
-            place, rule = simplify_node(builder, builder.nodes[place], hint, EXACT_RULES)
+        place, changed = simplify_node(builder, node, hint, rules, folding)
+        while changed and builder.nodes[place][0] in FUNCTIONS:
+            place, changed = simplify_node(builder, builder.nodes[place], hint, rules, folding)
         return place
 
     return _rebuild(graph, exhaust)
+
+
+def _apply_exact_rules(graph: Graph) -> Graph:
+    return _apply_rules(graph, EXACT_RULES, folding=True)
 
 
 def _rebuild(
@@ -142,7 +143,7 @@ def _rebuild(
 
 
 def _guarded(before: Graph, after: Graph) -> Graph:
-    """Keep a rewrite only where the kinds of the state variables stay what they were, as a program of it would have them."""
+    """Keep a rewrite only where the state variables' kinds stay what they were, as a program of it would have them."""
     if after == before:
         return before
     if all(FUNCTIONS[node[0]].elementwise for node in after.nodes if node[0] in FUNCTIONS):
