@@ -1,7 +1,9 @@
 # Pride's commands. `make help` lists them.
 PYTHON ?= python3
 VENV ?= .venv
-RUN_NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
+PRESET ?= first
+RUN_NAME ?= $(PRESET)-$(shell date +%Y%m%d-%H%M%S)
+RUNS = $${PRIDE_RUNS:-runs}
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 TESTS ?= tests
@@ -30,8 +32,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 setup: $(VENV)/.installed  ## make .venv with the command `pride` in it
 
 search: setup  ## search for an optimizer (preset `first`), about four minutes on two cores
-	@$(BIN)/pride search first --name $(RUN_NAME)
-	@$(BIN)/pride export $(RUN_NAME):best --to optax --name found -o runs/$(RUN_NAME)/found.py
+	@$(BIN)/pride search $(PRESET) --name $(RUN_NAME)
+	@$(BIN)/pride export $(RUN_NAME):best --to optax --name found -o $(RUNS)/$(RUN_NAME)/found.py
 
 test: $(VENV)/.installed-dev  ## run the tests
 	@$(BIN)/python -m pytest $(TESTS)

@@ -7,19 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Before JAX is imported anywhere: one process trains on one core, wherever it runs.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 import click
 
 import programs
 from evolve import documents
 from evolve.errors import BadProgramOrData, UsageError, UserError
+from evolve.records import dump_lines
 from evolve.references import read_program, run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
+from evolve.runs import list_runs, open_to_read
 from evolve.search import find_champion
 from evolve.standing import candidate, comparison, finalists, pareto_front
-from evolve.store import RunStore, dump_lines, list_runs, open_to_read
+from evolve.store import RunStore
 
 
 class _Group(click.Group):

@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.progress import track
 
 import programs
-import tasks
 import workers
-from evolve.references import NamedProgram
+from evolve.references import NamedProgram, read_suite
 from evolve.standing import Standing, estimate
 
 _FIRST_RNG_SEED = 1_000  # those that the tasks' references were measured on; searches use others
@@ -26,9 +25,9 @@ def evaluate(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple
         The tasks' names, and the programs' standings in the order given.
 
     Raises:
-        TaskError: where there is no such suite.
+        UsageError: where there is no such suite.
     """
-    names = tuple(task.name for task in tasks.load_suite(suite))
+    names = read_suite(suite)
     seeds = tuple(range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds))
     console = Console(stderr=True)
     listed = list(enumerate(named))

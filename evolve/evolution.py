@@ -14,7 +14,7 @@ import numpy as np
 
 import programs
 from evolve.config import Config
-from evolve.store import Outcome
+from evolve.records import Outcome
 
 
 @dataclass(frozen=True)

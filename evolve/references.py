@@ -3,17 +3,23 @@
 import os
 import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import programs
-from evolve.config import Config, load_config
+from evolve import strict_yaml
+from evolve.config import SUITE_FILES, Config, load_config
 from evolve.errors import BadProgramOrData, UsageError
+from evolve.records import Outcome
+from evolve.runs import open_to_read
 from evolve.search import find_champion
-from evolve.store import Outcome, RunStore, open_to_read
+from evolve.store import RunStore
 
 _RUN_REFERENCE = re.compile(r"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]{0,63}):(?P<id>[^:/]*)")
-_LARGEST_INPUT = 1 << 20  # characters of stdin; the parser says where a program is too long
+_INDEX = re.compile(r"[0-9]{1,18}")
+_LARGEST_INPUT = 1 << 20  # bytes of stdin; the parser says that a program is too long
+_SUITE = "a suite file is like `tasks: [digits_mlp, text_gpt]`"
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,18 @@ def runs_folder() -> Path:
 
 
 def run_config(store: RunStore) -> Config:
-    """Read a run's config as it was resolved."""
-    return load_config(str(store.folder / "resolved.yaml"))
+    """Read a run's config as it was resolved.
+
+    Raises:
+        BadProgramOrData: where the file is missing or was damaged.
+    """
+    path = str(store.folder / "resolved.yaml")
+    if not os.path.isfile(path):
+        raise BadProgramOrData(f"run {store.name} is damaged: there is no {path}")
+    try:
+        return load_config(path)
+    except UsageError as error:
+        raise BadProgramOrData(f"run {store.name} is damaged: {error}") from error
 
 
 def read_program(reference: str) -> NamedProgram:
@@ -47,17 +63,15 @@ def read_program(reference: str) -> NamedProgram:
     Raises:
         ProgramError: where the text is no program, or no seed program or file has the name.
         UsageError: where a run or a candidate does not exist.
+        BadProgramOrData: where stdin is no text, or a run cannot be read.
     """
     if reference == "-":
-        return _from_text("stdin", sys.stdin.read(_LARGEST_INPUT))
+        return _from_text("stdin", _stdin())
     match = _RUN_REFERENCE.fullmatch(reference)
-    if match and not Path(reference).exists():
+    if match and not os.path.exists(reference):
         outcome = find_outcome(match["run"], match["id"])
         return NamedProgram(f"{match['run']}:{outcome.index}", programs.parse(outcome.program))
-    if reference in programs.seed_programs():
-        return _from_text(reference, programs.seed_text(reference))
-    program = programs.load(reference)
-    return NamedProgram(reference, program, _header(Path(reference).read_text(encoding="utf-8")))
+    return _from_text(reference, programs.source_text(reference))
 
 
 def find_outcome(run: str, candidate: str) -> Outcome:
@@ -73,9 +87,58 @@ def find_outcome(run: str, candidate: str) -> Outcome:
             if champion is None:
                 raise BadProgramOrData(f"run {run} has no candidate that trained to the end yet")
             return champion
-        if not candidate.isascii() or not candidate.isdigit():
+        if not _INDEX.fullmatch(candidate):
             raise UsageError(f"'{run}:{candidate}' names no candidate; right would be {run}:best or {run}:12")
         return store.outcome(int(candidate))
+
+
+def read_suite(reference: str) -> tuple[str, ...]:
+    """Read the tasks' names that a SUITE argument stands for.
+
+    Args:
+        reference: the name of a suite or task, or else the path of a YAML file with one key, ``tasks``, and a list of
+            names of tasks.
+
+    Raises:
+        UsageError: where there is no such name or file, or the file is not as above.
+    """
+    import tasks  # brings JAX
+
+    is_name = reference in tasks.SUITES or reference in tasks.TASKS
+    if not is_name and (reference.endswith(SUITE_FILES) or os.path.isfile(reference)):
+        return _read_suite_file(reference, tasks.TASKS)
+    try:
+        return tuple(task.name for task in tasks.load_suite(reference))
+    except tasks.TaskError as error:
+        raise UsageError(f"{error}, or give the path of a YAML file") from error
+
+
+def _read_suite_file(path: str, known: Collection[str]) -> tuple[str, ...]:
+    document = strict_yaml.parse(strict_yaml.read_text(path), path)
+    if document.problems:
+        raise UsageError(f"{path}: {'; '.join(document.problems)}")
+    if not isinstance(document.value, dict) or list(document.value) != ["tasks"]:
+        raise UsageError(f"{path}: got {strict_yaml.shown(document.value)}; {_SUITE}")
+    names = document.value["tasks"]
+    if not isinstance(names, tuple) or not names:
+        raise UsageError(f"{path}: {document.where(('tasks',))}: got {strict_yaml.shown(names)}; {_SUITE}")
+    for index, name in enumerate(names):
+        got = f"{path}: {document.where(('tasks', index))}: got {strict_yaml.shown(name)}"
+        if not isinstance(name, str) or name not in known:
+            hint = programs.did_you_mean(name, known) if isinstance(name, str) else ""
+            raise UsageError(f"{got}; right would be one of {', '.join(known)}{hint}")
+        if name in names[:index]:
+            raise UsageError(f"{got} again; right would be every name once")
+    return names
+
+
+def _stdin() -> str:
+    if sys.stdin is None:
+        raise BadProgramOrData("stdin is closed, so there is no program in it")
+    try:
+        return sys.stdin.buffer.read(_LARGEST_INPUT).decode()
+    except UnicodeDecodeError as error:
+        raise BadProgramOrData(f"stdin is not UTF-8 text (byte {error.start})") from None
 
 
 def _from_text(name: str, text: str) -> NamedProgram:

@@ -15,9 +15,10 @@ import workers
 from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_config, to_yaml
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
-from evolve.references import runs_folder
+from evolve.references import read_suite, run_config, runs_folder
+from evolve.runs import create, environment, open_to_write
 from evolve.search import Watcher, search
-from evolve.store import RunStore, create, environment, open_to_write
+from evolve.store import RunStore
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def start(source: str, name: str | None, overrides: tuple[str, ...], placement: 
     config = _load_config(source, overrides)
     name = name or default_name(source)
     _check_placement(placement)
-    with create(runs_folder(), name, given, to_yaml(config), environment(_device(placement))) as store:
+    with create(runs_folder(), name, given, to_yaml(config), environment()) as store:
         return _run(store, config, placement)
 
 
@@ -69,12 +70,12 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
     _check_placement(placement)
     with open_to_write(runs_folder(), name) as store:
         resolved = str(store.folder / "resolved.yaml")
-        old = load_config(resolved)
+        old = run_config(store)
         config = _load_config(resolved, overrides)
         changed = difference(old, config, ignoring=FREE_TO_CHANGE)
         if changed:
             raise RunConflict(f"run {name} was made with other settings; start a new run for these:", changed)
-        now, then = environment(_device(placement)), store.environment
+        now, then = environment(), store.environment
         other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
         if other:
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
@@ -99,21 +100,13 @@ def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
         known_tasks={*tasks.TASKS, *tasks.SUITES},
         known_programs=programs.seed_programs(),
     )
-    names = [task.name for name in config.tasks for task in tasks.load_suite(name)]
+    names = [task for name in config.tasks for task in read_suite(name)]
     return config.model_copy(update={"tasks": tuple(dict.fromkeys(names))})
 
 
 def _check_placement(placement: Placement) -> None:
     if placement.pool == "serial" and (placement.address or (placement.workers or 1) > 1):
         raise UsageError("--pool serial is one process here; right would be --pool ray for --workers and --address")
-
-
-def _device(placement: Placement) -> str:
-    import jax
-
-    if placement.pool == "ray":  # the workers hold the devices; the driver computes nothing
-        return "ray"
-    return jax.default_backend()
 
 
 def _run(store: RunStore, config: Config, placement: Placement) -> Ended:
@@ -123,10 +116,11 @@ def _run(store: RunStore, config: Config, placement: Placement) -> Ended:
             display.note(f"run {store.name}: results go to {store.folder}")
         try:
             with _make_pool(config, placement, display.note) as pool:
+                store.claim_device(pool.device)
                 reason = search(store, config, config.tasks, pool, watcher)
         except workers.PoolError as error:
             raise StoppedEarly(f"{error}. What was committed is kept: pride resume {store.name}") from error
-    return Ended(store.name, reason, received[0] if received else None)
+    return Ended(store.name, reason, received[0] if received and store.stop_reason is None else None)
 
 
 def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], None]) -> workers.Pool:

@@ -9,7 +9,8 @@ import programs
 import workers
 from evolve.config import Config
 from evolve.evolution import Evolution, Proposal
-from evolve.store import Counts, Final, Outcome, RunStore
+from evolve.records import Counts, Final, Outcome
+from evolve.store import RunStore
 
 _SEEDS_PER_SEARCH = 10_000  # so far apart are the rng seeds of two searches' trainings
 _CONFIRM, _REPORT = 4_000, 7_000  # where, within these, the fresh ones for each purpose begin

@@ -9,8 +9,9 @@ from scipy.special import stdtrit
 
 import programs
 from evolve.config import Config
+from evolve.records import Final, Outcome
 from evolve.search import fresh_rng_seeds
-from evolve.store import Final, Outcome, RunStore
+from evolve.store import RunStore
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from programs.edits import EDITS, Edit, Limits
 from programs.export import export_optax
 from programs.functions import FUNCTIONS, Function, Kind
 from programs.keys import fingerprint, key
-from programs.parsing import did_you_mean, load, parse, seed_programs, seed_text
+from programs.library import load, seed_programs, source_text
+from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
 from programs.simplification import Derivation, Step, simplify
 
@@ -40,8 +41,8 @@ __all__ = [
     "load",
     "parse",
     "seed_programs",
-    "seed_text",
     "simplify",
+    "source_text",
     "to_optax",
 ]
 

@@ -84,7 +84,11 @@ def export_optax(program: Program, name: str = "optimizer") -> str:
     Raises:
         ProgramError: where the program is not well formed, or the name is no identifier.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or keyword.iskeyword(name) or name in _TAKEN:
+    if (
+        not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name)
+        or keyword.iskeyword(name)
+        or name in _TAKEN | set(dir(builtins))
+    ):
         raise ProgramError(f"'{name[:80]}' cannot be a function's name; give letters, digits and underscores")
     return _Module(without_dead_statements(program), name).text()
 

@@ -30,7 +30,10 @@ def key(program: Program) -> str:
     """
     graph = normalise(from_program(program))
     labels = state_labels(graph)
-    return node_digests(graph, labels)[graph.update]
+    digests = node_digests(graph, labels)
+    # The update's digest looks a few steps ahead only; each label beside its next one says how the loop goes on.
+    loop = sorted(f"{labels[name]} {digests[place]}" for name, place in graph.state.items())
+    return hashlib.sha256(" ".join([digests[graph.update], *loop]).encode()).hexdigest()
 
 
 def fingerprint(program: Program) -> str:

@@ -6,8 +6,6 @@ import math
 import re
 import warnings
 from collections.abc import Iterable
-from importlib import resources
-from pathlib import Path
 
 from programs.checking import check, locate_errors
 from programs.functions import FUNCTIONS, INFIX
@@ -39,47 +37,6 @@ def parse(text: str) -> Program:
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise ProgramError(f"the text has more than {MAX_BYTES} bytes, the most that is read")
     return _Reader(text).read()
-
-
-def seed_programs() -> tuple[str, ...]:
-    """Give the names of the seed programs, sorted."""
-    folder = resources.files("programs") / "seeds"
-    return tuple(sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".opt")))
-
-
-def seed_text(name: str) -> str:
-    """Give the file of a seed program, with its comment header (name, source).
-
-    Raises:
-        ProgramError: where there is no seed program of that name.
-    """
-    if name not in seed_programs():
-        raise ProgramError(
-            f"no seed program is called '{name}'{did_you_mean(name, seed_programs())}; "
-            f"there are {', '.join(seed_programs())}, or give a path to an .opt file"
-        )
-    return (resources.files("programs") / "seeds" / f"{name}.opt").read_text(encoding="utf-8")
-
-
-def load(name: str | Path) -> Program:
-    """Read a seed program by its name, or an .opt file by its path.
-
-    Raises:
-        ProgramError: where there is neither, the file cannot be read, or it holds no program.
-    """
-    path = Path(name)
-    if path.suffix != ".opt" and str(name) in seed_programs():
-        return parse(seed_text(str(name)))
-    if path.suffix != ".opt" and not path.exists():
-        return parse(seed_text(str(name)))  # says which names there are
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ProgramError(f"{path} has more than {MAX_BYTES} bytes, the most that is read")
-        return parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProgramError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ProgramError(f"{path} is not UTF-8 text (byte {error.start})") from error
 
 
 class _Reader:

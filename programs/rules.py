@@ -81,6 +81,7 @@ RULES = (
 )
 EXACT_RULES = tuple(rule for rule in RULES if rule.exact)
 
+
 @cache
 def _side(text: str) -> Graph:
     """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""

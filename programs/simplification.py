@@ -64,7 +64,8 @@ def simplify(program: Program) -> Derivation:
     current = without_dead_statements(program)
     if current != program:
         dead = len(program.statements) - len(current.statements)
-        steps.append(Step(f"{dead} dead statements left out", True, current))
+        reason = f"{dead} dead statements left out" if dead else "parameters that are not read left out"
+        steps.append(Step(reason, True, current))
     graph = from_program(current)
     written = to_program(graph, current.parameters)
     if len(written.statements) < len(current.statements):

@@ -14,7 +14,7 @@ LEAST_GAIN = 1e-3
 
 
 class TaskError(ValueError):
-    """A task or suite that does not exist, or a suite file that cannot be read."""
+    """A task or suite that does not exist, or an evaluation of none."""
 
 
 @dataclass(frozen=True, eq=False)

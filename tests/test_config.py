@@ -107,13 +107,14 @@ def test_text_that_is_no_config_is_refused_before_work(load, text, said):
         ("mutations:\n  insert: -1", "mutations.insert (line 4): got -1; right would be a number"),
         ("mutations: {insert: 0, delete: 0, modify: 0, constants: 0}", "at least one weight"),
         ("limits: {statements: 0}", "limits.statements (line 3): got 0; right"),
+        ("start: mine.yaml", 'start (line 3): got "mine.yaml"; right would be one of adamw, lion'),
         ("start: adam", 'start (line 3): got "adam"; right would be one of adamw, lion'),
-        ("start: adam", 'did you mean "adamw"?'),
+        ("start: adam", "did you mean 'adamw'?"),
         ("compare:\n- lion\n- lyon", 'compare[1] (line 5): got "lyon"; right would be one of'),
         ("compare: [lion, lion]", "right would be every name once"),
         ("compare: [3]", "compare[0] (line 3): got 3; right would be a list"),
         ("populaton: 3", 'populaton (line 3): there is no such setting; right would be one of'),
-        ("populaton: 3", 'did you mean "population"?'),
+        ("populaton: 3", "did you mean 'population'?"),
         ("candidates: 3", "there is no such setting; did you mean budget.candidates?"),
         ("limits: {statement: 3}", 'limits.statement (line 3): there is no such setting'),
         ("3: 4", "3 (line 3): there is no such setting"),
@@ -132,10 +133,15 @@ def test_what_must_be_given():
         Config(tasks=())  # type: ignore
 
 
+def test_the_path_of_a_suite_file_is_taken_among_tasks(load):
+    assert load("tasks: mine.yaml\nbudget: {trained: 1}").tasks == ("mine.yaml",)
+    assert load("tasks: [smoke, a/b.yml]\nbudget: {trained: 1}").tasks == ("smoke", "a/b.yml")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("budget: {trained: 1}", "tasks: got nothing; right would be the name of a suite"),
+        ("budget: {trained: 1}", "tasks: got nothing; right would be the name or YAML file of a suite"),
         ("tasks: smoke", "budget: got nothing; right would be a group with"),
         ("tasks: smoke\nbudget: {}", "budget (line 2): got {}; right would be at least one of"),
         ("tasks: smoke\nbudget: {seconds: null}", "right would be at least one of candidates"),
@@ -208,11 +214,11 @@ def test_an_override_mends_a_wrong_setting(load):
 def test_sources(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for source, said in [
-        ("smok", 'did you mean "smoke"?'),
+        ("smok", "did you mean 'smoke'?"),
         ("", "is no config file and no preset"),
         (
             "no/such/file.yaml",
-            "is no config file and no preset; right would be one of first, smoke",
+            "is no config file and no preset; right would be one of first, smoke, or the path",
         ),
         (str(tmp_path), "Is a directory"),
         ("x\0y", "is no config file and no preset"),
@@ -232,7 +238,7 @@ def test_difference():
         update={
             "population": 50,
             "budget": Budget(trained=3),
-            "limits": Limits(statements=9, state_variables=4),
+            "limits": Limits(statements=9),
         }
     )
     assert configs.difference(old, old) == []

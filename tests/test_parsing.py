@@ -6,9 +6,9 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from program_cases import RAW_WINNER, SEEDS, mutants
 
 import programs
-from program_cases import RAW_WINNER, SEEDS, mutants
 from programs import ProgramError
 from programs.parsing import MAX_BYTES, MAX_NESTING, MAX_STATEMENTS
 
@@ -33,7 +33,7 @@ def test_canonical_text_of_a_seed_program_is_stable(name):
     program = programs.load(name)
     assert programs.parse(str(program)) == program
     assert str(programs.parse(str(program))) == str(program)
-    assert programs.parse(programs.seed_text(name)) == program
+    assert programs.parse(programs.source_text(name)) == program
 
 
 @given(mutants)
@@ -281,9 +281,71 @@ def test_hostile_text_is_refused_and_nothing_else_happens(text):
 
 
 TOKENS = [
-    *"( ) [ ] , : ; = + - * / ** // @ . := -> # \\ ' \"".split(),
-    *"def train return lambda if else for in not is None True async await class import *args **kw".split(),
-    *"w g lr t m v update sqrt interp clip sqr copy 1 1.0 -1 0x1 1e999 1j 0.1".split(),
+    *[
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ":",
+        ";",
+        "=",
+        "+",
+        "-",
+        "*",
+        "/",
+        "**",
+        "//",
+        "@",
+        ".",
+        ":=",
+        "->",
+        "#",
+        "\\",
+        "'",
+        '"',
+    ],
+    *[
+        "def",
+        "train",
+        "return",
+        "lambda",
+        "if",
+        "else",
+        "for",
+        "in",
+        "not",
+        "is",
+        "None",
+        "True",
+        "async",
+        "await",
+        "class",
+        "import",
+        "*args",
+        "**kw",
+    ],
+    *[
+        "w",
+        "g",
+        "lr",
+        "t",
+        "m",
+        "v",
+        "update",
+        "sqrt",
+        "interp",
+        "clip",
+        "sqr",
+        "copy",
+        "1",
+        "1.0",
+        "-1",
+        "0x1",
+        "1e999",
+        "1j",
+        "0.1",
+    ],
     "9" * 400,
     *["\n", "\n    ", "\t", " ", "\r", "\r\n", "\x00", "\x0c", "é", "\ud800", "def train(w, g, m, lr):\n    "],
 ]
@@ -317,14 +379,14 @@ def test_any_damage_to_a_program_is_read_or_refused(start, length, put):
 
 def test_load_reads_seed_programs_and_files(tmp_path):
     path = tmp_path / "mine.opt"
-    path.write_text(programs.seed_text("lion"), encoding="utf-8")
+    path.write_text(programs.source_text("lion"), encoding="utf-8")
     assert programs.load(path) == programs.load(str(path)) == programs.load("lion")
 
 
 def test_load_says_what_is_wrong(tmp_path):
-    with pytest.raises(ProgramError, match="no seed program is called 'lino' — did you mean 'lion'.*adamw"):
+    with pytest.raises(ProgramError, match=r"no seed program is called 'lino' — did you mean 'lion'.*adamw"):
         programs.load("lino")
-    with pytest.raises(ProgramError, match="cannot be read: No such file"):
+    with pytest.raises(ProgramError, match="there is no file"):
         programs.load(tmp_path / "none.opt")
     with pytest.raises(ProgramError, match="cannot be read"):
         programs.load(tmp_path)

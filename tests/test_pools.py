@@ -169,7 +169,7 @@ def test_close_drops_what_is_in_flight_and_may_be_called_twice(make_pool):
 
 def test_same_results_on_both_pools(ray_here):
     jobs = [
-        job(index, programs.seed_text(name), ("digits_tiny",), (0, 1)) for index, name in enumerate(["adamw", "sgd"])
+        job(index, programs.source_text(name), ("digits_tiny",), (0, 1)) for index, name in enumerate(["adamw", "sgd"])
     ]
     with SerialPool() as serial, RayPool(1, warm=("digits_tiny",)) as on_ray:
         for each in jobs:

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -257,55 +256,9 @@ def test_unknown_task():
         tasks.get("digit_mlp")
 
 
-def test_load_suite_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_load_suite():
     assert tasks.load_suite("smoke") == (TINY,)
     assert tasks.load_suite("digits_tiny") == (TINY,)
     assert [task.name for task in tasks.load_suite("first")] == ["digits_mlp", "text_gpt"]
     with pytest.raises(tasks.TaskError, match="did you mean 'smoke'"):
         tasks.load_suite("smok")
-    monkeypatch.chdir(tmp_path)
-    Path("smoke").write_text("tasks: []")
-    assert tasks.load_suite("smoke") == (TINY,)
-
-
-def test_load_suite_from_yaml(tmp_path: Path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("# two\ntasks: [digits_tiny, digits_mlp]\n")
-    assert tasks.load_suite(path) == (TINY, tasks.get("digits_mlp"))
-    assert tasks.load_suite(str(path)) == tasks.load_suite(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "one key"),
-        (b"tasks", "one key"),
-        (b"[digits_mlp]", "one key"),
-        (b"tasks: [digits_mlp]\nsteps: 5", "keys tasks, steps"),
-        (b"tasks: digits_mlp", "list of task names"),
-        (b"tasks: []", "list of task names"),
-        (b"tasks: [on]", "list of task names"),
-        (b"tasks: [[digits_mlp]]", "list of task names"),
-        (b"tasks: [digits_mpl]", "did you mean 'digits_mlp'"),
-        (b"tasks: [digits_mlp, digits_mlp]", "twice"),
-        (b"tasks: [digits_mlp]\ntasks: [text_gpt]", "twice"),
-        (b"tasks: [&a digits_mlp, *a]", "aliases"),
-        (b"tasks: !!python/object/apply:os.getcwd []", "plain YAML"),
-        (b"tasks: [", "plain YAML"),
-        (b"tasks: [\xff]", "plain YAML"),
-        (b"? {a: b}\n: c", "plain YAML"),
-        (b"[" * 60_000, "plain YAML"),
-        (b"#" * 70_000, "too long"),
-    ],
-)
-def test_bad_suite_file(tmp_path: Path, content: bytes, message: str):
-    path = tmp_path / "bad.yaml"
-    path.write_bytes(content)
-    with pytest.raises(tasks.TaskError, match=message) as caught:
-        tasks.load_suite(path)
-    assert "bad.yaml" in str(caught.value)
-
-
-def test_missing_suite_file(tmp_path: Path):
-    with pytest.raises(tasks.TaskError, match="No such file"):
-        tasks.load_suite(tmp_path / "none.yaml")

@@ -72,7 +72,7 @@ def test_default_workers_are_no_more_than_the_cores():
     assert 1 <= default_workers() <= (os.cpu_count() or 1)
 
 
-@pytest.mark.parametrize("text", [programs.seed_text("adamw"), WITH_NORM])
+@pytest.mark.parametrize("text", [programs.source_text("adamw"), WITH_NORM])
 def test_evaluate_trains_as_the_tasks_do(text):
     result = evaluate(replace(TINY, program=text))
     optimizer = programs.to_optax(programs.parse(text))
@@ -81,7 +81,7 @@ def test_evaluate_trains_as_the_tasks_do(text):
     assert result.seconds > 0
 
 
-@pytest.mark.parametrize(("text", "flattened"), [(programs.seed_text("adamw"), True), (WITH_NORM, False)])
+@pytest.mark.parametrize(("text", "flattened"), [(programs.source_text("adamw"), True), (WITH_NORM, False)])
 def test_only_elementwise_programs_see_one_flat_array(monkeypatch, text, flattened):
     calls = []
     flatten = optax.flatten
@@ -102,7 +102,7 @@ def test_out_of_memory_is_a_status(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(tasks, "evaluate", fail)
-    result = evaluate(replace(TINY, program=programs.seed_text("sgd")))
+    result = evaluate(replace(TINY, program=programs.source_text("sgd")))
     assert (result.status, result.score, result.losses) == (Status.OOM, 0.0, ())
     assert result.message == f"{type(error).__name__}: {error}"
 
@@ -112,12 +112,12 @@ def test_other_errors_are_raised(monkeypatch):
         raise jax.errors.JaxRuntimeError("INTERNAL: our bug")
 
     with pytest.raises(tasks.TaskError, match="digits_tiny"):
-        evaluate(replace(TINY, program=programs.seed_text("sgd"), tasks=("digits_tny",)))
+        evaluate(replace(TINY, program=programs.source_text("sgd"), tasks=("digits_tny",)))
     with pytest.raises(programs.ProgramError):
         evaluate(replace(TINY, program="def train("))
     monkeypatch.setattr(tasks, "evaluate", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="our bug"):
-        evaluate(replace(TINY, program=programs.seed_text("sgd")))
+        evaluate(replace(TINY, program=programs.source_text("sgd")))
 
 
 def test_everything_public_has_a_docstring():

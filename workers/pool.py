@@ -39,6 +39,11 @@ class Pool(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What trains, as JAX names its platforms: "cpu", "gpu" or "tpu"."""
+        ...
+
+    @property
     def in_flight(self) -> int:
         """How many jobs were submitted and not given back yet, those waiting included."""
         ...
@@ -115,6 +120,13 @@ class SerialPool:
         self._on_event = on_event
         self._queue: deque[Job] = deque()
         self._closed = False
+
+    @property
+    def device(self) -> str:
+        """What trains; see Pool."""
+        import jax
+
+        return jax.default_backend()
 
     @property
     def in_flight(self) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -81,15 +82,18 @@ def _start_here(cores: int) -> Iterator[None]:
 
 @contextmanager
 def _join(address: str) -> Iterator[None]:
-    with _initialised(f"cannot join Ray at {address}", address=address):
+    with _initialised(f"cannot join Ray at {address} (is its token in RAY_AUTH_TOKEN_PATH?)", address=address):
         yield
 
 
 @contextmanager
 def _initialised(failure: str, **settings: Any) -> Iterator[None]:
     import ray
+    from ray._private import worker as ray_worker
 
     try:
+        # Else Ray prints to standard output that a worker died. It has no public switch for that.
+        ray_worker._worker_logs_enabled = False
         try:
             with _process_kept():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
@@ -98,20 +102,24 @@ def _initialised(failure: str, **settings: Any) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        ray_worker._worker_logs_enabled = True
 
 
 @contextmanager
 def _process_kept() -> Iterator[None]:
-    """Undo what `ray.init` does to this process.
+    """Undo what `ray.init` does to this process, and silence a needless warning.
 
-    It takes SIGTERM for itself. And it makes the process leader of a group of its own, after which
+    Ray takes SIGTERM for itself. And it makes the process leader of a group of its own, after which
     Ctrl-C in a terminal no longer reaches it when something else, like make, leads the job. Put
     back into its group, it gets Ctrl-C and Ray's processes, left behind in the new one, do not.
+    JAX, once in use, warns of any fork; those of Ray go straight on to exec.
     """
     group = os.getpgrp()
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            yield
     finally:
         if os.getpgrp() != group:
             with suppress(OSError):  # the group has ended

@@ -6,6 +6,7 @@ workers, and tries a job again, once. Which worker evaluates what leaves no trac
 
 import math
 import os
+import re
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -114,7 +115,7 @@ class RayPool:
         """
         self._deadline_s = deadline_s
         self._startup_deadline_s = startup_deadline_s
-        self._warm = Job(-1, programs.seed_text("sgd"), warm, (0,)) if warm else None
+        self._warm = Job(-1, programs.source_text("sgd"), warm, (0,)) if warm else None
         self._evaluate = evaluate
         self._on_event = on_event
         self._queue: deque[_Attempt] = deque()  # not with a worker yet
@@ -139,6 +140,11 @@ class RayPool:
             for number in range(1, (workers or gpus or max(1, int(free.get("CPU", 0)))) + 1):
                 self._start(number, starts=1)
             self._stack = stack.pop_all()
+
+    @property
+    def device(self) -> str:
+        """What trains; see Pool."""
+        return "gpu" if self._environment is GPU_ENVIRONMENT else "cpu"
 
     @property
     def workers(self) -> int:
@@ -220,8 +226,7 @@ class RayPool:
         try:
             result = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
-            oom = isinstance(error, self._ray.exceptions.OutOfMemoryError)
-            self._replace(reply, Status.OOM if oom else Status.CRASHED, _reason(error))
+            self._replace(reply, *_cause(error))
             return
         del self._calls[reply]
         self._idle.append(call.worker)
@@ -276,8 +281,17 @@ class RayPool:
         self._calls.clear()
 
 
-def _reason(error: Exception) -> str:
-    """Return why a call failed: what was raised in the worker, or how the worker died."""
-    if (cause := getattr(error, "cause", None)) is not None:
-        return describe(cause)
-    return str(error).strip().splitlines()[-1].strip()
+def _cause(error: Exception) -> tuple[Status, str]:
+    """Return what a Ray error means for a job, and why: what was raised, or how the worker died."""
+    from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, TaskCancelledError
+
+    if isinstance(error, OutOfMemoryError):
+        return Status.OOM, "Ray ended the worker because its machine ran out of memory"
+    if isinstance(error, TaskCancelledError):  # what Ray makes of it
+        return Status.CRASHED, "KeyboardInterrupt in the worker"
+    if isinstance(error, RayTaskError):
+        return Status.CRASHED, describe(error.cause)
+    if isinstance(error, ActorDiedError):
+        code = re.search(r"exit code (\d+)", str(error))  # often unknown to Ray
+        return Status.CRASHED, f"the worker died with exit code {code[1]}" if code else "the worker died"
+    return Status.CRASHED, f"the worker is lost: {type(error).__name__}"

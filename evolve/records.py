@@ -1,0 +1,200 @@
+"""What a run holds: outcomes, second scores and counts; how rows of a database and JSON lines hold them."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+STATUSES = ("ok", "diverged", "crashed", "timeout", "oom")
+_FAILED = ("crashed", "timeout", "oom")
+
+Losses = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one candidate.
+
+    Attributes:
+        index: Its place among the run's candidates, from 0, without gaps.
+        key: The program's dedup key.
+        program: Its canonical text.
+        parents: Indexes of the earlier candidates it was made from; empty for a seed program.
+        mutation: What made it, such as "seed" or "insert".
+        status: One of `STATUSES`.
+        score: Higher is better; finite whatever the status.
+        losses: Nats, per task and per rng seed; inf where a training diverged.
+        known_from: Index of the earlier outcome with this key whose score it took; else None.
+        seconds: How long the evaluation took. This and what follows never decide anything.
+        attempts: How many times it was tried.
+        message: What went wrong, for people.
+    """
+
+    index: int
+    key: str
+    program: str
+    parents: tuple[int, ...] = ()
+    mutation: str
+    status: str
+    score: float
+    losses: Losses = ()
+    known_from: int | None = None
+    seconds: float = 0.0
+    attempts: int = 1
+    message: str = ""
+
+    def __post_init__(self):
+        _check_scores(self.status, self.score, self.losses)
+        if not math.isfinite(self.seconds):
+            raise ValueError(f"seconds is {self.seconds!r}; right would be a finite number")
+        earlier = self.parents if self.known_from is None else (*self.parents, self.known_from)
+        if any(not 0 <= index < self.index for index in earlier):
+            raise ValueError(f"outcome {self.index} refers to {earlier}; right would be earlier ones")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Final:
+    """A second score, on fresh rng seeds, of one of the best candidates or of a seed program.
+
+    Attributes:
+        candidate: The candidate's index; None for a seed program.
+        label: The seed program's name; empty for a candidate.
+        purpose: "confirm" chooses the champion, "report" is what is shown of it.
+        rng_seeds: The rng seeds of the trainings.
+        status: One of `STATUSES`.
+        score: Higher is better; finite whatever the status.
+        losses: Nats, per task and per rng seed; inf where a training diverged.
+    """
+
+    candidate: int | None = None
+    label: str = ""
+    purpose: Literal["confirm", "report"]
+    rng_seeds: tuple[int, ...]
+    status: str
+    score: float
+    losses: Losses = ()
+
+    def __post_init__(self):
+        _check_scores(self.status, self.score, self.losses)
+        if (self.candidate is None) == (not self.label):
+            raise ValueError("right would be either a candidate or a label")
+        if self.purpose not in ("confirm", "report"):
+            raise ValueError(f'purpose is {self.purpose!r}; right would be "confirm" or "report"')
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many candidates a run has: generated = trained + known.
+
+    Attributes:
+        generated: All candidates.
+        trained: Those that were evaluated, with whatever result.
+        known: Those that took the score of an earlier one with the same key.
+        diverged: The trained ones that diverged.
+        failed: The trained ones that crashed, took too long or ran out of memory.
+    """
+
+    generated: int = 0
+    trained: int = 0
+    known: int = 0
+    diverged: int = 0
+    failed: int = 0
+
+    def plus(self, status: str, known: bool, count: int = 1) -> "Counts":
+        """The counts with so many more candidates of that status."""
+        return Counts(
+            self.generated + count,
+            self.trained + count * (not known),
+            self.known + count * known,
+            self.diverged + count * (not known and status == "diverged"),
+            self.failed + count * (not known and status in _FAILED),
+        )
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of `pride list`.
+
+    Attributes:
+        name: The run's name.
+        state: "running" (a process is writing it), "interrupted", "done" or "broken".
+        candidates: How many were generated.
+        trained: How many of them were trained.
+        best: The best score; None before there is one.
+        created: When, in UTC, ISO 8601.
+        reason: Why it stopped, or why it cannot be read; empty while there is nothing to say.
+    """
+
+    name: str
+    state: Literal["running", "interrupted", "done", "broken"]
+    candidates: int = 0
+    trained: int = 0
+    best: float | None = None
+    created: str = ""
+    reason: str = ""
+
+
+_Record = TypeVar("_Record", Outcome, Final)
+
+
+def columns(record: type[Outcome] | type[Final]) -> tuple[str, ...]:
+    """The names of a record's values, in the order of `to_row`."""
+    return tuple(field.name for field in dataclasses.fields(record))
+
+
+def to_row(record: Outcome | Final) -> tuple[Any, ...]:
+    """A record as a database holds it: tuples as JSON, losses as hexadecimal floats, exact to the bit."""
+    return tuple(
+        json.dumps(_hexadecimal(value), separators=(",", ":")) if isinstance(value, tuple) else value
+        for value in vars(record).values()
+    )
+
+
+def from_row(record: type[_Record], row: Iterable[Any]) -> _Record:
+    """The record that `to_row` made a row of.
+
+    Raises:
+        ValueError: The row is of another form, or what it says cannot be.
+    """
+    fields = dict(zip(columns(record), row, strict=True))
+    try:
+        for name in ("parents", "rng_seeds"):
+            if name in fields:
+                fields[name] = tuple(int(number) for number in json.loads(fields[name]))
+        tasks = json.loads(fields["losses"])
+        fields["losses"] = tuple(tuple(float.fromhex(loss) for loss in task) for task in tasks)
+        return record(**fields)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def dump_lines(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """Canonical JSON, a line an outcome, without line ends: equal runs give equal bytes.
+
+    Holds index, program, parents, mutation, status, score, losses, key and known_from, and nothing
+    that depends on time or place. Floats are hexadecimal.
+    """
+    for outcome in outcomes:
+        fields = {
+            name: _hexadecimal(value)
+            for name, value in vars(outcome).items()
+            if name not in ("seconds", "attempts", "message")
+        }
+        yield json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _hexadecimal(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_hexadecimal(part) for part in value]
+    return float(value).hex() if isinstance(value, float) else value
+
+
+def _check_scores(status: str, score: float, losses: Losses) -> None:
+    if status not in STATUSES:
+        raise ValueError(f"status is {status!r}; right would be one of {STATUSES}")
+    if not math.isfinite(score):
+        raise ValueError(f"score is {score!r}; right would be a finite number")
+    if any(math.isnan(loss) or loss == -math.inf for task in losses for loss in task):
+        raise ValueError("losses hold NaN or -inf; right would be finite numbers, or inf")

@@ -1,0 +1,180 @@
+"""Abstract execution: kinds, scalar errors, live statements across steps, state slots, inputs."""
+
+import pytest
+from program_cases import RAW_WINNER, SEEDS, program
+
+import programs
+from programs import Kind, ProgramError, Statement
+
+SCALAR, PER_ARRAY, TENSOR = Kind.SCALAR, Kind.PER_ARRAY, Kind.TENSOR
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("x = 1.0", SCALAR),
+        ("x = get_pi()", SCALAR),
+        ("x = lr", SCALAR),
+        ("x = t", SCALAR),
+        ("x = w", TENSOR),
+        ("x = sign(g)", TENSOR),
+        ("x = lr * 2.0", SCALAR),
+        ("x = lr * g", TENSOR),
+        ("x = norm(g)", PER_ARRAY),
+        ("x = norm(lr)", SCALAR),
+        ("x = norm(g) * lr", PER_ARRAY),
+        ("x = norm(g) * g", TENSOR),
+        ("x = norm(norm(g))", PER_ARRAY),
+        ("x = global_norm(g)", SCALAR),
+        ("x = dot(g, w)", SCALAR),
+        ("x = cosine_sim(norm(g), w)", SCALAR),
+        ("x = clip(g, lr)", TENSOR),
+        ("x = clip(norm(g), 1.0)", PER_ARRAY),
+        ("x = clip(lr, 1.0)", SCALAR),
+        ("x = interp(lr, g, 0.9)", TENSOR),
+        ("x = interp(lr, norm(g), lr)", PER_ARRAY),
+    ],
+)
+def test_kinds(line, kind):
+    assert programs.check(program("w, g, t, lr", line, "update = g", returns="update")).kinds[-2] is kind
+
+
+def test_kinds_of_state_are_the_least_fixed_point_of_the_loop():
+    facts = programs.check(
+        program(
+            "g, a, b, c, d, lr",
+            "x = a * 2.0",  # a becomes what b was, b what c was, c a tensor: three passes
+            "a = b",
+            "b = c",
+            "c = g",
+            "d = d + lr",
+            "update = x + d",
+            returns="update, a, b, c, d",
+        )
+    )
+    assert facts.state_kinds == {"a": TENSOR, "b": TENSOR, "c": TENSOR, "d": SCALAR}
+    assert facts.kinds == (TENSOR, TENSOR, TENSOR, TENSOR, SCALAR, TENSOR)
+
+
+def test_a_norm_tracker_costs_one_number():
+    tracked = program(
+        "g, n, lr",
+        "n = interp(global_norm(g), n, 0.9)",
+        "update = g / n",
+        returns="update, n",
+    )
+    facts = programs.check(tracked)
+    assert facts.state_kinds == {"n": SCALAR}
+    assert facts.live_state == ("n",)
+    assert facts.state_slots == 0
+    by_array = programs.check(program("g, n", "n = max(norm(g), n)", "update = g / n", returns="update, n"))
+    assert by_array.state_kinds == {"n": PER_ARRAY}
+    assert by_array.state_slots == 0
+
+
+def test_the_raw_winner_of_the_paper():
+    facts = programs.check(programs.parse(RAW_WINNER))
+    lines = [line.strip() for line in RAW_WINNER.splitlines()[1:-1]]
+    dead = [line for line, live in zip(lines, facts.live, strict=True) if not live]
+    assert dead == [
+        "m = clip(m, lr)",
+        "v845 = sqrt(0.6270633339881897)",
+        "v968 = sign(v)",
+        "v968 = v - v",
+        "v845 = tanh(v845)",
+        "v1 = square(v1)",
+        "m = cosh(update)",
+        "lr = tan(1.4572199583053589)",
+        "lr = cos(v845)",
+    ]
+    assert facts.live_state == ("v",)
+    assert facts.state_slots == 1
+    assert facts.state_kinds == {"m": TENSOR, "v": TENSOR}
+    assert facts.inputs == {"w", "g", "lr"}
+    assert facts.statements == 12
+    assert facts.cost == 10  # all but the two of lr and wd, which are numbers
+    assert facts.update_kind is TENSOR
+
+
+def test_a_statement_is_live_if_only_a_later_step_reads_it():
+    facts = programs.check(
+        program("g, a, b, c", "update = a", "a = b", "b = g", "c = c + g", returns="update, a, b, c")
+    )
+    assert facts.live == (True, True, True, False)
+    assert facts.live_state == ("a", "b")
+    assert facts.state_slots == 2
+    assert facts.inputs == {"g"}
+
+
+def test_state_that_only_reads_itself_is_dead():
+    facts = programs.check(program("g, m", "m = m + g", "update = g", returns="update, m"))
+    assert (facts.live, facts.live_state, facts.cost) == ((False, True), (), 1)
+
+
+def test_overwritten_inputs_are_no_inputs():
+    facts = programs.check(program("w, g, t, lr", "w = g", "t = lr", "update = w * t", returns="update"))
+    assert facts.inputs == {"g", "lr"}
+
+
+def test_the_update_may_be_a_parameter():
+    facts = programs.check(program("w, lr", returns="lr"))
+    assert (facts.inputs, facts.statements, facts.update_kind) == ({"lr"}, 0, SCALAR)
+
+
+@pytest.mark.parametrize(
+    ("seed", "slots", "statements"),
+    [("sgd", 0, 2), ("momentum", 1, 4), ("adamw_paper", 2, 9), ("adamw", 2, 17), ("lion", 1, 7)],
+)
+def test_seed_programs(seed, slots, statements):
+    facts = programs.check(programs.load(seed))
+    assert all(facts.live)
+    assert (facts.state_slots, facts.statements) == (slots, statements)
+    assert facts.update_kind is TENSOR
+    assert programs.is_elementwise(programs.load(seed))
+
+
+def test_every_seed_program_is_named_in_this_file():
+    assert set(SEEDS) == {"adamw", "adamw_paper", "lion", "momentum", "sgd"}
+
+
+def test_only_live_statements_count_as_elementwise():
+    dead = program("g, lr", "x = global_norm(g)", "update = g * lr", returns="update")
+    live = program("g, lr", "x = norm(g)", "update = g * x", returns="update")
+    assert programs.is_elementwise(dead)
+    assert not programs.is_elementwise(live)
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "column", "message"),
+    [
+        (["update = clip(g, g)"], 2, 14, "clip's argument 'c' must be a scalar, and 'g' is tensor"),
+        (["x = norm(g)", "update = clip(g, x)"], 3, 14, "'x' is per-array"),
+        (["update = interp(g, m, m)", "m = g"], 2, 14, "interp's argument 'a' must be a scalar, and 'm' is tensor"),
+        (["a = m", "update = g + interp(g, g, a * 2.0)", "m = norm(g)"], 3, 18, "is per-array; global_norm, dot"),
+    ],
+)
+def test_errors_of_kinds_are_located_in_the_text(lines, line, column, message):
+    text = "def train(g, m):\n" + "".join(f"    {each}\n" for each in lines) + "    return update, m\n"
+    with pytest.raises(ProgramError) as caught:
+        programs.parse(text)
+    assert message in str(caught.value)
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("statements", "update", "message"),
+    [
+        ([Statement("x", "none", ("g",))], "x", "no function is called 'none'"),
+        ([Statement("x", "sign", ("g", "g"))], "x", "sign takes 1 argument(s), got 2"),
+        ([Statement("x", "add", ("g",))], "x", "add takes 2 argument(s), got 1"),
+        ([Statement("x", "sign", ("y",))], "x", "'y' has no value here"),
+        ([Statement("x", "clip", ("g", "g"))], "x", "must be a scalar"),
+        ([], "x", "'x' is returned but has no value"),
+    ],
+)
+def test_programs_made_by_hand_are_checked_too(statements, update, message):
+    made = programs.Program(("g",), tuple(statements), update)
+    for function in (programs.check, programs.key, programs.fingerprint, programs.to_optax, programs.export_optax):
+        with pytest.raises(ProgramError) as caught:
+            function(made)
+        assert message in str(caught.value)

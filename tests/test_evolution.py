@@ -1,0 +1,110 @@
+"""Regularized evolution as a state machine."""
+
+import numpy as np
+import pytest
+
+import programs
+from evolve.config import Budget, Config, Mutations
+from evolve.evolution import Evolution, Proposal, mutate
+from evolve.records import Outcome
+
+CONFIG = Config(tasks=("any",), budget=Budget(candidates=100), population=5, tournament=2, window=3)
+
+
+def outcome(proposal: Proposal, score: float) -> Outcome:
+    return Outcome(
+        index=proposal.index,
+        key=proposal.key,
+        program=str(proposal.program),
+        parents=proposal.parents,
+        mutation=proposal.mutation,
+        status="ok",
+        score=score,
+        known_from=proposal.known_from,
+    )
+
+
+def started(config: Config = CONFIG) -> Evolution:
+    evolution = Evolution(config)
+    evolution.commit(outcome(evolution.start(), 1.0))
+    return evolution
+
+
+def test_the_first_proposal_is_the_start_program():
+    proposal = Evolution(CONFIG).start()
+    assert proposal.program == programs.load("adamw")
+    assert (proposal.index, proposal.parents, proposal.mutation, proposal.known_from) == (0, (), "start", None)
+
+
+def test_proposals_depend_on_the_index_and_the_rng_seed_alone():
+    one, other = started(), started()
+    assert [one.propose(i) for i in range(1, 10)] == [other.propose(i) for i in range(1, 10)]
+    elsewhere = started(CONFIG.model_copy(update={"rng_seed": 1}))
+    assert [elsewhere.propose(i).program for i in range(1, 10)] != [one.propose(i).program for i in range(1, 10)]
+
+
+def test_every_proposal_is_well_formed_and_within_limits():
+    evolution = started()
+    for index in range(1, 300):
+        proposal = evolution.propose(index)
+        programs.check(proposal.program)
+        assert len(proposal.program.statements) <= CONFIG.limits.statements
+        evolution.commit(outcome(proposal, float(np.sin(index))))
+
+
+def test_a_tournament_of_everyone_is_won_by_the_best():
+    evolution = started(CONFIG.model_copy(update={"tournament": 5}))
+    children = [evolution.propose(index) for index in range(1, 4)]
+    for child, score in zip(children, (0.5, 2.0, 1.5), strict=True):
+        evolution.commit(outcome(child, score))
+    assert evolution.propose(4).parents == (2,)
+
+
+def test_the_oldest_dies_even_where_it_is_the_best():
+    evolution = started(CONFIG.model_copy(update={"tournament": 5}))
+    for index in range(1, 6):  # a population of five: the start program is gone after five more
+        evolution.commit(outcome(evolution.propose(index), 0.1 * index))
+    assert evolution.propose(6).parents == (5,)
+
+
+def test_a_program_with_a_known_key_takes_the_first_ones_score():
+    evolution = started()
+    seen = {evolution.start().key: 0}
+    for index in range(1, 200):
+        proposal = evolution.propose(index)
+        assert proposal.known_from == seen.get(proposal.key)
+        seen.setdefault(proposal.key, index)
+        evolution.commit(outcome(proposal, 1.0))
+    assert evolution.proposed_to_train == len(seen)
+    assert len(seen) < 200  # there were known ones
+
+
+def test_recalled_outcomes_are_known():
+    evolution = started()
+    proposals = [evolution.propose(index) for index in range(1, 30)]
+    again = Evolution(CONFIG)
+    for proposal in (Evolution(CONFIG).start(), *proposals):
+        again.recall(outcome(proposal, 1.0))
+    assert again.proposed_to_train == evolution.proposed_to_train
+
+
+@pytest.mark.parametrize("name", ["insert", "delete", "modify", "constants"])
+def test_weights_of_zero_leave_a_mutation_out(name: str):
+    weights = Mutations(**{edit: float(edit == name) for edit in programs.EDITS})
+    config = CONFIG.model_copy(update={"mutations": weights})
+    rng = np.random.default_rng(0)
+    parent = programs.load("adamw")
+    assert {mutate(parent, rng, config, programs.Limits())[0] for _ in range(20)} == {name}
+
+
+def test_edits_that_cannot_apply_are_never_drawn():
+    parent = programs.parse("def train(g):\n    update = square(g)\n    return update\n")
+    rng = np.random.default_rng(0)
+    names = {mutate(parent, rng, CONFIG, programs.Limits(statements=1))[0] for _ in range(50)}
+    assert names == {"modify"}  # full, nothing to leave out, no numbers
+
+
+def test_a_program_that_no_edit_fits_is_its_own_child():
+    parent = programs.parse("def train(g):\n    return g\n")
+    name, child = mutate(parent, np.random.default_rng(0), CONFIG, programs.Limits(statements=0))
+    assert (name, child) == ("none", parent)

@@ -1,0 +1,99 @@
+"""Every block of README.md runs, and prints what README says it prints."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evolve.config import load_config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> Iterator[tuple[str, str]]:
+    """Split a console block into commands and what each prints."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def matches(expected: str, got: str) -> bool:
+    """Compare an output with README's, where a line of ``...`` stands for any lines, and spaces are not counted."""
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    return doctest.OutputChecker().check_output(expected, got, options)
+
+
+def test_every_block_is_of_a_kind_that_is_tested():
+    assert {language for language, _ in BLOCKS} == {"sh", "text", "console", "yaml", "python"}
+    assert [block for language, block in BLOCKS if language == "sh"] == ["make search\n", "make test\n"]
+
+
+@pytest.mark.slow
+def test_commands_print_what_readme_says(tmp_path: Path):
+    environment = os.environ | {
+        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+        "PRIDE_RUNS": str(tmp_path / "runs"),
+    }
+    for language, block in BLOCKS:
+        if language == "console":
+            for command, expected in commands(block):
+                done = subprocess.run(
+                    ["bash", "-c", f"{command} 2>&1"], cwd=tmp_path, env=environment, capture_output=True, text=True
+                )
+                assert matches(expected, done.stdout), f"$ {command}\n{done.stdout}"
+                assert "Traceback" not in done.stdout
+        elif language == "python":
+            (tmp_path / "block.py").write_text(block)
+            subprocess.run([sys.executable, "block.py"], cwd=tmp_path, env=environment, check=True)
+
+
+def test_the_yaml_block_is_a_config(tmp_path: Path):
+    (block,) = [block for language, block in BLOCKS if language == "yaml"]
+    path = tmp_path / "mine.yaml"
+    path.write_text(block)
+    config = load_config(str(path))
+    assert config.population == yaml.safe_load(block)["population"]
+
+
+@pytest.mark.slow
+def test_make_search_ends_with_an_exported_module(tmp_path: Path):
+    """Run `make search` with the small preset, in this environment and a folder of its own."""
+    environment = os.environ | {"PRIDE_RUNS": str(tmp_path)}
+    done = subprocess.run(
+        ["make", "search", f"VENV={sys.prefix}", "PRESET=smoke", "RUN_NAME=made"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "beside known optimizers" in done.stdout
+    module = tmp_path / "made" / "found.py"
+    assert str(module) in done.stdout + done.stderr
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAIN], cwd=module.parent, capture_output=True, text=True, check=True
+    )
+    before, after = map(float, trained.stdout.split())
+    assert after < before
+
+
+TRAIN = """
+import jax, jax.numpy as jnp, optax
+from found import found
+loss = lambda w: jnp.sum((w - 0.5) ** 2)
+w, optimizer = jnp.ones((4, 3)), found()
+state, before = optimizer.init(w), loss(w)
+for _ in range(20):
+    updates, state = optimizer.update(jax.grad(loss)(w), state, w)
+    w = optax.apply_updates(w, updates)
+print(float(before), float(loss(w)))
+"""

@@ -1,0 +1,236 @@
+"""What people name: programs, suites, and what is said where there is no such thing."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run_cases import outcome
+
+import programs
+import tasks
+from evolve import cli, running, runs
+from evolve.config import Budget, Config, to_yaml
+from evolve.errors import BadProgramOrData, UsageError
+from evolve.records import Final
+from evolve.references import read_program, read_suite, runs_folder
+from evolve.search import fresh_rng_seeds
+
+CONFIG = Config(tasks=("digits_tiny",), budget=Budget(candidates=3))
+SIGNED = "# name: Mine\n#source: here\n\ndef train(w, g, lr):\n    update = sign(g)\n    return update\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test is in an empty folder, with no runs elsewhere."""
+    monkeypatch.delenv("PRIDE_RUNS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder):
+    """A run of three candidates, the first the best."""
+    with runs.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
+        for index in range(3):
+            store.commit(outcome(index))
+        yield store
+
+
+def stdin(monkeypatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def exit_code(capsys, *arguments: str) -> tuple[int | str | None, str]:
+    """Run `pride` and give its exit code and what it said on stderr."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    return caught.value.code, capsys.readouterr().err
+
+
+def test_runs_folder(monkeypatch):
+    assert runs_folder() == Path("runs")
+    monkeypatch.setenv("PRIDE_RUNS", "elsewhere")
+    assert runs_folder() == Path("elsewhere")
+
+
+@pytest.mark.parametrize("name", programs.seed_programs())
+def test_seed_program(name):
+    named = read_program(name)
+    assert named.name == name
+    assert named.program == programs.load(name)
+    assert named.header.startswith("name: ")
+
+
+def test_program_file(folder):
+    (folder / "mine.opt").write_text(SIGNED)
+    for reference in ("mine.opt", "./mine.opt", str(folder / "mine.opt")):
+        named = read_program(reference)
+        assert named.name == reference
+        assert named.program == programs.parse(SIGNED)
+        assert named.header == "name: Mine\nsource: here"
+    (folder / "a:b").write_text(SIGNED)
+    assert read_program("a:b").program == programs.parse(SIGNED)
+    (folder / "adamw").write_text(SIGNED)
+    assert read_program("adamw").program == programs.load("adamw")
+    assert read_program("./adamw").program == programs.parse(SIGNED)
+
+
+def test_program_on_stdin(monkeypatch, capsys):
+    stdin(monkeypatch, SIGNED.encode())
+    named = read_program("-")
+    assert (named.name, named.program) == ("stdin", programs.parse(SIGNED))
+    stdin(monkeypatch, b"")
+    with pytest.raises(programs.ProgramError):
+        read_program("-")
+    stdin(monkeypatch, b"# " + b"x" * 5_000_000)
+    with pytest.raises(programs.ProgramError, match="the most that is read"):
+        read_program("-")
+    stdin(monkeypatch, b"\xff")
+    with pytest.raises(BadProgramOrData, match=r"stdin is not UTF-8 text \(byte 0\)"):
+        read_program("-")
+    stdin(monkeypatch, b"\xff")
+    assert exit_code(capsys, "show", "-") == (4, "pride: stdin is not UTF-8 text (byte 0)\n")
+
+
+def test_candidates_of_a_run(run):
+    for index in range(3):
+        named = read_program(f"mine:{index}")
+        assert named.name == f"mine:{index}"
+        assert str(named.program) == outcome(index).program
+        assert named.header == ""
+    assert read_program("mine:best").name == "mine:0"
+    seeds = fresh_rng_seeds(CONFIG, "confirm")
+    run.add_final(Final(candidate=0, purpose="confirm", rng_seeds=seeds, status="ok", score=0.1))
+    run.add_final(Final(candidate=2, purpose="confirm", rng_seeds=seeds, status="ok", score=0.2))
+    assert read_program("mine:best").name == "mine:2"
+
+
+def test_run_without_a_best():
+    runs.create("runs", "empty", "", to_yaml(CONFIG), {}).close()
+    with pytest.raises(BadProgramOrData, match="no candidate that trained"):
+        read_program("empty:best")
+
+
+@pytest.mark.parametrize(
+    ("reference", "code", "said"),
+    [
+        ("adam", 4, "no seed program is called 'adam' — did you mean 'adamw'?"),
+        ("no/such/file.opt", 4, "there is no file no/such/file.opt"),
+        ("folder", 4, "folder cannot be read: Is a directory"),
+        ("folder.opt", 4, "folder.opt cannot be read: Is a directory"),
+        ("latin.opt", 4, "latin.opt is not UTF-8 text (byte 2)"),
+        ("broken.opt", 4, "line 2"),
+        ("huge.opt", 4, "the most that is read"),
+        ("mina:0", 2, "there is no run mina in runs — did you mean 'mine'?"),
+        ("zzz:best", 2, "there is no run zzz in runs; `pride list` shows the runs"),
+        ("mine:3", 2, "run mine has no candidate 3; it has 3, numbered from 0"),
+        ("mine:abc", 2, "'mine:abc' names no candidate; right would be mine:best or mine:12"),
+        ("mine:-1", 2, "names no candidate"),
+        ("mine:٣", 2, "names no candidate"),
+        ("mine:", 2, "names no candidate"),
+        ("mine:" + "9" * 5000, 2, "names no candidate"),
+        (".mine:0", 4, "no seed program is called '.mine:0'"),
+        ("", 4, ""),
+    ],
+)
+def test_programs_that_are_not_there(folder, run, capsys, reference, code, said):
+    for name in ("folder", "folder.opt"):
+        (folder / name).mkdir()
+    (folder / "latin.opt").write_bytes(b"# \xe9\n")
+    (folder / "broken.opt").write_text("def train(w, g, lr):\n    update = sing(g)\n    return update\n")
+    (folder / "huge.opt").write_text("#" * 70_000)
+    found, error = exit_code(capsys, "show", reference)
+    assert (found, error[:7]) == (code, "pride: ")
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_suite_by_name(folder):
+    assert read_suite("smoke") == ("digits_tiny",)
+    assert read_suite("digits_tiny") == ("digits_tiny",)
+    assert read_suite("first") == ("digits_mlp", "text_gpt")
+    (folder / "smoke").write_text("tasks: []")
+    assert read_suite("smoke") == ("digits_tiny",)
+
+
+def test_suite_file(folder):
+    content = "# two\ntasks: [digits_tiny, digits_mlp]\n"
+    (folder / "mine.yaml").write_text(content)
+    (folder / "mine").write_text(content)
+    for path in ("mine.yaml", "./mine.yaml", str(folder / "mine.yaml"), "mine"):
+        assert read_suite(path) == ("digits_tiny", "digits_mlp")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "got nothing; a suite file is like `tasks: ["),
+        (b"tasks", 'got "tasks"; a suite file is like'),
+        (b"[digits_mlp]", 'got ["digits_mlp"]; a suite file is like'),
+        (b"tasks: [digits_mlp]\nsteps: 5", '"steps": 5}; a suite file is like'),
+        (b"tasks: digits_mlp", 'tasks (line 1): got "digits_mlp"; a suite file is like'),
+        (b"\ntasks: []", "tasks (line 2): got []; a suite file is like"),
+        (b"tasks: [1]", "tasks[0] (line 1): got 1; right would be one of digits_tiny, "),
+        (b"tasks:\n- digits_mlp\n- on", 'tasks[1] (line 3): got "on"; right would be one of'),
+        (b"tasks: [[digits_mlp]]", 'got ["digits_mlp"]; right would be one of'),
+        (b"tasks: [{a: 1}]", 'got {"a": 1}; right would be one of'),
+        (b"tasks: [first]", 'got "first"; right would be one of'),
+        (b"tasks: [digits_mpl]", "did you mean 'digits_mlp'?"),
+        (b"tasks: [digits_mlp, digits_mlp]", 'tasks[1] (line 1): got "digits_mlp" again; right would be'),
+        (b"tasks: [digits_mlp]\ntasks: [text_gpt]", "tasks (line 2): got it again, after tasks (line 1)"),
+        (b"tasks: [&a digits_mlp, *a]", "(line 1): aliases and anchors"),
+        (b"tasks: !!python/object/apply:os.getcwd []", "(line 1): tags"),
+        (b"tasks: [", "(line 1): while parsing"),
+        (b"tasks: [\xff]", "(line 1): this is not UTF-8 text"),
+        (b"? {a: b}\n: c", "line 1: got a list or a group"),
+        (b"[" * 60_000, "nested deeper than 8 levels"),
+        (b"#" * 70_000, "larger than 65536 bytes"),
+    ],
+)
+def test_bad_suite_file(folder, content, said):
+    (folder / "bad.yaml").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_suite("bad.yaml")
+    assert str(caught.value).startswith("bad.yaml")
+    assert said in str(caught.value)
+
+
+def test_suites_that_are_not_there(folder, capsys):
+    (folder / "folder.yaml").mkdir()
+    for reference, said in [
+        ("smok", "unknown suite or task 'smok' — did you mean 'smoke'?"),
+        ("none.yaml", "cannot read none.yaml: No such file"),
+        ("folder.yaml", "cannot read folder.yaml: Is a directory"),
+        (".", "unknown suite or task '.'"),
+        ("x" * 300, "unknown suite or task"),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            read_suite(reference)
+        assert said in str(caught.value)
+        code, error = exit_code(capsys, "evaluate", "adamw", "--tasks", reference)
+        assert (code, error) == (2, f"pride: {caught.value}\n")
+
+
+def test_a_search_takes_suite_files_and_resolves_them_to_names(folder, capsys):
+    (folder / "suites").mkdir()
+    (folder / "suites" / "mine.yml").write_text("tasks: [digits_mlp, digits_tiny]")
+    (folder / "a.yaml").write_text("tasks: [smoke, suites/mine.yml]\nbudget: {candidates: 1}\n")
+    assert running._load_config("a.yaml", ()).tasks == ("digits_tiny", "digits_mlp")
+    assert running._load_config("smoke", ("tasks=suites/mine.yml",)).tasks == ("digits_mlp", "digits_tiny")
+    code, error = exit_code(capsys, "search", "smoke", "--set", "tasks=none.yaml", "--pool", "serial")
+    assert (code, error) == (2, "pride: cannot read none.yaml: No such file or directory\n")
+    assert not (folder / "runs").exists()
+
+
+def test_commands_that_train_nothing_start_without_jax(run):
+    code = "import sys; from evolve import cli\ntry: cli.main()\nfinally: print('jax' in sys.modules, file=sys.stderr)"
+    for arguments in (["list"], ["show", "mine:best"], ["functions"], ["status", "mine"]):
+        process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert (process.returncode, process.stderr) == (0, "False\n")
+
+
+def test_every_task_has_a_name_that_is_no_path():
+    for name in (*tasks.TASKS, *tasks.SUITES):
+        assert name.isidentifier()

@@ -1,0 +1,161 @@
+"""Runs in their folder: made once and wholly, opened by one writer, listed whatever state they are in."""
+
+import json
+import shutil
+import signal
+
+import pytest
+from run_cases import files, outcome, writer
+
+from evolve import runs
+from evolve.errors import RunConflict, UsageError
+
+
+@pytest.fixture
+def run(tmp_path):
+    with runs.create(tmp_path, "run", "given", "resolved", {"jax": "1"}) as store:
+        yield store
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".x", "-x", "a/b", "a b", "x" * 65, "x\n", "é"])
+def test_names_that_are_none(tmp_path, name):
+    for opened in (runs.open_to_read, runs.open_to_write):
+        with pytest.raises(UsageError, match="is no name for a run"):
+            opened(tmp_path, name)
+    with pytest.raises(UsageError, match="is no name for a run"):
+        runs.create(tmp_path, name, "", "", {})
+    assert files(tmp_path) == []
+
+
+def test_an_existing_run_is_never_made_again(tmp_path, run):
+    run.commit(outcome(0))
+    (tmp_path / "file").touch()
+    for name in ("run", "file"):
+        with pytest.raises(RunConflict, match=f"pride resume {name}") as caught:
+            runs.create(tmp_path, name, "", "", {})
+        assert caught.value.exit_code == 5
+    assert list(run.outcomes()) == [outcome(0)]
+    assert files(tmp_path) == ["file", "run"]
+
+
+def test_runs_cannot_be_made_below_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot make a run"):
+        runs.create(tmp_path / "file", "run", "", "", {})
+
+
+def test_a_missing_run_names_what_is_like_it(tmp_path, run):
+    for opened in (runs.open_to_read, runs.open_to_write):
+        with pytest.raises(UsageError, match=r"did you mean 'run'.*`pride list`"):
+            opened(tmp_path, "rum")
+    with pytest.raises(UsageError, match="`pride list` shows"):
+        runs.open_to_read(tmp_path / "nowhere", "run")
+
+
+WRITER = """
+import sys, run_cases
+from evolve import runs
+with runs.open_to_write(sys.argv[1], "run") as store:
+    index = store.counts().generated
+    while True:
+        store.commit(run_cases.outcome(index))
+        index += 1
+        print(index, flush=True)
+"""
+
+
+def test_sigkill_loses_nothing_committed_and_a_second_writer_is_refused(tmp_path, run):
+    run.close()
+    reported = 0
+    for _ in range(3):
+        with writer(tmp_path, WRITER) as process:
+            assert process.stdout is not None
+            for _ in range(40):
+                reported = int(process.stdout.readline())
+            with pytest.raises(RunConflict, match=f"written by process {process.pid};"):
+                runs.open_to_write(tmp_path, "run")
+            assert runs.list_runs(tmp_path)[0].state == "running"
+            with runs.open_to_read(tmp_path, "run") as reader:
+                assert reader.counts().generated >= reported
+            process.send_signal(signal.SIGKILL)
+            reported = int(([reported, *process.stdout.read().split()])[-1])
+        assert runs.list_runs(tmp_path)[0].state == "interrupted"
+        before = files(run.folder)
+        with runs.open_to_read(tmp_path, "run") as reader:
+            found = list(reader.outcomes())
+            assert found == [outcome(index) for index in range(len(found))]
+            assert reported <= len(found) <= reported + 1
+        assert files(run.folder) == before
+    with runs.open_to_write(tmp_path, "run") as store:
+        store.commit(outcome(len(found)))
+
+
+def test_a_moved_run_opens(tmp_path, run):
+    run.commit(outcome(0))
+    run.close()
+    (tmp_path / "else #1?%41").mkdir()
+    moved = shutil.move(run.folder, tmp_path / "else #1?%41" / "other")
+    with runs.open_to_write(moved.parent, "other") as store:
+        store.commit(outcome(1))
+        assert store.name == "other"
+    with runs.open_to_read(moved.parent, "other") as reader:
+        assert reader.counts().generated == 2
+
+
+def test_list_takes_broken_folders_as_they_are(tmp_path):
+    assert runs.list_runs(tmp_path / "nowhere") == []
+    runs.create(tmp_path, "good", "", "", {}).close()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".creating-x-1234").mkdir()
+    (tmp_path / "README.md").touch()
+    for name in ("torn", "text", "folder", "void"):
+        shutil.copytree(tmp_path / "good", tmp_path / name)
+    content = (tmp_path / "good" / "run.db").read_bytes()
+    (tmp_path / "torn" / "run.db").write_bytes(content[:3000])
+    (tmp_path / "text" / "run.db").write_text("not a database at all" * 50)
+    (tmp_path / "void" / "run.db").write_bytes(b"")
+    (tmp_path / "folder" / "run.db").unlink()
+    (tmp_path / "folder" / "run.db").mkdir()
+    (tmp_path / "torn" / "env.json").write_text("{")
+    found = {summary.name: summary for summary in runs.list_runs(tmp_path)}
+    assert found.pop("good").state == "interrupted"
+    assert sorted(found) == ["empty", "folder", "text", "torn", "void"]
+    for summary in found.values():
+        assert summary.state == "broken"
+        assert summary.reason
+    assert files(tmp_path / "empty") == []
+
+
+KILLED_WHILE_CREATING = """
+import os, signal, sys
+from pathlib import Path
+from evolve import runs
+Path.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
+runs.create(sys.argv[1], "half", "", "", {})
+"""
+
+
+def test_a_run_whose_creation_was_killed_is_not_there(tmp_path):
+    process = writer(tmp_path, KILLED_WHILE_CREATING)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert len(files(tmp_path)) == 1
+    assert runs.list_runs(tmp_path) == []
+    runs.create(tmp_path, "half", "", "", {}).close()
+    assert [summary.name for summary in runs.list_runs(tmp_path)] == ["half"]
+
+
+def test_environment_holds_versions():
+    environment = runs.environment()
+    assert set(environment) >= {"python", "jax", "jaxlib", "optax", "numpy", "ray", "pride"}
+    assert json.loads(json.dumps(environment)) == environment
+
+
+def test_a_foreign_lock_is_not_followed_to_another_file(tmp_path, run):
+    run.close()
+    (tmp_path / "precious").write_text("mine")
+    (run.folder / "lock").unlink()
+    (run.folder / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(UsageError, match="cannot write in"):
+        runs.open_to_write(tmp_path, "run")
+    assert (tmp_path / "precious").read_text() == "mine"

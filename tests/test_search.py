@@ -1,0 +1,196 @@
+"""The driver of a search, with an evaluation that trains nothing: strict order, budgets, resume, finals."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import programs
+import workers
+from evolve.config import Budget, Config, to_yaml
+from evolve.records import dump_lines
+from evolve.runs import create, open_to_write
+from evolve.search import Progress, Watcher, find_champion, fresh_rng_seeds, search, search_rng_seeds
+
+CONFIG = Config(
+    tasks=("any",), budget=Budget(candidates=60), population=8, tournament=3, window=6, finalists=3, fresh_rng_seeds=2
+)
+
+
+def evaluate(job: workers.Job) -> workers.Result:
+    """Score a program by its key: every seventh one diverges."""
+    number = int(programs.key(programs.parse(job.program))[:8], 16)
+    if number % 7 == 0:
+        return workers.Result(job.index, workers.Status.DIVERGED)
+    losses = tuple(number / 2**32 + 0.01 * (seed % 3) for seed in job.rng_seeds)
+    return workers.Result(job.index, workers.Status.OK, score=2.0 - sum(losses) / len(losses), losses=(losses,))
+
+
+class ShuffledPool(workers.SerialPool):
+    """Gives back results in any order, several at a time, as many workers would."""
+
+    def __init__(self, rng_seed: int):
+        super().__init__(evaluate)
+        self._random = random.Random(rng_seed)
+        self._held: list[workers.Result] = []
+
+    @property
+    def in_flight(self) -> int:
+        return super().in_flight + len(self._held)
+
+    def wait(self, timeout_s: float | None = None) -> list[workers.Result]:
+        while super().in_flight and self._random.random() < 0.7:
+            self._held += super().wait()
+        self._random.shuffle(self._held)
+        count = self._random.randint(0, len(self._held))
+        given, self._held = self._held[:count], self._held[count:]
+        return given
+
+
+def run(
+    root: Path,
+    name: str,
+    config: Config = CONFIG,
+    pool: workers.Pool | None = None,
+    interrupted: Callable[[], str | None] = lambda: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[str, str]:
+    """Start or go on with a run; give its reason for stopping and its dump."""
+    again = (root / name).exists()
+    with open_to_write(root, name) if again else create(root, name, "", to_yaml(config), {}) as store:
+        reason = search(
+            store, config, config.tasks, pool or workers.SerialPool(evaluate), Watcher(on_progress, interrupted)
+        )
+        return reason, "\n".join(dump_lines(store.outcomes()))
+
+
+def interrupt_after(calls: int) -> Callable[[], str | None]:
+    left = iter(range(calls))
+    return lambda: None if next(left, None) is not None else "someone wants an end"
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run(tmp_path_factory.mktemp("runs"), "unbroken")[1]
+
+
+def test_the_budget_of_candidates_is_kept_to(tmp_path: Path, unbroken: str):
+    reason, dump = run(tmp_path, "one")
+    assert reason == "60 candidates were put forward"
+    assert dump == unbroken
+    assert len(dump.splitlines()) == 60
+
+
+@pytest.mark.parametrize("rng_seed", range(6))
+def test_the_order_of_arrival_changes_nothing(tmp_path: Path, unbroken: str, rng_seed: int):
+    assert run(tmp_path, "one", pool=ShuffledPool(rng_seed))[1] == unbroken
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2, 5, 9, 20, 33, 55])
+def test_an_interrupted_run_goes_on_to_what_the_unbroken_one_found(tmp_path: Path, unbroken: str, calls: int):
+    reason, dump = run(tmp_path, "one", interrupted=interrupt_after(calls))
+    assert reason == "someone wants an end"
+    assert unbroken.startswith(dump)
+    reason, dump = run(tmp_path, "one", interrupted=interrupt_after(calls + 3), pool=ShuffledPool(calls))
+    assert unbroken.startswith(dump)
+    assert run(tmp_path, "one")[1] == unbroken
+
+
+def test_a_larger_budget_goes_on_as_if_it_had_been_there_at_once(tmp_path: Path, unbroken: str):
+    for candidates in (1, 7, 25):
+        run(tmp_path, "one", replaced_budget(candidates=candidates))
+    assert run(tmp_path, "one")[1] == unbroken
+
+
+def test_a_budget_of_trainings_counts_no_known_ones(tmp_path: Path, unbroken: str):
+    reason, dump = run(tmp_path, "one", replaced_budget(trained=20))
+    assert reason == "20 candidates were trained"
+    assert dump.count('"known_from":null') == 20
+    assert unbroken.startswith(dump)
+
+
+def test_a_budget_of_seconds_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr("evolve.search.time.monotonic", lambda: float(next(clock)))
+    reason, dump = run(tmp_path, "one", replaced_budget(seconds=50.0))
+    assert reason == "50 seconds were used"
+    assert 0 < len(dump.splitlines()) < 60
+
+
+def replaced_budget(**budget: float) -> Config:
+    return CONFIG.model_copy(update={"budget": Budget(**budget)})
+
+
+def test_the_best_are_scored_again_and_the_champion_is_chosen_by_that(tmp_path: Path):
+    run(tmp_path, "one")
+    with open_to_write(tmp_path, "one") as store:
+        confirmed = [final for final in store.finals() if final.purpose == "confirm"]
+        assert [final.candidate for final in confirmed] == [outcome.index for outcome in store.best(3)]
+        champion = find_champion(store, CONFIG)
+        assert champion is not None
+        assert champion.index == max(confirmed, key=lambda final: final.score).candidate
+        reported = [final for final in store.finals() if final.purpose == "report"]
+        assert [final.candidate for final in reported] == [champion.index, None, None, None, None]
+        assert [final.label for final in reported[1:]] == list(CONFIG.compare)
+
+
+def test_a_champion_that_diverges_on_fresh_rng_seeds_is_none(tmp_path: Path):
+    def lucky(job: workers.Job) -> workers.Result:
+        result = evaluate(job)
+        if job.rng_seeds == fresh_rng_seeds(CONFIG, "confirm") and job.index == 0:
+            return replace(result, status=workers.Status.DIVERGED, score=0.0, losses=())
+        return result
+
+    run(tmp_path, "one", pool=workers.SerialPool(lucky))
+    with open_to_write(tmp_path, "one") as store:
+        champion, first = find_champion(store, CONFIG), store.best(1)[0]
+        assert champion is not None
+        assert champion.index != first.index
+
+
+def test_a_done_run_does_nothing_more(tmp_path: Path):
+    run(tmp_path, "one")
+
+    def never(job: workers.Job) -> workers.Result:
+        raise AssertionError("nothing is left to train")
+
+    assert run(tmp_path, "one", pool=workers.SerialPool(never))[0] == "60 candidates were put forward"
+
+
+def test_rng_seeds_are_never_shared():
+    drawn = [
+        seed
+        for number in range(3)
+        for config in [CONFIG.model_copy(update={"rng_seed": number, "rng_seeds": 1000, "fresh_rng_seeds": 1000})]
+        for seeds in (
+            search_rng_seeds(config),
+            fresh_rng_seeds(config, "confirm"),
+            fresh_rng_seeds(config, "report"),
+        )
+        for seed in seeds
+    ]
+    assert len(drawn) == len(set(drawn))
+
+
+def test_progress_counts_up_to_the_budget(tmp_path: Path):
+    seen: list[Progress] = []
+    run(tmp_path, "one", on_progress=seen.append)
+    generated = [progress.counts.generated for progress in seen]
+    assert generated == sorted(generated)
+    assert seen[-1].counts.generated == 60
+    assert seen[-1].counts.known + seen[-1].counts.trained == 60
+    assert seen[-1].share == 1.0
+    assert list(dict.fromkeys(progress.stage for progress in seen)) == ["search", "confirm", "report"]
+
+
+def test_failures_of_workers_are_outcomes(tmp_path: Path):
+    def fragile(job: workers.Job) -> workers.Result:
+        if job.index % 5 == 3:
+            raise RuntimeError("out of luck")
+        return evaluate(job)
+
+    reason, dump = run(tmp_path, "one", pool=workers.SerialPool(fragile))
+    assert reason == "60 candidates were put forward"
+    assert '"status":"crashed"' in dump

@@ -1,0 +1,224 @@
+"""Simplifying: every rule on numbers, the derivation of the paper's winner, state, and graphs written as programs."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from program_cases import RAW_WINNER, SEEDS, behave_alike, mutants, program, random_mutants, run_numpy
+
+import programs
+from programs.dataflow import INPUT, NUMBER, from_program, to_program
+from programs.keys import probe
+from programs.rules import RULES
+from programs.simplification import FOLD, MERGE_STATE, ZERO_STATE
+
+SLACK = 1e-4  # 1e-8 / 1e-4: what the epsilon of a division is to the smallest divisor looked at
+
+
+def expression(text):
+    """Read one side of a rule as a program of x = g, y = w and the scalar a = lr."""
+    return program("w, g, lr", "x = g", "y = w", "a = lr", f"update = {text}", returns="update")
+
+
+def numbers(rng_seed):
+    """Draw numbers of either sign and of sizes from 1e-3 to 10, in three arrays."""
+    rng = np.random.default_rng(rng_seed)
+    return tuple(rng.choice([-1.0, 1.0], size) * 10.0 ** rng.uniform(-3.0, 1.0, size) for size in ((50,), (6, 5), ()))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_both_sides_of_a_rule_are_equal(rule):
+    for rng_seed in range(4):
+        x, y, a = numbers(rng_seed), numbers(rng_seed + 100), [0.9, -0.5, 1.5, 0.0][rng_seed]
+        left, right = (run_numpy(expression(side), y, [x], a)[0] for side in (rule.pattern, rule.replacement))
+        scale = max(np.abs(leaf).max() for leaf in (*x, *y))
+        for one, other in zip(left, right, strict=True):
+            assert np.isfinite(other).all()
+            if rule.exact:
+                np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * scale)
+            else:
+                np.testing.assert_allclose(one, other, rtol=SLACK)
+                if rule.pattern != "x / 1.0":
+                    assert (one != other).any()  # or the rule would be exact
+
+
+def size_without_sharing(text):
+    """Count calls, then variables, then arguments of an expression, every use counted."""
+    graph = from_program(expression(text))
+
+    def size(place):
+        node = graph.nodes[place]
+        if node[0] == INPUT:
+            return np.array([0, 1, 0])
+        if node[0] == NUMBER:
+            return np.array([0, 0, 0])
+        return sum((size(argument) for argument in node[1:]), start=np.array([1, 0, len(node) - 1]))
+
+    return tuple(size(graph.update).tolist())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_a_rule_makes_an_expression_smaller(rule):
+    assert size_without_sharing(rule.replacement) < size_without_sharing(rule.pattern)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_a_rule_is_applied_in_full(rule):
+    derivation = programs.simplify(expression(rule.pattern))
+    result = programs.simplify(expression(rule.replacement)).program
+    assert programs.key(derivation.program) == programs.key(result)
+    if rule.exact:
+        assert programs.key(expression(rule.pattern)) == programs.key(expression(rule.replacement))
+        assert all(step.exact for step in derivation.steps)
+    else:
+        assert programs.key(expression(rule.pattern)) != programs.key(expression(rule.replacement))
+        assert any(step.reason == str(rule) and not step.exact for step in derivation.steps)
+
+
+def test_rules_are_told_apart():
+    assert len({rule.pattern for rule in RULES}) == len(RULES)
+
+
+def test_a_rule_that_would_change_a_kind_is_left_alone():
+    larger = program("g, lr", "x = interp(lr, g, 0.0)", "update = norm(x)", returns="update")  # g's shape counts
+    assert programs.simplify(larger).program == larger
+
+
+def assert_derivation_holds(derivation):
+    before = derivation.start
+    for step in derivation.steps:
+        programs.check(step.program)
+        assert programs.parse(str(step.program)) == step.program
+        if step.exact:
+            assert programs.key(step.program) == programs.key(before), step.reason
+            assert behave_alike(probe(step.program), probe(before)), step.reason
+        before = step.program
+    assert programs.simplify(derivation.program).steps == ()
+
+
+def test_the_papers_raw_winner():
+    derivation = programs.simplify(programs.parse(RAW_WINNER))
+    assert_derivation_holds(derivation)
+    assert derivation.start == programs.parse(RAW_WINNER)
+    facts = programs.check(derivation.program)
+    assert len(derivation.program.statements) <= 12
+    assert facts.statements == len(derivation.program.statements)
+    assert len(derivation.program.state) == facts.state_slots == 1
+    functions = [statement.function for statement in derivation.program.statements]
+    assert "sqrt" not in functions  # sqrt(m * m) became |m|, and (m lr) / |m| waits for the step that reorders it
+    assert behave_alike(probe(derivation.program), probe(derivation.start), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_seed_programs_are_simple_already(name):
+    derivation = programs.simplify(programs.load(name))
+    assert_derivation_holds(derivation)
+    assert len(derivation.program.statements) <= len(programs.load(name).statements)
+    if name in ("sgd", "momentum", "lion"):
+        assert {step.reason for step in derivation.steps} <= {"parameters that are not read left out"}
+        assert derivation.program.statements == programs.load(name).statements
+
+
+def test_mutants_of_seed_programs():
+    for mutant in [*random_mutants(60, edits=6), *random_mutants(20, edits=25)]:
+        assert_derivation_holds(programs.simplify(mutant))
+
+
+def reasons(subject):
+    return [step.reason for step in programs.simplify(subject).steps]
+
+
+def test_dead_statements_and_dead_state_go_first():
+    subject = program("g, m, v, lr", "x = sqrt(g)", "m = m + x", "update = g * v", "v = g", returns="update, m, v")
+    derivation = programs.simplify(subject)
+    assert derivation.steps[0].reason == "2 dead statements left out"
+    assert str(derivation.program) == "def train(g, v):\n    update = g * v\n    v = g\n    return update, v\n"
+
+
+def test_idle_state_is_zero():
+    subject = program("g, m, v", "x = m * 2.0", "update = g - x", returns="update, m, v")
+    assert ZERO_STATE in reasons(subject)
+    assert str(programs.simplify(subject).program) == "def train(g):\n    return g\n"
+
+
+def test_equal_state_becomes_one():
+    subject = program(
+        "g, m, v", "m = interp(g, m, 0.9)", "v = interp(g, v, 0.9)", "update = m + v", returns="update, m, v"
+    )
+    derivation = programs.simplify(subject)
+    assert MERGE_STATE in reasons(subject)
+    assert derivation.program.state == ("m",)
+    assert str(derivation.program.statements[-1]) == "update = m * 2.0"
+    assert_derivation_holds(derivation)
+
+
+def test_equal_state_that_trades_places_becomes_one():
+    subject = program(
+        "g, a, b",
+        "x = interp(g, b, 0.9)",
+        "b = interp(g, a, 0.9)",
+        "a = x",
+        "update = a * b",
+        returns="update, a, b",
+    )
+    derivation = programs.simplify(subject)
+    assert len(derivation.program.state) == 1
+    assert_derivation_holds(derivation)
+
+
+def test_numbers_are_folded():
+    subject = program("g", "x = sqrt(0.25)", "y = x * 4.0", "update = g * y", returns="update")
+    derivation = programs.simplify(subject)
+    assert set(reasons(subject)) == {FOLD}
+    assert [str(statement) for statement in derivation.program.statements] == ["update = g * 2.0"]
+
+
+@pytest.mark.parametrize("call", ["reciprocal(0.0)", "exp(1e6)", "1e300 * 1e300", "log(0.0)", "power(-1.0, 0.5)"])
+def test_what_is_not_finite_is_not_folded(call):
+    subject = program("g", f"x = {call}", "update = g * x", returns="update")
+    assert FOLD not in reasons(subject)
+    programs.key(subject)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        program("g, m, v", "x = m", "m = v", "v = x", "m = m + g", "update = v", returns="update, m, v"),
+        program("g, a, b, c", "x = a", "a = b", "b = c", "c = x + g", "update = a", returns="update, a, b, c"),
+        program("g, m, v", "update = m", "x = interp(g, m, 0.5)", "m = v", "v = x", returns="update, m, v"),
+        program("g, m, v", "update = v", "v = m", "m = g", returns="update, m, v"),
+        program("g, m, v", "v = m", "m = g", returns="v, m, v"),
+        program("g, m, v", "x = m + v", "m = x", "v = x", "update = x * g", "m = m + g", returns="update, m, v"),
+        program("g, m, v", "m = g", "v = g", "update = m * v", returns="update, m, v"),
+        program("g, m", "update = m", "m = 0.5", returns="update, m"),
+        program("g, m", "update = 0.5", returns="update, m"),
+        program("g, m", "update = m * g", "m = g", returns="update, m"),
+        program("w, g, m", "update = m", "m = w", "w = g", returns="update, m"),
+        program("g, m, lr", "update = g * m", "m = lr", returns="m, m"),
+        program("g, update", "m = update + g", "update = g", returns="m, update"),
+        program("g, v1, v2", "v3 = v1 + g", "v1 = v2 + g", "v2 = v3 * g", returns="v1, v1, v2"),
+    ],
+    ids=range(14),
+)
+def test_a_program_survives_being_a_graph(subject):
+    written = to_program(from_program(subject), subject.parameters)
+    assert programs.parse(str(written)) == written
+    assert programs.key(written) == programs.key(subject)
+    assert behave_alike(probe(written, steps=8), probe(subject, steps=8))
+
+
+@given(mutants)
+@hypothesis.settings(max_examples=200)
+def test_a_mutant_survives_being_a_graph(subject):
+    written = to_program(from_program(subject), subject.parameters)
+    assert programs.parse(str(written)) == written
+    assert programs.key(written) == programs.key(subject)
+    assert behave_alike(probe(written), probe(subject), rtol=1e-9)
+    assert all(programs.check(written).live) or "copy" in {statement.function for statement in written.statements}
+
+
+@given(mutants)
+def test_simplifying_never_adds_a_statement(subject):
+    live, simple = programs.check(subject), programs.check(programs.simplify(subject).program)
+    assert simple.statements <= live.statements + 1  # one copy where the update is a number or old state
+    assert simple.state_slots <= live.state_slots

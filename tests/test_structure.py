@@ -1,0 +1,176 @@
+"""The structure of the code itself: imports go one way, and nothing that could execute data is used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("programs", "tasks", "workers", "evolve")  # each may import those before it
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FILES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree):
+    """Give the dotted names of all modules imported anywhere in a file, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_one_way(path):
+    package = path.relative_to(ROOT).parts[0]
+    allowed = PACKAGES[: PACKAGES.index(package) + 1]
+    for module in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        top = module.split(".")[0]
+        assert top, f"{module}: imports are absolute"
+        assert top not in PACKAGES or top in allowed, f"{package} may not import {module}"
+        assert top not in ("tests", "conftest", "pytest", "hypothesis"), f"{module} is for tests"
+
+
+def test_every_package_is_looked_at():
+    assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
+
+
+LIGHT = """
+import sys, programs
+assert not {"jax", "optax", "tasks", "workers", "evolve"} & set(sys.modules)
+p = programs.load("lion")
+programs.key(p), programs.fingerprint(p), programs.simplify(p), programs.export_optax(p), programs.check(p)
+programs.EDITS, programs.parse(str(p))
+assert "jax" not in sys.modules
+programs.to_optax(p)
+assert "jax" in sys.modules
+"""
+
+
+def test_reading_programs_does_not_import_jax():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_public_name_exists():
+    names = "import programs\nfor name in programs.__all__: getattr(programs, name)\n"
+    done = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+BANNED_BUILTINS = {"eval", "exec", "compile", "__import__"}
+BANNED_MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "marshal", "shelve", "dill", "joblib"}
+BANNED_METHODS = {
+    "os": {"system", "popen"},
+    "yaml": {"unsafe_load", "unsafe_load_all", "full_load", "full_load_all", "load_all", "Loader", "UnsafeLoader"},
+    "builtins": BANNED_BUILTINS,
+    "jnp": {"load"},
+}
+
+
+def is_true(node):
+    return not (isinstance(node, ast.Constant) and node.value is False)
+
+
+def own_safe_loaders(tree):
+    """Find the classes of a file that are made of yaml.SafeLoader."""
+    return {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "yaml.SafeLoader" for base in node.bases)
+    }
+
+
+def offences(tree):
+    """Find what could execute data: builtins, modules, and calls of libraries."""
+    loaders = own_safe_loaders(tree)
+    for module in imported(tree):
+        if module.split(".")[0] in BANNED_MODULES:
+            yield f"imports {module}"
+        owner, _, method = module.rpartition(".")
+        if method in BANNED_METHODS.get(owner, ()):
+            yield f"imports {module}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in BANNED_BUILTINS:
+            yield f"line {node.lineno}: {node.id}"
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value)
+            if node.attr in BANNED_METHODS.get(owner, ()):
+                yield f"line {node.lineno}: {owner}.{node.attr}"
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        if called == "yaml.load":
+            loader = given.get("Loader", node.args[1] if len(node.args) > 1 else None)
+            if loader is None or ast.unparse(loader) not in loaders:
+                yield f"line {node.lineno}: yaml.load without a loader of our own"
+        if "allow_pickle" in given and is_true(given["allow_pickle"]):
+            yield f"line {node.lineno}: allow_pickle"
+        if "shell" in given and is_true(given["shell"]):
+            yield f"line {node.lineno}: shell"
+        if None in given and called.startswith("subprocess."):
+            yield f"line {node.lineno}: {called} with arguments that cannot be seen here"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_executes_data(path):
+    assert list(offences(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval('1')",
+        "run = exec",
+        "compile('1', '', 'eval')",
+        "__import__('os')",
+        "import builtins; builtins.eval('1')",
+        "from builtins import exec as run",
+        "import pickle",
+        "import pickle as harmless",
+        "from pickle import loads",
+        "from cloudpickle import dumps",
+        "import ray.x, marshal",
+        "def f():\n    import shelve",
+        "import dill.source",
+        "yaml.load(text)",
+        "yaml.load(text, Loader=yaml.FullLoader)",
+        "yaml.load(text, yaml.SafeLoader)",
+        "yaml.unsafe_load(text)",
+        "yaml.full_load(text)",
+        "from yaml import full_load",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=flag)",
+        "subprocess.run('ls', shell=True)",
+        "subprocess.run('ls', **options)",
+        "Popen('ls', shell=1)",
+        "os.system('ls')",
+        "from os import system",
+    ],
+)
+def test_the_ban_sees(line):
+    assert list(offences(ast.parse(line)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "re.compile('a')",
+        "lowered.compile()",
+        "np.load(path, allow_pickle=False)",
+        "class _Loader(yaml.SafeLoader):\n    pass\nyaml.load(text, Loader=_Loader)",
+        "subprocess.run(['ls'], shell=False)",
+        "model.eval()",
+        "yaml.safe_load(text)",
+    ],
+)
+def test_the_ban_lets_pass(line):
+    assert list(offences(ast.parse(line))) == []
