@@ -199,7 +199,10 @@ def test_wrong_input_gets_a_sentence_and_its_exit_code(case: str, runs: Path, ca
     assert expected in sentence
 
 
-@@
+PROGRAM_COMMANDS = [["show"], ["simplify"], ["export", "--to", "optax"], ["evaluate", "--tasks", "smoke"]]
+
+
+@pytest.mark.parametrize("command", PROGRAM_COMMANDS, ids=" ".join)
 def test_a_bad_program_is_shown_with_line_and_caret(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
