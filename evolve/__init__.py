@@ -1,0 +1,1 @@
+"""The search, the run store, and the commands."""

@@ -23,12 +23,12 @@ def print_json(document: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on stdout; columns whose names start with ``<`` are aligned left."""
+    """Print a table on stdout; columns whose names start with ``<`` are aligned left, floats get four digits."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.removeprefix("<"), justify="left" if column.startswith("<") else "right")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*map(_cell, row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH, color_system=None)
@@ -45,7 +45,7 @@ def standing_rows(standings: Sequence[Standing], tasks: Sequence[str]) -> tuple[
     rows = []
     for standing in standings:
         row: list[object] = [standing.name]
-        row += [_score(standing.search_score)] * with_search + [_score(standing.fresh_score)] * with_fresh
+        row += [standing.search_score] * with_search + [standing.fresh_score] * with_fresh
         row += [standing.losses.get(task, "diverged") for task in tasks]
         rows.append([*row, standing.statements, standing.state_slots])
     return columns, rows
@@ -101,8 +101,10 @@ def print_program(named: NamedProgram) -> None:
     click.echo("\n".join(lines))
 
 
-def _score(score: float | None) -> str | None:
-    return None if score is None else f"{score:.4f}"
+def _cell(cell: object) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
 
 
 def _finite(value: Any) -> Any:

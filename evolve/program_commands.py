@@ -1,0 +1,145 @@
+"""The commands about programs, tasks and the language: show, evaluate, simplify, export, tasks and functions."""
+
+from pathlib import Path
+
+import click
+
+import programs
+from evolve import documents
+from evolve.options import json_option, output_option, write
+from evolve.references import NamedProgram, read_program
+
+
+@click.command("show")
+@click.argument("program")
+@json_option
+def show_command(program: str, as_json: bool) -> None:
+    """Show a program with its kinds, live statements and facts."""
+    named = read_program(program)
+    if as_json:
+        documents.print_json(documents.program_document(named))
+    else:
+        documents.print_program(named)
+
+
+@click.command("evaluate")
+@click.argument("program", nargs=-1, required=True)
+@click.option("--tasks", "suite", required=True, help="A suite's name, a task's name, or a YAML file.")
+@click.option("--rng-seeds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Trainings a task.")
+@json_option
+def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
+    """Train tasks with programs and print their held-out losses and scores."""
+    from evolve.evaluation import evaluate
+
+    named = [read_program(reference) for reference in program]
+    tasks, standings = evaluate(named, suite, rng_seeds)
+    if as_json:
+        documents.print_json([documents.standing_document(entry) for entry in standings])
+        return
+    columns, rows = documents.standing_rows(standings, tasks)
+    documents.print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
+
+
+@click.command("simplify")
+@click.argument("program")
+@click.option("--tasks", "suite", help="Score the program before and after on this suite.")
+@output_option
+@json_option
+def simplify_command(program: str, suite: str | None, output: str | None, as_json: bool) -> None:
+    """Simplify a program by rules that need no training, and show each step."""
+    from evolve.evaluation import evaluate
+
+    named = read_program(program)
+    derivation = programs.simplify(named.program)
+    simplified = NamedProgram(f"{named.name}, simplified", derivation.program)
+    tasks, standings = evaluate([named, simplified], suite, 5) if suite else ((), [])
+    if output:
+        write(str(derivation.program), output)
+    if as_json:
+        documents.print_json(
+            {
+                "name": named.name,
+                "start": str(derivation.start),
+                "steps": [
+                    {"reason": step.reason, "exact": step.exact, "program": str(step.program)}
+                    for step in derivation.steps
+                ],
+                "program": str(derivation.program),
+                "scores": [documents.standing_document(entry) for entry in standings],
+            }
+        )
+        return
+    for number, step in enumerate(derivation.steps, start=1):
+        size = len(step.program.statements)
+        click.echo(f"{number:3}. {step.reason}{'' if step.exact else ' (up to 1e-8)'}: {size} statements")
+    click.echo(f"{'' if derivation.steps else 'nothing to simplify'}\n{derivation.program}")
+    if suite:
+        columns, rows = documents.standing_rows(standings, tasks)
+        documents.print_table("Before and after, 5 rng seeds a task", columns, rows)
+
+
+@click.command("export")
+@click.argument("program")
+@click.option("--to", "target", type=click.Choice(["optax"]), required=True, help="What to make of it.")
+@click.option("--name", default="optimizer", show_default=True, help="The factory's name in the module.")
+@output_option
+def export_command(program: str, target: str, name: str, output: str | None) -> None:
+    """Write a program as a module that imports only JAX and Optax."""
+    write(programs.export_optax(read_program(program).program, name), output)
+    if output:
+        click.echo(f"wrote {output}: from {Path(output).stem} import {name}", err=True)
+
+
+@click.command("tasks")
+@json_option
+def tasks_command(as_json: bool) -> None:
+    """List the tasks and the suites."""
+    import tasks
+
+    rows = [tasks.get(name) for name in tasks.TASKS]
+    suites = {name: list(members) for name, members in tasks.SUITES.items()}
+    if as_json:
+        fields = ("name", "description", "steps", "batch_size", "worst", "reference")
+        documents.print_json(
+            {"tasks": [{field: getattr(row, field) for field in fields} for row in rows], "suites": suites}
+        )
+        return
+    columns = ["<task", "steps", "batch", "worst, nats", "AdamW, nats", "<what it is"]
+    cells = [
+        (
+            r.name,
+            r.steps,
+            r.batch_size,
+            r.worst,
+            r.reference,
+            r.description,
+        )
+        for r in rows
+    ]
+    documents.print_table("Tasks", columns, cells)
+    click.echo()
+    documents.print_table("Suites", ["<suite", "<tasks"], [(name, ", ".join(suites[name])) for name in suites])
+
+
+@click.command("functions")
+@json_option
+def functions_command(as_json: bool) -> None:
+    """List the functions of the language."""
+    rows = [
+        {
+            "name": row.name,
+            "form": f"{row.name}({', '.join(row.parameters)})" if not row.infix else f"x {row.infix} y",
+            "result": row.result.value,
+            "scalars": sorted(row.scalars),
+            "commutative": row.commutative,
+            "paper": row.paper,
+            "summary": row.summary,
+        }
+        for row in programs.FUNCTIONS.values()
+    ]
+    if as_json:
+        documents.print_json(rows)
+        return
+    columns = ["<function", "<form", "<kind of the result", "<in the paper", "<what it gives"]
+    cells = [(r["name"], r["form"], r["result"], "yes" if r["paper"] else "no", r["summary"]) for r in rows]
+    documents.print_table(f"{len(rows)} functions", columns, cells)

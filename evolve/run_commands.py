@@ -1,0 +1,163 @@
+"""The commands about runs: search, resume, list, status, top and dump."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+import programs
+from evolve import documents
+from evolve.options import json_option, output_option, write
+from evolve.records import dump_lines
+from evolve.references import run_config, runs_folder
+from evolve.running import Ended, Placement, resume, start
+from evolve.runs import list_runs, open_to_read
+from evolve.search import find_champion
+from evolve.standing import candidate, comparison, finalists, pareto_front
+from evolve.store import RunStore
+
+_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
+
+
+def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where a search runs."""
+    for option in (
+        click.option("--address", help="A running Ray cluster to join."),
+        click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one a core."),
+        click.option("--pool", type=click.Choice(["ray", "serial"]), default="ray", show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("search")
+@click.argument("config")
+@click.option("--name", help="The run's name; default: the config's name and the time.")
+@_set
+@_placed
+@json_option
+def search_command(
+    config: str,
+    name: str | None,
+    overrides: tuple[str, ...],
+    pool: str,
+    workers: int | None,
+    address: str | None,
+    as_json: bool,
+) -> int:
+    """Search for an optimizer, by a YAML file or a preset (`first`, `smoke`)."""
+    return _report_search(start(config, name, overrides, Placement(pool, workers, address)), as_json)
+
+
+@click.command("resume")
+@click.argument("run")
+@_set
+@_placed
+@json_option
+def resume_command(
+    run: str, overrides: tuple[str, ...], pool: str, workers: int | None, address: str | None, as_json: bool
+) -> int:
+    """Go on with a run that was interrupted, or that got a larger budget by --set."""
+    return _report_search(resume(run, overrides, Placement(pool, workers, address)), as_json)
+
+
+def _report_search(ended: Ended, as_json: bool) -> int:
+    with open_to_read(runs_folder(), ended.name) as store:
+        if as_json:
+            documents.print_json(_status_document(store) | {"reason": ended.reason})
+        elif ended.signal is None:
+            _print_comparison(store)
+    if ended.signal is None:
+        return 0
+    click.echo(f"interrupted; go on with: pride resume {ended.name}", err=True)
+    return 128 + ended.signal
+
+
+def _print_comparison(store: RunStore) -> None:
+    config = run_config(store)
+    columns, rows = documents.standing_rows(finalists(store, config, config.tasks), config.tasks)
+    documents.print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
+    click.echo()
+    columns, rows = documents.standing_rows(comparison(store, config, config.tasks), config.tasks)
+    title = "The first of them beside known optimizers, on yet other rng seeds (1 = AdamW as given, more is better)"
+    documents.print_table(title, columns, rows)
+    champion = find_champion(store, config)
+    if champion is not None:
+        found = programs.simplify(programs.parse(champion.program)).program
+        click.echo(f"\n{store.name}:{champion.index}, simplified by rules that need no training:\n\n{found}")
+        click.echo(f"next: pride show {store.name}:best | pride export {store.name}:best --to optax -o found.py")
+
+
+def _status_document(store: RunStore) -> dict[str, Any]:
+    config, counts, champion = run_config(store), store.counts(), find_champion(store, run_config(store))
+    best = None
+    if champion is not None:
+        best = {"id": champion.index, "program": champion.program, "score": champion.score}
+    return {
+        "run": store.name,
+        "best": best,
+        "counts": {name: getattr(counts, name) for name in ("generated", "trained", "known", "diverged", "failed")},
+        "reason": store.stop_reason,
+        "finalists": [documents.standing_document(entry) for entry in finalists(store, config, config.tasks)],
+        "comparison": [documents.standing_document(entry) for entry in comparison(store, config, config.tasks)],
+    }
+
+
+@click.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the runs."""
+    summaries = list_runs(runs_folder())
+    if as_json:
+        documents.print_json([vars(summary) for summary in summaries])
+        return
+    columns = ["<run", "<state", "candidates", "trained", "best", "<created (UTC)", "<why it ended"]
+    rows = [(s.name, s.state, s.candidates, s.trained, s.best, s.created, s.reason) for s in summaries]
+    documents.print_table(f"Runs in {runs_folder()}", columns, rows)
+
+
+@click.command("status")
+@click.argument("run")
+@json_option
+def status_command(run: str, as_json: bool) -> None:
+    """Show how a run stands: counts, best, the comparison with known optimizers."""
+    summary = next((entry for entry in list_runs(runs_folder()) if entry.name == run), None)
+    with open_to_read(runs_folder(), run) as store:
+        document = _status_document(store)
+        state = summary.state if summary else "interrupted"
+        if as_json:
+            documents.print_json(document | {"state": state})
+            return
+        counts = ", ".join(f"{count} {name}" for name, count in document["counts"].items())
+        click.echo(f"run     {run}\nstate   {state}{f' ({store.stop_reason})' if store.stop_reason else ''}")
+        click.echo(f"counts  {counts}\n")
+        _print_comparison(store)
+
+
+@click.command("top")
+@click.argument("run")
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many.")
+@click.option("--pareto", is_flag=True, help="Only those that no other beats in score, statements and state slots.")
+@json_option
+def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
+    """List a run's best programs by the score of the search."""
+    with open_to_read(runs_folder(), run) as store:
+        tasks = run_config(store).tasks
+        best = store.best(store.counts().generated if pareto else count)
+        standings = [candidate(store, outcome, tasks) for outcome in best]
+        if pareto:
+            standings = pareto_front(standings)[:count]
+        if as_json:
+            documents.print_json([documents.standing_document(entry) for entry in standings])
+            return
+        columns, rows = documents.standing_rows(standings, tasks)
+        documents.print_table(f"Best of {run}", columns, rows)
+
+
+@click.command("dump")
+@click.argument("run")
+@output_option
+def dump_command(run: str, output: str | None) -> None:
+    """Print a run's outcomes in order, one canonical JSON document a line."""
+    with open_to_read(runs_folder(), run) as store:
+        write("".join(f"{line}\n" for line in dump_lines(store.outcomes())), output)
