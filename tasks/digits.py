@@ -49,12 +49,12 @@ def digits(*, name: str, description: str, width: int, depth: int, steps: int, r
     """Make a task of classifying digits, with batches of 64 images.
 
     Args:
-      name: As in TASKS.
-      description: One sentence.
-      width: Units in each hidden layer.
-      depth: Number of hidden layers.
-      steps: Updates in one training.
-      reference: Held-out loss of AdamW as given, nats.
+        name: As in TASKS.
+        description: One sentence.
+        width: Units in each hidden layer.
+        depth: Number of hidden layers.
+        steps: Updates in one training.
+        reference: Held-out loss of AdamW as given, nats.
     """
 
     def model(key: jax.Array) -> eqx.nn.MLP:

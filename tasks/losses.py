@@ -14,11 +14,11 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Return the mean negative log likelihood of the labels.
 
     Args:
-      logits: f32 (..., classes).
-      labels: int32 (...), in [0, classes).
+        logits: f32 (..., classes).
+        labels: int32 (...), in [0, classes).
 
     Returns:
-      f32 (), nats.
+        f32 (), nats.
     """
     log_likelihoods = jax.nn.log_softmax(logits)
     of_label = jnp.arange(logits.shape[-1]) == labels[..., None]

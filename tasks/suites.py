@@ -46,7 +46,7 @@ def get(name: str) -> Task:
     """Return a task by its name in TASKS, the same object each time.
 
     Raises:
-      TaskError: There is no such task.
+        TaskError: There is no such task.
     """
     if name not in TASKS:
         raise TaskError(_unknown("task", name, TASKS))
@@ -57,10 +57,10 @@ def load_suite(name: str) -> tuple[Task, ...]:
     """Return the tasks of a suite.
 
     Args:
-      name: A name in SUITES, or a name in TASKS for that task alone.
+        name: A name in SUITES, or a name in TASKS for that task alone.
 
     Raises:
-      TaskError: There is no such suite or task.
+        TaskError: There is no such suite or task.
     """
     if name in SUITES:
         return tuple(get(task) for task in SUITES[name])

@@ -43,12 +43,12 @@ def score(task: Task, loss: float) -> float:
     """Place a held-out loss between an uninformed guess and AdamW.
 
     Args:
-      task: The task that was trained.
-      loss: Held-out loss in nats; `task.worst` for a training that diverged.
+        task: The task that was trained.
+        loss: Held-out loss in nats; `task.worst` for a training that diverged.
 
     Returns:
-      0 for an uninformed guess or worse and for anything not a number, 1 for AdamW as given;
-      higher is better, with no upper limit but that of a loss of zero.
+        0 for an uninformed guess or worse and for anything not a number, 1 for AdamW as given;
+        higher is better, with no upper limit but that of a loss of zero.
     """
     gain = task.worst - loss
     return gain / (task.worst - task.reference) if gain > LEAST_GAIN else 0.0

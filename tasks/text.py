@@ -102,10 +102,10 @@ def text_gpt(*, name: str, description: str, steps: int, reference: float) -> Ta
     """Make the task of predicting text, with batches of 8 windows of 32 bytes.
 
     Args:
-      name: As in TASKS.
-      description: One sentence.
-      steps: Updates in one training.
-      reference: Held-out loss of AdamW as given, nats.
+        name: As in TASKS.
+        description: One sentence.
+        steps: Updates in one training.
+        reference: Held-out loss of AdamW as given, nats.
     """
 
     def loss(params: Params, batch: jax.Array) -> jax.Array:

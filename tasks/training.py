@@ -76,13 +76,13 @@ def train(task: Task, optimizer: optax.GradientTransformation, rng_seed: int) ->
     Initial weights and batches depend on the task and the rng seed alone.
 
     Args:
-      task: What to train.
-      optimizer: Any transformation. Wrapped in `optax.flatten`, its update compiles about twice
-        as fast, but then sees all weights as one array.
-      rng_seed: In [0, 2**31).
+        task: What to train.
+        optimizer: Any transformation. Wrapped in `optax.flatten`, its update compiles about twice
+          as fast, but then sees all weights as one array.
+        rng_seed: In [0, 2**31).
 
     Returns:
-      The held-out loss and accuracy, or a diverged training.
+        The held-out loss and accuracy, or a diverged training.
     """
     return _run(task, _compile_update(task, optimizer), optimizer, rng_seed)
 
@@ -91,15 +91,15 @@ def evaluate(tasks: Sequence[Task], optimizer: optax.GradientTransformation, rng
     """Train every task once per rng seed, until the first training that diverges.
 
     Args:
-      tasks: At least one; the optimizer's update compiles once for each.
-      optimizer: Any transformation.
-      rng_seeds: At least one, each in [0, 2**31).
+        tasks: At least one; the optimizer's update compiles once for each.
+        optimizer: Any transformation.
+        rng_seeds: At least one, each in [0, 2**31).
 
     Returns:
-      The trainings and their score.
+        The trainings and their score.
 
     Raises:
-      TaskError: There is no task or no rng seed.
+        TaskError: There is no task or no rng seed.
     """
     if not tasks or not rng_seeds:
         raise TaskError(f"got {len(tasks)} tasks and {len(rng_seeds)} rng seeds; give at least one of each")

@@ -23,11 +23,11 @@ def cores_in_quota(quota: str, period: str) -> int | None:
     """Return the whole cores in a cgroup's CPU quota.
 
     Args:
-      quota: Microseconds of CPU time per period; "max", "-1" or "" for no limit.
-      period: Microseconds.
+        quota: Microseconds of CPU time per period; "max", "-1" or "" for no limit.
+        period: Microseconds.
 
     Returns:
-      At least 1, or None where there is no limit.
+        At least 1, or None where there is no limit.
     """
     if not (quota.isdigit() and period.isdigit() and int(period) > 0):
         return None

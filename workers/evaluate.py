@@ -11,14 +11,14 @@ def evaluate(job: Job) -> Result:
     The first call imports JAX; each task compiles once per process.
 
     Args:
-      job: What to evaluate.
+        job: What to evaluate.
 
     Returns:
-      `ok` with a score, `diverged`, or `oom` if memory did not suffice.
+        `ok` with a score, `diverged`, or `oom` if memory did not suffice.
 
     Raises:
-      ProgramError: The program is not valid.
-      TaskError: There is no such task, no task or no rng seed.
+        ProgramError: The program is not valid.
+        TaskError: There is no such task, no task or no rng seed.
     """
     # Imported late, so that the command line starts without JAX.
     import jax

@@ -52,7 +52,7 @@ class Pool(Protocol):
         """Accept a job; any number may be submitted.
 
         Raises:
-          PoolError: The pool is closed.
+            PoolError: The pool is closed.
         """
         ...
 
@@ -60,13 +60,13 @@ class Pool(Protocol):
         """Block until at least one result is ready, and return all that are.
 
         Args:
-          timeout_s: Seconds to wait at most; None for no limit.
+            timeout_s: Seconds to wait at most; None for no limit.
 
         Returns:
-          At least one result; [] on timeout, and at once if nothing is in flight.
+            At least one result; [] on timeout, and at once if nothing is in flight.
 
         Raises:
-          PoolError: No worker can be started.
+            PoolError: No worker can be started.
         """
         ...
 
@@ -88,8 +88,8 @@ def try_once(evaluate: Evaluate, job: Job) -> Result:
     """Evaluate a job once, with any exception as a Result.
 
     Returns:
-      What `evaluate` returns, or `crashed` (`oom` for a MemoryError) with the exception's type and
-      text as message.
+        What `evaluate` returns, or `crashed` (`oom` for a MemoryError) with the exception's type and
+        text as message.
     """
     start = time.monotonic()
     try:
@@ -113,8 +113,8 @@ class SerialPool:
         """Make a pool.
 
         Args:
-          evaluate: What to do with a job.
-          on_event: Called with a note when a job is tried again.
+            evaluate: What to do with a job.
+            on_event: Called with a note when a job is tried again.
         """
         self._evaluate = evaluate
         self._on_event = on_event

@@ -32,13 +32,13 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
     A connection that the process already has is used, and left as it is.
 
     Args:
-      address: Of a running cluster; None for that in RAY_ADDRESS, and without one to start a
-        cluster here and end it with the context.
-      cores: CPUs of a cluster started here.
-      on_event: Called with a note where that cluster is less private than it should be.
+        address: Of a running cluster; None for that in RAY_ADDRESS, and without one to start a
+          cluster here and end it with the context.
+        cores: CPUs of a cluster started here.
+        on_event: Called with a note where that cluster is less private than it should be.
 
     Raises:
-      PoolError: Ray does not start, or cannot be joined.
+        PoolError: Ray does not start, or cannot be joined.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as stack:

@@ -100,18 +100,18 @@ class RayPool:
         """Start the workers, without waiting for them.
 
         Args:
-          workers: How many; None for one a GPU where the cluster has some, else one a free core.
-          address: Of a running cluster, which the pool leaves running; None for that in
-            RAY_ADDRESS, and without one to start a cluster here. A connection that this process
-            already has is used in any case.
-          deadline_s: Seconds one attempt at a job may take.
-          startup_deadline_s: Seconds a worker may take to start and warm up.
-          warm: Names of tasks to train once before the first job, so that they are compiled.
-          evaluate: What to do with a job; picklable.
-          on_event: Called with a note when a worker or a job fails.
+            workers: How many; None for one a GPU where the cluster has some, else one a free core.
+            address: Of a running cluster, which the pool leaves running; None for that in
+              RAY_ADDRESS, and without one to start a cluster here. A connection that this process
+              already has is used in any case.
+            deadline_s: Seconds one attempt at a job may take.
+            startup_deadline_s: Seconds a worker may take to start and warm up.
+            warm: Names of tasks to train once before the first job, so that they are compiled.
+            evaluate: What to do with a job; picklable.
+            on_event: Called with a note when a worker or a job fails.
 
         Raises:
-          PoolError: Ray does not start, or cannot be joined.
+            PoolError: Ray does not start, or cannot be joined.
         """
         self._deadline_s = deadline_s
         self._startup_deadline_s = startup_deadline_s
