@@ -1,13 +1,14 @@
 """Abstract execution: kinds, live statements across steps, state slots and cost, without running anything."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from programs.functions import FUNCTIONS, Kind, Result
-from programs.program import Argument, Program, ProgramError, Statement
+from programs.program import Argument, Program, ProgramError, Statement, name_problem
 
-_INPUT_KINDS = {"w": Kind.TENSOR, "g": Kind.TENSOR, "lr": Kind.SCALAR, "t": Kind.SCALAR}
+INPUT_KINDS = {"w": Kind.TENSOR, "g": Kind.TENSOR, "lr": Kind.SCALAR, "t": Kind.SCALAR}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ class _StatementError(ProgramError):
 
 def _check_names(program: Program) -> None:
     defined = set(program.parameters)
+    if len(defined) < len(program.parameters):
+        raise ProgramError("a parameter is there twice")
+    if problem := "".join(filter(None, map(name_problem, program.parameters))):
+        raise ProgramError(problem)
     for index, statement in enumerate(program.statements):
         row = FUNCTIONS.get(statement.function)
         if row is None:
@@ -93,8 +98,13 @@ def _check_names(program: Program) -> None:
             got = len(statement.arguments)
             raise _StatementError(f"{row.name} takes {row.arity} argument(s), got {got}", program, index)
         for argument in statement.arguments:
-            if isinstance(argument, str) and argument not in defined:
-                raise _StatementError(f"'{argument}' has no value here", program, index)
+            if isinstance(argument, str):
+                if argument not in defined:
+                    raise _StatementError(f"'{argument}' has no value here", program, index)
+            elif type(argument) is not float or not math.isfinite(argument):
+                raise _StatementError(f"{argument!r} is not a finite float", program, index)
+        if problem := name_problem(statement.target):
+            raise _StatementError(problem, program, index)
         defined.add(statement.target)
     if program.update not in defined:
         raise ProgramError(f"'{program.update}' is returned but has no value")
@@ -104,7 +114,7 @@ def _kinds(program: Program) -> tuple[dict[str, Kind], tuple[Kind, ...], Kind]:
     """Find the least fixed point of the state's kinds over the loop: at most two rises for each variable."""
     state = dict.fromkeys(program.state, Kind.SCALAR)
     while True:
-        known = {name: _INPUT_KINDS.get(name, Kind.SCALAR) for name in program.parameters} | state
+        known = _starting_kinds(program, state)
         kinds = []
         for statement in program.statements:
             arguments = tuple(argument_kind(argument, known) for argument in statement.arguments)
@@ -118,6 +128,10 @@ def _kinds(program: Program) -> tuple[dict[str, Kind], tuple[Kind, ...], Kind]:
         state = risen
 
 
+def _starting_kinds(program: Program, state: dict[str, Kind]) -> dict[str, Kind]:
+    return {name: INPUT_KINDS[name] for name in program.parameters if name in INPUT_KINDS} | state
+
+
 def argument_kind(argument: Argument, known: dict[str, Kind]) -> Kind:
     """Give the kind of a variable or a number."""
     return known[argument] if isinstance(argument, str) else Kind.SCALAR
@@ -125,7 +139,7 @@ def argument_kind(argument: Argument, known: dict[str, Kind]) -> Kind:
 
 def kinds_before(program: Program, facts: Facts) -> list[dict[str, Kind]]:
     """Give, for each statement and for the end, the kind of every variable that has a value there."""
-    known = {name: _INPUT_KINDS.get(name, Kind.SCALAR) for name in program.parameters} | facts.state_kinds
+    known = _starting_kinds(program, facts.state_kinds)
     places = [dict(known)]
     for statement, kind in zip(program.statements, facts.kinds, strict=True):
         known[statement.target] = kind
@@ -134,7 +148,7 @@ def kinds_before(program: Program, facts: Facts) -> list[dict[str, Kind]]:
 
 
 def _check_scalars(program: Program, state: dict[str, Kind]) -> None:
-    known = {name: _INPUT_KINDS.get(name, Kind.SCALAR) for name in program.parameters} | state
+    known = _starting_kinds(program, state)
     for index, statement in enumerate(program.statements):
         row = FUNCTIONS[statement.function]
         kinds = tuple(argument_kind(argument, known) for argument in statement.arguments)
@@ -164,7 +178,7 @@ def _live(program: Program) -> tuple[tuple[bool, ...], tuple[str, ...], frozense
         grown = live_state | (needed & set(program.state))
         if grown == live_state:
             ordered = tuple(name for name in program.state if name in live_state)
-            return tuple(live), ordered, frozenset(needed & _INPUT_KINDS.keys())
+            return tuple(live), ordered, frozenset(needed & INPUT_KINDS.keys())
         live_state = grown
 
 

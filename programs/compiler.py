@@ -34,8 +34,8 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
 
     Returns:
         A transformation whose updates are to be added to the weights (``optax.apply_updates``), so they are the
-        negated update of the program. Tensors have the dtypes of the weights, scalars are float32 (float64 where a
-        weight is).
+        negated update of the program. Tensors have the dtypes of the gradients, scalars JAX's default one (float32,
+        or float64 where that is enabled); the state keeps the dtypes of the weights.
 
     Raises:
         ProgramError: where the program is not well formed.
@@ -48,7 +48,7 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
         for name in facts.live_state:
             kind = facts.state_kinds[name]
             if kind is Kind.SCALAR:
-                variables[name] = jnp.zeros((), _scalar_dtype(leaves))
+                variables[name] = jnp.zeros((), jnp.result_type(float))
             else:
                 zeros = [jnp.zeros_like(x, shape=None if kind is Kind.TENSOR else ()) for x in leaves]
                 variables[name] = structure.unflatten(zeros)
@@ -58,7 +58,7 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
         updates: optax.Updates, state: ProgramState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, ProgramState]:
         gradients, structure = jax.tree.flatten(updates)
-        scalar_dtype = _scalar_dtype(gradients)
+        scalar_dtype = jnp.result_type(float)
         inputs: dict[str, Value] = {"g": (Kind.TENSOR, tuple(gradients))}
         if "w" in facts.inputs:
             if params is None:
@@ -70,21 +70,12 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
         inputs["t"] = (Kind.SCALAR, (count.astype(scalar_dtype),))
         for name, tree in state.variables.items():
             kind = facts.state_kinds[name]
-            inputs[name] = (
-                kind,
-                (tree,) if kind is Kind.SCALAR else tuple(structure.flatten_up_to(tree)),
-            )
+            inputs[name] = (kind, (tree,) if kind is Kind.SCALAR else tuple(structure.flatten_up_to(tree)))
         result, variables = execute(program, facts, jnp, gradients, inputs, scalar_dtype)
         kept = {}
         for name, (kind, arrays) in variables.items():
-            if kind is Kind.SCALAR:
-                kept[name] = jnp.asarray(arrays[0], scalar_dtype)
-            else:
-                kept[name] = structure.unflatten(arrays)
+            same = [jnp.asarray(x, before.dtype) for x, before in zip(arrays, inputs[name][1], strict=True)]
+            kept[name] = same[0] if kind is Kind.SCALAR else structure.unflatten(same)
         return structure.unflatten([-x for x in result]), ProgramState(count, kept)
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
-
-
-def _scalar_dtype(leaves: list[jax.Array]) -> Any:
-    return jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from programs.checking import check
+from programs.checking import INPUT_KINDS, check
 from programs.functions import FUNCTIONS, Kind
 from programs.program import Argument, Program, Statement, fresh_name
 
 Node = tuple  # ("input", name) | ("number", value) | (function, node, ...), nodes being places in Graph.nodes
 
 INPUT, NUMBER = "input", "number"
-_INPUT_KINDS = {"w": Kind.TENSOR, "g": Kind.TENSOR}
+_FOLD_TOLERANCE = 1e-6  # relative; a few roundings of a 32-bit float
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,6 @@ class Graph:
     hints: tuple[str, ...] = field(compare=False)
     update: int
     state: dict[str, int]
-
-    @property
-    def size(self) -> int:
-        """The number of calls."""
-        return sum(node[0] not in (INPUT, NUMBER) for node in self.nodes)
 
 
 class GraphBuilder:
@@ -73,7 +68,7 @@ class GraphBuilder:
         if node[0] == NUMBER:
             return Kind.SCALAR
         if node[0] == INPUT:
-            return _INPUT_KINDS.get(node[1]) or self.state_kinds.get(node[1], Kind.SCALAR)
+            return (INPUT_KINDS | self.state_kinds)[node[1]]
         return FUNCTIONS[node[0]].kind(tuple(self.kinds[place] for place in node[1:]))
 
     def graph(self, update: int, state: dict[str, int]) -> Graph:
@@ -110,15 +105,20 @@ def renumbered(node: Node, moved: dict[int, int]) -> Node:
 
 
 def fold(function: str, numbers: tuple[float, ...]) -> float | None:
-    """Compute a call whose arguments are all numbers; None where the result is not finite."""
+    """Compute a call whose arguments are all numbers.
+
+    Returns:
+        The value; None where it is not finite, or where 32-bit floats, in which programs mostly run, give another.
+    """
     row = FUNCTIONS[function]
-    with np.errstate(all="ignore"):
-        try:
-            result = row.body(np, *(numbers if row.leafwise else ((number,) for number in numbers)))
-        except (ZeroDivisionError, OverflowError):  # of Python's own arithmetic
-            return None
-    value = float(result[0] if isinstance(result, tuple) else result)
-    return value if math.isfinite(value) else None
+    values = []
+    for dtype in (np.float64, np.float32):
+        with np.errstate(all="ignore"):
+            arguments = [dtype(number) for number in numbers]
+            result = row.body(np, *(arguments if row.leafwise else ((argument,) for argument in arguments)))
+        values.append(float(result[0] if isinstance(result, tuple) else result))
+    wide, narrow = values
+    return wide if math.isfinite(wide) and abs(wide - narrow) <= _FOLD_TOLERANCE * abs(wide) else None
 
 
 def from_program(program: Program) -> Graph:

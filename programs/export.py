@@ -229,7 +229,8 @@ class _Module:
 
     def describe(self, name: str) -> str:
         if name == "learning_rate":
-            return "a number, or a schedule that takes the step's number from 0."
+            read = "lr" in self.facts.inputs
+            return f"a number, or a schedule that takes the step's number from 0{'' if read else '; not read here'}."
         uses = [str(self.program.statements[i]) for (i, _), role in self.roles.items() if role == name]
         return f"the number in `{uses[0]}`." if len(uses) == 1 else f"the number in `{'` and `'.join(uses)}`."
 

@@ -47,6 +47,6 @@ def source_text(name: str | Path) -> str:
     if len(text) > MAX_BYTES:
         raise ProgramError(f"{path} has more than {MAX_BYTES} bytes, the most that is read")
     try:
-        return text.decode("utf-8")
+        return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProgramError(f"{path} is not UTF-8 text (byte {error.start})") from error

@@ -3,18 +3,16 @@
 import ast
 import difflib
 import math
-import re
 import warnings
 from collections.abc import Iterable
 
 from programs.checking import check, locate_errors
 from programs.functions import FUNCTIONS, INFIX
-from programs.program import RESERVED, Argument, Program, ProgramError, Statement, fresh_name
+from programs.program import RESERVED, Argument, Program, ProgramError, Statement, fresh_name, name_problem
 
 MAX_BYTES = 64 * 1024
 MAX_STATEMENTS = 1000
 MAX_NESTING = 50
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _SHAPE = "a program is one function: def train(w, g, ..., lr): statements, then return update, state..."
 
@@ -117,10 +115,8 @@ class _Reader:
         return tuple(names)
 
     def check_name(self, name: str, node: ast.AST) -> None:
-        if not _NAME.fullmatch(name):
-            raise self.fail("a name has up to 64 ASCII letters, digits and underscores", node)
-        if name in FUNCTIONS:
-            raise self.fail(f"'{name}' is a function's name and cannot be a variable", node)
+        if problem := name_problem(name):
+            raise self.fail(problem, node)
 
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Return):

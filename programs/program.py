@@ -1,11 +1,15 @@
 """What a program is: frozen records, their canonical text, and the error that tells what is wrong with one."""
 
+import keyword
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from programs.functions import FUNCTIONS
 
 RESERVED = ("w", "g", "lr", "t")  # weights, gradient, the schedule's value, the step from 1
 INDENT = "    "
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 Argument = str | float  # a variable's name, or a number
 
@@ -74,14 +78,24 @@ class Program:
         return "\n".join(lines) + "\n"
 
 
+@lru_cache(maxsize=4096)
+def name_problem(name: str) -> str:
+    """Say why a variable cannot have this name; empty where it can."""
+    if not _NAME.fullmatch(name):
+        return "a name has up to 64 ASCII letters, digits and underscores, and begins with no digit"
+    if keyword.iskeyword(name):
+        return f"'{name}' is a word of Python and cannot be a variable"
+    return f"'{name}' is a function's name and cannot be a variable" if name in FUNCTIONS else ""
+
+
 def variables(program: Program) -> frozenset[str]:
     """Give every variable's name in the program."""
     return frozenset(program.parameters) | {statement.target for statement in program.statements}
 
 
-def fresh_name(taken: frozenset[str] | set[str], stem: str = "v") -> str:
-    """Give the first of ``v1``, ``v2`` … that is neither taken, nor reserved, nor a function's name."""
+def fresh_name(taken: frozenset[str] | set[str]) -> str:
+    """Give the first of ``v1``, ``v2`` … that is not taken."""
     number = 1
-    while f"{stem}{number}" in taken or f"{stem}{number}" in RESERVED:
+    while f"v{number}" in taken:
         number += 1
-    return f"{stem}{number}"
+    return f"v{number}"

@@ -1,11 +1,10 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
 Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments; nothing
-counted as shared), so rewriting ends. A rule is
-*exact* where both sides are equal in real arithmetic for all finite arguments under the protected semantics; the others
-are equal up to the 1e-8 that division adds.
+counted as shared), so rewriting ends.
 """
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +14,26 @@ from programs.functions import FUNCTIONS
 from programs.parsing import parse
 
 
+class Holds(enum.Enum):
+    """Where the two sides of a rule are equal, under the protected semantics."""
+
+    ALWAYS = "for all floats up to rounding; only such rules decide a key"
+    EXACTLY = "in real arithmetic, not where a float overflows, underflows or is no number"
+    NEARLY = "up to the 1e-8 that division adds"
+
+
 @dataclass(frozen=True)
 class Rule:
     """``pattern`` may be replaced by ``replacement``; x and y stand for any value, a for any scalar."""
 
     pattern: str
     replacement: str
-    exact: bool = True
+    holds: Holds = Holds.ALWAYS
+
+    @property
+    def exact(self) -> bool:
+        """Whether both sides are equal in real arithmetic."""
+        return self.holds is not Holds.NEARLY
 
     def __str__(self) -> str:
         """Give the rule as people write it."""
@@ -43,11 +55,11 @@ RULES = (
     Rule("reciprocal(reciprocal(x))", "x"),
     Rule("max(x, x)", "x"),
     Rule("min(x, x)", "x"),
-    Rule("max(x, min(x, y))", "x"),  # absorption
-    Rule("min(x, max(x, y))", "x"),
+    Rule("max(x, min(x, y))", "x", Holds.EXACTLY),  # absorption
+    Rule("min(x, max(x, y))", "x", Holds.EXACTLY),
     Rule("interp(x, x, a)", "x"),  # (1 - a) x + a x = x
-    Rule("interp(x, y, 0.0)", "x"),
-    Rule("interp(x, y, 1.0)", "y"),
+    Rule("interp(x, y, 0.0)", "x", Holds.EXACTLY),
+    Rule("interp(x, y, 1.0)", "y", Holds.EXACTLY),
     Rule("abs(abs(x))", "abs(x)"),
     Rule("abs(square(x))", "square(x)"),
     Rule("abs(negative(x))", "abs(x)"),
@@ -55,16 +67,16 @@ RULES = (
     Rule("square(abs(x))", "square(x)"),
     Rule("square(negative(x))", "square(x)"),
     Rule("square(sqrt(x))", "abs(x)"),  # sqrt is of |x|
-    Rule("sqrt(square(x))", "abs(x)"),
+    Rule("sqrt(square(x))", "abs(x)", Holds.EXACTLY),
     Rule("sqrt(abs(x))", "sqrt(x)"),
     Rule("sqrt(negative(x))", "sqrt(x)"),
     Rule("log(abs(x))", "log(x)"),  # logarithms are of |x|
     Rule("log(negative(x))", "log(x)"),
-    Rule("log(exp(x))", "x"),
-    Rule("cbrt(cube(x))", "x"),
+    Rule("log(exp(x))", "x", Holds.EXACTLY),
+    Rule("cbrt(cube(x))", "x", Holds.EXACTLY),
     Rule("cube(cbrt(x))", "x"),
     Rule("sign(sign(x))", "sign(x)"),
-    Rule("sign(cube(x))", "sign(x)"),
+    Rule("sign(cube(x))", "sign(x)", Holds.EXACTLY),
     Rule("sign(cbrt(x))", "sign(x)"),
     Rule("cos(abs(x))", "cos(x)"),  # even functions
     Rule("cos(negative(x))", "cos(x)"),
@@ -74,12 +86,12 @@ RULES = (
     Rule("norm(negative(x))", "norm(x)"),
     Rule("global_norm(abs(x))", "global_norm(x)"),
     Rule("global_norm(negative(x))", "global_norm(x)"),
-    Rule("x / 1.0", "x", exact=False),
-    Rule("x / abs(x)", "sign(x)", exact=False),
-    Rule("abs(x) / x", "sign(x)", exact=False),
-    Rule("square(x) / x", "x", exact=False),
+    Rule("x / 1.0", "x", Holds.NEARLY),
+    Rule("x / abs(x)", "sign(x)", Holds.NEARLY),
+    Rule("abs(x) / x", "sign(x)", Holds.NEARLY),
+    Rule("square(x) / x", "x", Holds.NEARLY),
 )
-EXACT_RULES = tuple(rule for rule in RULES if rule.exact)
+KEY_RULES = tuple(rule for rule in RULES if rule.holds is Holds.ALWAYS)
 
 
 @cache

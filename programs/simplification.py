@@ -17,7 +17,7 @@ from programs.dataflow import (
 )
 from programs.functions import FUNCTIONS
 from programs.program import Program
-from programs.rules import EXACT_RULES, RULES, Rule, simplify_node
+from programs.rules import KEY_RULES, RULES, Rule, simplify_node
 
 FOLD = "a call on numbers -> its value"
 MERGE_STATE = "state variables that are always equal -> one"
@@ -81,10 +81,10 @@ def simplify(program: Program) -> Derivation:
 
 
 def normalise(graph: Graph) -> Graph:
-    """Apply all exact rules, and the rules of state, until nothing changes."""
+    """Apply all rules that hold for every float, and the rules of state, until nothing changes."""
     while True:
         changed = graph
-        for rewrite in (_apply_exact_rules, _merge_equal_state, _drop_idle_state):
+        for rewrite in (_apply_key_rules, _merge_equal_state, _drop_idle_state):
             changed = _guarded(changed, rewrite(changed))
         if changed == graph:
             return changed
@@ -120,8 +120,8 @@ def _apply_rules(graph: Graph, rules: tuple[Rule, ...], folding: bool) -> Graph:
     return _rebuild(graph, exhaust)
 
 
-def _apply_exact_rules(graph: Graph) -> Graph:
-    return _apply_rules(graph, EXACT_RULES, folding=True)
+def _apply_key_rules(graph: Graph) -> Graph:
+    return _apply_rules(graph, KEY_RULES, folding=True)
 
 
 def _rebuild(

@@ -69,7 +69,7 @@ def add_overwritten_statement(subject, rng):
 
 
 def add_dead_state(subject, rng):
-    name = fresh_name(variables(subject), "idle")
+    name = fresh_name(variables(subject))
     grown = replace(subject, parameters=(*subject.parameters, name))
     return put(grown, int(rng.integers(len(subject.statements) + 1)), Statement(name, "add", (name, "g")))
 
@@ -82,7 +82,7 @@ def duplicate_state(subject, rng):
     if not subject.state:
         return subject
     name = str(rng.choice(subject.state))
-    twin = fresh_name(variables(subject), "twin")
+    twin = fresh_name(variables(subject))
     statements = []
     for s in subject.statements:
         arguments = tuple(twin if x == name and rng.random() < 0.5 else x for x in s.arguments)
