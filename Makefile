@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 PRESET ?= first
-RUN_NAME ?= $(PRESET)-$(shell date +%Y%m%d-%H%M%S)
+ifndef RUN_NAME
+RUN_NAME := $(PRESET)-$(shell date +%Y%m%d-%H%M%S)
+endif
 RUNS = $${PRIDE_RUNS:-runs}
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt

@@ -1,5 +1,7 @@
 """The command ``pride``: the commands together, and the exit codes of the contract."""
 
+import errno
+import io
 import os
 import sys
 import traceback
@@ -10,7 +12,7 @@ import click
 
 import programs
 from evolve import program_commands, run_commands
-from evolve.errors import BadProgramOrData, UsageError, UserError
+from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
 
 
 class _Group(click.Group):
@@ -57,8 +59,11 @@ def _exit(code: int, message: str = "") -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command, and end the process with the contract's exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     try:
-        _exit(cli.main(arguments, prog_name="pride", standalone_mode=False) or 0)
+        code = _run(arguments)
     except UserError as error:
         _exit(error.exit_code, f"pride: {error}")
     except programs.ProgramError as error:
@@ -68,9 +73,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _exit(130, "pride: interrupted")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _exit(0)
     except Exception:
         traceback.print_exc()
         _exit(1, "pride: this is a bug in Pride; please report it with the lines above")
+    _exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command; where whoever reads the output has gone, that is no failure."""
+    try:
+        code = cli.main(arguments, prog_name="pride", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except SystemExit:  # how click and rich answer a closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise StoppedEarly(f"the output cannot be written: {error.strerror}") from error
+        raise

@@ -19,7 +19,7 @@ from evolve.strict_yaml import Document, Place, shown
 SUITE_FILES: Final = (".yaml", ".yml")
 """How the paths of suite files end, which `tasks` may hold beside names."""
 FREE_TO_CHANGE: Final = frozenset({"budget", "deadline_seconds", "finalists", "fresh_rng_seeds", "compare"})
-"""Settings that may differ when a run is resumed: no committed outcome depends on them."""
+"""Settings that may differ when a run is resumed: what was trained in time does not depend on them."""
 
 
 def _alternatives(name: str, known: Collection[str]) -> str:
@@ -104,7 +104,7 @@ class Budget(_Settings):
         "a whole number, 1 or more: programs put forward, known ones included", None, ge=1, le=10**12
     )
     trained: int | None = _setting("a whole number, 1 or more: programs trained", None, ge=1, le=10**12)
-    seconds: float | None = _setting("a number above 0: seconds of search", None, gt=0)
+    seconds: float | None = _setting("a number above 0: seconds of search, counted anew on resume", None, gt=0)
 
     @pydantic.model_validator(mode="after")
     def _some(self) -> "Budget":
@@ -121,7 +121,7 @@ class Config(_Settings):
         max_length=100,
     )
     budget: Budget = _setting("a group with candidates, trained or seconds: when the search ends")
-    rng_seed: int = _setting("a whole number from 0 to 4294967295: the search's random numbers", 0, ge=0, le=2**32 - 1)
+    rng_seed: int = _setting("a whole number from 0 to 200000: the search's random numbers", 0, ge=0, le=200_000)
     rng_seeds: int = _setting("a whole number from 1 to 1000: trainings per task in each score", 3, ge=1, le=1000)
     start: _Program = _setting("a seed program's name: what fills the first population", "adamw")
     compare: Annotated[tuple[_Program, ...], _Listed, _EachOnce] = _setting(

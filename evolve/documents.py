@@ -3,16 +3,16 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import programs
 from evolve.references import NamedProgram
-from evolve.standing import Estimate, Standing
+from evolve.standing import Standing
 
 _PLAIN_WIDTH = 140  # columns where there is no terminal
 
@@ -24,7 +24,9 @@ def print_json(document: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table on stdout; columns whose names start with ``<`` are aligned left, floats get four digits."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
     for column in columns:
         table.add_column(column.removeprefix("<"), justify="left" if column.startswith("<") else "right")
     for row in rows:
@@ -46,14 +48,9 @@ def standing_rows(standings: Sequence[Standing], tasks: Sequence[str]) -> tuple[
     for standing in standings:
         row: list[object] = [standing.name]
         row += [standing.search_score] * with_search + [standing.fresh_score] * with_fresh
-        row += [standing.losses.get(task, "diverged") for task in tasks]
+        row += [standing.losses.get(task, standing.status) for task in tasks]
         rows.append([*row, standing.statements, standing.state_slots])
     return columns, rows
-
-
-def standing_document(standing: Standing) -> dict[str, Any]:
-    """Give a standing as a JSON document."""
-    return asdict(standing)
 
 
 def program_document(named: NamedProgram) -> dict[str, Any]:
@@ -108,8 +105,6 @@ def _cell(cell: object) -> str:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return _finite(asdict(value))
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

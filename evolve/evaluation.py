@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import track
 
-import programs
 import workers
 from evolve.references import NamedProgram, read_suite
-from evolve.standing import Standing, estimate
+from evolve.standing import Standing, make_standing
 
 _FIRST_RNG_SEED = 1_000  # those that the tasks' references were measured on; searches use others
 
@@ -36,9 +35,8 @@ def evaluate(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple
         if not console.is_terminal:
             console.print(f"training with {entry.name} ({index + 1} of {len(named)})", markup=False, highlight=False)
         result = workers.evaluate(workers.Job(index, str(entry.program), names, seeds))
-        facts = programs.check(entry.program)
-        losses = dict(zip(names, map(estimate, result.losses), strict=False)) if result.status == "ok" else {}
+        losses = dict(zip(names, result.losses, strict=False))
         standings.append(
-            Standing(entry.name, str(entry.program), facts.statements, facts.state_slots, None, result.score, losses)
+            make_standing(entry.name, str(entry.program), result.status.value, losses, fresh_score=result.score)
         )
     return names, standings

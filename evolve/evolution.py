@@ -1,7 +1,8 @@
 """Regularized evolution as a state machine: proposals out, outcomes in, no clock, no processes, no files.
 
-The bits of a run depend on its config alone: outcomes are committed in the order of the proposals, and proposal i
-sees the population exactly as it is after outcome i - window. So workers, timing, crashes and resumes change nothing.
+What a run finds depends on its config alone, wall-clock limits apart: outcomes are committed in the order of the
+proposals, and proposal i sees the population exactly as it is after outcome i - window. So workers, timing, crashes and
+resumes change nothing.
 
 Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", 2019,
 https://arxiv.org/abs/1802.01548; as used by Chen et al., 2023, https://arxiv.org/abs/2302.06675.
@@ -15,6 +16,8 @@ import numpy as np
 import programs
 from evolve.config import Config
 from evolve.records import Outcome
+
+_NO_EDIT = "none"  # the mutation's name where no edit applies
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,12 @@ class Evolution:
         self._population: deque[Member] = deque(maxlen=config.population)
         self._first_with_key: dict[str, int] = {}
         self.proposed_to_train = 0  # proposals so far that no earlier one knew
+        self._unchanged = 0  # proposals in a row to which no edit applied
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing could be changed for so long that nothing alive can be."""
+        return self._unchanged >= 2 * (self._config.population + self._config.window)
 
     def start(self) -> Proposal:
         """Make proposal 0: the seed program that fills the first population."""
@@ -81,6 +90,7 @@ class Evolution:
         if outcome.known_from is None:
             self._first_with_key[outcome.key] = outcome.index
             self.proposed_to_train += 1
+        self._unchanged = self._unchanged + 1 if outcome.mutation == _NO_EDIT else 0
 
     def commit(self, outcome: Outcome) -> None:
         """Let an outcome live; the oldest member dies where the population is full."""
@@ -94,6 +104,7 @@ class Evolution:
         if known_from is None:
             self._first_with_key[key] = index
             self.proposed_to_train += 1
+        self._unchanged = self._unchanged + 1 if mutation == _NO_EDIT else 0
         return Proposal(index, program, key, parents, mutation, known_from)
 
 
@@ -111,6 +122,6 @@ def mutate(
     }
     total = sum(weights.values())
     if total == 0.0:
-        return "none", program
+        return _NO_EDIT, program
     name = str(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))
     return name, programs.EDITS[name].apply(program, rng, limits)

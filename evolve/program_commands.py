@@ -1,5 +1,6 @@
 """The commands about programs, tasks and the language: show, evaluate, simplify, export, tasks and functions."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -8,6 +9,8 @@ import programs
 from evolve import documents
 from evolve.options import json_option, output_option, write
 from evolve.references import NamedProgram, read_program
+
+_RNG_SEEDS = 5  # trainings of a task, where nothing else is said
 
 
 @click.command("show")
@@ -25,7 +28,9 @@ def show_command(program: str, as_json: bool) -> None:
 @click.command("evaluate")
 @click.argument("program", nargs=-1, required=True)
 @click.option("--tasks", "suite", required=True, help="A suite's name, a task's name, or a YAML file.")
-@click.option("--rng-seeds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Trainings a task.")
+@click.option(
+    "--rng-seeds", type=click.IntRange(1, 10_000), default=_RNG_SEEDS, show_default=True, help="Trainings a task."
+)
 @json_option
 def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
     """Train tasks with programs and print their held-out losses and scores."""
@@ -34,7 +39,7 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
     named = [read_program(reference) for reference in program]
     tasks, standings = evaluate(named, suite, rng_seeds)
     if as_json:
-        documents.print_json([documents.standing_document(entry) for entry in standings])
+        documents.print_json([asdict(entry) for entry in standings])
         return
     columns, rows = documents.standing_rows(standings, tasks)
     documents.print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
@@ -52,7 +57,7 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
     named = read_program(program)
     derivation = programs.simplify(named.program)
     simplified = NamedProgram(f"{named.name}, simplified", derivation.program)
-    tasks, standings = evaluate([named, simplified], suite, 5) if suite else ((), [])
+    tasks, standings = evaluate([named, simplified], suite, _RNG_SEEDS) if suite else ((), [])
     if output:
         write(str(derivation.program), output)
     if as_json:
@@ -65,7 +70,7 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
                     for step in derivation.steps
                 ],
                 "program": str(derivation.program),
-                "scores": [documents.standing_document(entry) for entry in standings],
+                "scores": [asdict(entry) for entry in standings],
             }
         )
         return
@@ -75,7 +80,7 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
     click.echo(f"{'' if derivation.steps else 'nothing to simplify'}\n{derivation.program}")
     if suite:
         columns, rows = documents.standing_rows(standings, tasks)
-        documents.print_table("Before and after, 5 rng seeds a task", columns, rows)
+        documents.print_table(f"Before and after, {_RNG_SEEDS} rng seeds a task", columns, rows)
 
 
 @click.command("export")

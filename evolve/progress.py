@@ -1,5 +1,6 @@
 """Showing how a search goes: a live line on a terminal, plain lines elsewhere, always on stderr."""
 
+import contextlib
 import sys
 import time
 from typing import Self
@@ -42,7 +43,11 @@ class ProgressDisplay:
 
     def note(self, text: str) -> None:
         """Print a sentence that stays."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self._console.is_terminal:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
+        with contextlib.suppress(OSError):  # whoever read stderr has gone; the search goes on
+            print(text, file=sys.stderr, flush=True)
 
     def show(self, progress: Progress) -> None:
         """Show where the search is now."""
@@ -53,7 +58,7 @@ class ProgressDisplay:
             self._live.update(self._table(progress))
         elif changed or time.monotonic() - self._last_line >= _LINE_SECONDS:
             self._last_line = time.monotonic()
-            print(f"{self._run}: {self._sentence(progress)}", file=sys.stderr, flush=True)
+            self.note(f"{self._run}: {self._sentence(progress)}")
 
     def _table(self, progress: Progress) -> Table:
         table = Table.grid(padding=(0, 1))

@@ -22,10 +22,10 @@ class Outcome:
         key: The program's dedup key.
         program: Its canonical text.
         parents: Indexes of the earlier candidates it was made from; empty for a seed program.
-        mutation: What made it, such as "seed" or "insert".
+        mutation: What made it, "start" or the name of an edit.
         status: One of `STATUSES`.
         score: Higher is better; finite whatever the status.
-        losses: Nats, per task and per rng seed; inf where a training diverged.
+        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged, which ends all.
         known_from: Index of the earlier outcome with this key whose score it took; else None.
         seconds: How long the evaluation took. This and what follows never decide anything.
         attempts: How many times it was tried.
@@ -61,15 +61,17 @@ class Final:
     Attributes:
         candidate: The candidate's index; None for a seed program.
         label: The seed program's name; empty for a candidate.
+        program: Its canonical text.
         purpose: "confirm" chooses the champion, "report" is what is shown of it.
         rng_seeds: The rng seeds of the trainings.
         status: One of `STATUSES`.
         score: Higher is better; finite whatever the status.
-        losses: Nats, per task and per rng seed; inf where a training diverged.
+        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged, which ends all.
     """
 
     candidate: int | None = None
     label: str = ""
+    program: str
     purpose: Literal["confirm", "report"]
     rng_seeds: tuple[int, ...]
     status: str

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import programs
 from evolve import strict_yaml
+from evolve.champion import find_champion
 from evolve.config import SUITE_FILES, Config, load_config
 from evolve.errors import BadProgramOrData, UsageError
 from evolve.records import Outcome
 from evolve.runs import open_to_read
-from evolve.search import find_champion
 from evolve.store import RunStore
 
 _RUN_REFERENCE = re.compile(r"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]{0,63}):(?P<id>[^:/]*)")

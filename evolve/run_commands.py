@@ -1,18 +1,21 @@
 """The commands about runs: search, resume, list, status, top and dump."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 import programs
 from evolve import documents
+from evolve.champion import find_champion
+from evolve.config import Config, presets
 from evolve.options import json_option, output_option, write
 from evolve.records import dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
-from evolve.runs import list_runs, open_to_read
-from evolve.search import find_champion
+from evolve.runs import list_runs, open_to_read, summarise
 from evolve.standing import candidate, comparison, finalists, pareto_front
 from evolve.store import RunStore
 
@@ -30,7 +33,7 @@ def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("search")
+@click.command("search", help=f"Search for an optimizer by a YAML file or a preset ({', '.join(presets())}).")
 @click.argument("config")
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
@@ -45,7 +48,7 @@ def search_command(
     address: str | None,
     as_json: bool,
 ) -> int:
-    """Search for an optimizer, by a YAML file or a preset (`first`, `smoke`)."""
+    """Start a search and print what it found."""
     return _report_search(start(config, name, overrides, Placement(pool, workers, address)), as_json)
 
 
@@ -64,21 +67,20 @@ def resume_command(
 def _report_search(ended: Ended, as_json: bool) -> int:
     with open_to_read(runs_folder(), ended.name) as store:
         if as_json:
-            documents.print_json(_status_document(store) | {"reason": ended.reason})
+            documents.print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
-            _print_comparison(store)
+            _print_comparison(store, run_config(store))
     if ended.signal is None:
         return 0
     click.echo(f"interrupted; go on with: pride resume {ended.name}", err=True)
     return 128 + ended.signal
 
 
-def _print_comparison(store: RunStore) -> None:
-    config = run_config(store)
-    columns, rows = documents.standing_rows(finalists(store, config, config.tasks), config.tasks)
+def _print_comparison(store: RunStore, config: Config) -> None:
+    columns, rows = documents.standing_rows(finalists(store, config), config.tasks)
     documents.print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
     click.echo()
-    columns, rows = documents.standing_rows(comparison(store, config, config.tasks), config.tasks)
+    columns, rows = documents.standing_rows(comparison(store, config), config.tasks)
     title = "The first of them beside known optimizers, on yet other rng seeds (1 = AdamW as given, more is better)"
     documents.print_table(title, columns, rows)
     champion = find_champion(store, config)
@@ -88,18 +90,18 @@ def _print_comparison(store: RunStore) -> None:
         click.echo(f"next: pride show {store.name}:best | pride export {store.name}:best --to optax -o found.py")
 
 
-def _status_document(store: RunStore) -> dict[str, Any]:
-    config, counts, champion = run_config(store), store.counts(), find_champion(store, run_config(store))
+def _status_document(store: RunStore, config: Config) -> dict[str, Any]:
+    champion = find_champion(store, config)
     best = None
     if champion is not None:
         best = {"id": champion.index, "program": champion.program, "score": champion.score}
     return {
         "run": store.name,
         "best": best,
-        "counts": {name: getattr(counts, name) for name in ("generated", "trained", "known", "diverged", "failed")},
+        "counts": asdict(store.counts()),
         "reason": store.stop_reason,
-        "finalists": [documents.standing_document(entry) for entry in finalists(store, config, config.tasks)],
-        "comparison": [documents.standing_document(entry) for entry in comparison(store, config, config.tasks)],
+        "finalists": [asdict(entry) for entry in finalists(store, config)],
+        "comparison": [asdict(entry) for entry in comparison(store, config)],
     }
 
 
@@ -121,17 +123,16 @@ def list_command(as_json: bool) -> None:
 @json_option
 def status_command(run: str, as_json: bool) -> None:
     """Show how a run stands: counts, best, the comparison with known optimizers."""
-    summary = next((entry for entry in list_runs(runs_folder()) if entry.name == run), None)
+    summary = summarise(runs_folder(), run)
     with open_to_read(runs_folder(), run) as store:
-        document = _status_document(store)
-        state = summary.state if summary else "interrupted"
+        config = run_config(store)
         if as_json:
-            documents.print_json(document | {"state": state})
+            documents.print_json(_status_document(store, config) | {"state": summary.state})
             return
-        counts = ", ".join(f"{count} {name}" for name, count in document["counts"].items())
-        click.echo(f"run     {run}\nstate   {state}{f' ({store.stop_reason})' if store.stop_reason else ''}")
+        counts = ", ".join(f"{count} {name}" for name, count in asdict(store.counts()).items())
+        click.echo(f"run     {run}\nstate   {summary.state}{f' ({summary.reason})' if summary.reason else ''}")
         click.echo(f"counts  {counts}\n")
-        _print_comparison(store)
+        _print_comparison(store, config)
 
 
 @click.command("top")
@@ -142,22 +143,26 @@ def status_command(run: str, as_json: bool) -> None:
 def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
     """List a run's best programs by the score of the search."""
     with open_to_read(runs_folder(), run) as store:
-        tasks = run_config(store).tasks
+        config = run_config(store)
         best = store.best(store.counts().generated if pareto else count)
-        standings = [candidate(store, outcome, tasks) for outcome in best]
+        standings = [candidate(store, config, outcome) for outcome in best]
         if pareto:
             standings = pareto_front(standings)[:count]
         if as_json:
-            documents.print_json([documents.standing_document(entry) for entry in standings])
+            documents.print_json([asdict(entry) for entry in standings])
             return
-        columns, rows = documents.standing_rows(standings, tasks)
+        columns, rows = documents.standing_rows(standings, config.tasks)
         documents.print_table(f"Best of {run}", columns, rows)
 
 
 @click.command("dump")
 @click.argument("run")
 @output_option
-def dump_command(run: str, output: str | None) -> None:
-    """Print a run's outcomes in order, one canonical JSON document a line."""
+@json_option
+def dump_command(run: str, output: str | None, as_json: bool) -> None:
+    """Print a run's outcomes in order, one canonical JSON document a line (with --json: one list of them)."""
     with open_to_read(runs_folder(), run) as store:
+        if as_json:
+            documents.print_json([json.loads(line) for line in dump_lines(store.outcomes())])
+            return
         write("".join(f"{line}\n" for line in dump_lines(store.outcomes())), output)

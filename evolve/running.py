@@ -16,7 +16,7 @@ from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
 from evolve.references import read_suite, run_config, runs_folder
-from evolve.runs import create, environment, open_to_write
+from evolve.runs import check_new, create, environment, open_to_write
 from evolve.search import Watcher, search
 from evolve.store import RunStore
 
@@ -57,8 +57,13 @@ def start(source: str, name: str | None, overrides: tuple[str, ...], placement: 
     config = _load_config(source, overrides)
     name = name or default_name(source)
     _check_placement(placement)
-    with create(runs_folder(), name, given, to_yaml(config), environment()) as store:
-        return _run(store, config, placement)
+    check_new(runs_folder(), name)
+    with (
+        _stage(name, config, placement) as stage,
+        create(runs_folder(), name, given, to_yaml(config), environment()) as store,
+    ):
+        stage.display.note(f"run {name}: results go to {store.folder}")
+        return stage.search(store, config)
 
 
 def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended:
@@ -69,9 +74,8 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
     """
     _check_placement(placement)
     with open_to_write(runs_folder(), name) as store:
-        resolved = str(store.folder / "resolved.yaml")
         old = run_config(store)
-        config = _load_config(resolved, overrides)
+        config = _load_config(str(store.folder / "resolved.yaml"), overrides)
         changed = difference(old, config, ignoring=FREE_TO_CHANGE)
         if changed:
             raise RunConflict(f"run {name} was made with other settings; start a new run for these:", changed)
@@ -79,9 +83,10 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
         if other:
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
-        if config != old:
-            store.change_config(to_yaml(config))
-        return _run(store, config, placement)
+        with _stage(name, config, placement) as stage:
+            if config != old:
+                store.change_config(to_yaml(config))
+            return stage.search(store, config)
 
 
 def default_name(source: str) -> str:
@@ -100,6 +105,12 @@ def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
         known_tasks={*tasks.TASKS, *tasks.SUITES},
         known_programs=programs.seed_programs(),
     )
+    statements = len(programs.load(config.start).statements)
+    if statements > config.limits.statements:
+        raise UsageError(
+            f"limits.statements: got {config.limits.statements}; right would be at least {statements}, "
+            f"which {config.start} has"
+        )
     names = [task for name in config.tasks for task in read_suite(name)]
     return config.model_copy(update={"tasks": tuple(dict.fromkeys(names))})
 
@@ -109,18 +120,32 @@ def _check_placement(placement: Placement) -> None:
         raise UsageError("--pool serial is one process here; right would be --pool ray for --workers and --address")
 
 
-def _run(store: RunStore, config: Config, placement: Placement) -> Ended:
-    with ProgressDisplay(store.name) as display, _signals(display.note) as received:
-        watcher = Watcher(display.show, lambda: signal.strsignal(received[0]) if received else None)
-        if store.counts().generated == 0:
-            display.note(f"run {store.name}: results go to {store.folder}")
+@dataclass(frozen=True)
+class _Stage:
+    """All that a search needs beside its run: workers, a display, and an ear for signals."""
+
+    pool: workers.Pool
+    display: ProgressDisplay
+    received: list[int]  # signals, in the order they came
+
+    def search(self, store: RunStore, config: Config) -> Ended:
+        watcher = Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
+        stop = search(store, config, config.tasks, self.pool, watcher)
+        return Ended(store.name, stop.reason, self.received[0] if stop.interrupted else None)
+
+
+@contextmanager
+def _stage(name: str, config: Config, placement: Placement) -> Iterator[_Stage]:
+    with ProgressDisplay(name) as display, _signals(display.note) as received:
         try:
-            with _make_pool(config, placement, display.note) as pool:
-                store.claim_device(pool.device)
-                reason = search(store, config, config.tasks, pool, watcher)
+            pool = _make_pool(config, placement, display.note)
         except workers.PoolError as error:
-            raise StoppedEarly(f"{error}. What was committed is kept: pride resume {store.name}") from error
-    return Ended(store.name, reason, received[0] if received and store.stop_reason is None else None)
+            raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
+        try:
+            with pool:
+                yield _Stage(pool, display, received)
+        except workers.PoolError as error:
+            raise StoppedEarly(f"{error}. What was committed is kept: pride resume {name}") from error
 
 
 def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], None]) -> workers.Pool:

@@ -32,10 +32,26 @@ def environment() -> dict[str, str]:
     """What a run's results may depend on beside its config and the device: versions and platform."""
     packages = ("jax", "jaxlib", "optax", "numpy", "ray", "pride")
     return {
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{package: importlib.metadata.version(package) for package in packages},
     }
+
+
+def check_new(root: str | Path, name: str) -> Path:
+    """The folder that a new run of this name gets.
+
+    Raises:
+        UsageError: The name is not one for a run.
+        RunConflict: There is such a run.
+    """
+    folder = _folder(root, name)
+    if os.path.lexists(folder):
+        raise RunConflict(
+            f"there is a run {name} already. Choose another name, look at it with "
+            f"`pride status {name}`, or go on with it: pride resume {name}"
+        )
+    return folder
 
 
 def create(root: str | Path, name: str, config_given: str, config_resolved: str, env: Mapping[str, str]) -> RunStore:
@@ -47,14 +63,13 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
         UsageError: The name is not one for a run, or the folder of the runs cannot be written.
         RunConflict: There is such a run.
     """
-    folder = _folder(root, name)
+    folder = check_new(root, name)
     started = Path(root) / f".creating-{name}-{secrets.token_hex(4)}"
     try:
-        if os.path.lexists(folder):
-            raise FileExistsError(folder)
         started.mkdir(parents=True)
-        lock = _lock(started)
+        lock = None
         try:
+            lock = _lock(started)
             write_file(started / "config.yaml", config_given)
             write_file(started / "resolved.yaml", config_resolved)
             write_file(started / "env.json", json.dumps(dict(env), indent=2, sort_keys=True) + "\n")
@@ -64,15 +79,12 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
             started.rename(folder)  # fails if another process has made such a run meanwhile
             _sync(folder.parent)
         except BaseException:
-            os.close(lock)
+            if lock is not None:
+                os.close(lock)
             shutil.rmtree(started, ignore_errors=True)
             raise
     except OSError as error:
-        if os.path.lexists(folder):
-            raise RunConflict(
-                f"there is a run {name} already. Choose another name, look at it with "
-                f"`pride status {name}`, or go on with it: pride resume {name}"
-            ) from None
+        check_new(root, name)  # it may have been made meanwhile
         raise UsageError(f"cannot make a run in {root}: {error.strerror}") from None
     except sqlite3.Error as error:
         raise StoppedEarly(f"cannot make a run in {root}: {error}. Nothing was left there") from error
@@ -105,10 +117,11 @@ def open_to_read(root: str | Path, name: str) -> RunStore:
 def list_runs(root: str | Path) -> list[RunSummary]:
     """All runs, by name; one that cannot be read is among them, with the reason."""
     names = sorted(entry.name for entry in Path(root).glob("*") if entry.is_dir())
-    return [_summary(root, name) for name in names if _NAME.fullmatch(name)]
+    return [summarise(root, name) for name in names if _NAME.fullmatch(name)]
 
 
-def _summary(root: str | Path, name: str) -> RunSummary:
+def summarise(root: str | Path, name: str) -> RunSummary:
+    """One run's line; a run that cannot be read is broken, with the reason."""
     try:
         with open_to_read(root, name) as store:
             meta, counts, best = store.meta, store.counts(), store.best()

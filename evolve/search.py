@@ -3,17 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import programs
 import workers
+from evolve.champion import Purpose, current_finals, find_champion, fresh_rng_seeds, search_rng_seeds
 from evolve.config import Config
+from evolve.errors import StoppedEarly
 from evolve.evolution import Evolution, Proposal
 from evolve.records import Counts, Final, Outcome
 from evolve.store import RunStore
 
-_SEEDS_PER_SEARCH = 10_000  # so far apart are the rng seeds of two searches' trainings
-_CONFIRM, _REPORT = 4_000, 7_000  # where, within these, the fresh ones for each purpose begin
 _POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
 
 
@@ -49,55 +48,37 @@ class Watcher:
     interrupted: Callable[[], str | None] = lambda: None
 
 
-def search(store: RunStore, config: Config, tasks: tuple[str, ...], pool: workers.Pool, watcher: Watcher) -> str:
+@dataclass(frozen=True)
+class Stop:
+    """Why a session of a search ended; where it was interrupted, the search is not done."""
+
+    reason: str
+    interrupted: bool
+
+
+def search(store: RunStore, config: Config, tasks: tuple[str, ...], pool: workers.Pool, watcher: Watcher) -> Stop:
     """Run a search, or go on with one, until its budget is used up.
 
     Args:
         store: open to write; what it holds already is taken up, not done again.
+        config: the search's settings.
         tasks: names of the tasks that programs are scored on.
         pool: where jobs run; it may be of any size, which changes nothing but the time.
+        watcher: who is told of the progress, and may interrupt.
 
-    Returns:
-        Why it ended, also kept in the store. Where it was interrupted: the reason that ``watcher`` gave.
+    Raises:
+        StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
     """
+    store.begin_session(pool.device)
     session = _Session(store, config, tasks, pool, watcher)
     session.evolve()
     if session.interruption is None:
         session.score_again()
     if session.interruption is not None:
-        return session.interruption
-    reason = session.stopped or "nothing was left to propose"
+        return Stop(session.interruption, interrupted=True)
+    reason = session.stopped or "every budget was used up"
     store.finish(reason)
-    return reason
-
-
-def find_champion(store: RunStore, config: Config) -> Outcome | None:
-    """Give the best candidate: of the finalists the best on fresh rng seeds, before there are any the best so far."""
-    seeds = fresh_rng_seeds(config, "confirm")
-    confirmed = [
-        final
-        for final in store.finals()
-        if final.purpose == "confirm" and final.rng_seeds == seeds and final.candidate is not None
-    ]
-    if confirmed:
-        best = max(confirmed, key=lambda final: (final.score, -(final.candidate or 0)))
-        return store.outcome(best.candidate or 0)
-    return next(iter(store.best(1)), None)
-
-
-def search_rng_seeds(config: Config) -> tuple[int, ...]:
-    """Give the rng seeds of the trainings in every score of a search."""
-    return _rng_seeds(config, 0, config.rng_seeds)
-
-
-def fresh_rng_seeds(config: Config, purpose: str) -> tuple[int, ...]:
-    """Give rng seeds that the search has not seen, for ``confirm`` or ``report``."""
-    return _rng_seeds(config, {"confirm": _CONFIRM, "report": _REPORT}[purpose], config.fresh_rng_seeds)
-
-
-def _rng_seeds(config: Config, start: int, count: int) -> tuple[int, ...]:
-    first = config.rng_seed * _SEEDS_PER_SEARCH + start
-    return tuple(range(first, first + count))
+    return Stop(reason, interrupted=False)
 
 
 class _Session:
@@ -149,6 +130,8 @@ class _Session:
                 self.stopped = f"{budget.candidates} candidates were put forward"
             elif budget.trained is not None and self.evolution.proposed_to_train >= budget.trained:
                 self.stopped = f"{budget.trained} candidates were trained"
+            elif self.evolution.stalled:
+                self.stopped = "no mutation applies to any program that is alive"
         return self.stopped is None
 
     def take(self, proposal: Proposal) -> None:
@@ -163,6 +146,10 @@ class _Session:
             if proposal.known_from is None and proposal.index not in self.results:
                 return
             outcome = self.outcome(proposal)
+            if outcome.index == 0 and outcome.status not in ("ok", "diverged"):
+                raise StoppedEarly(
+                    f"{self.config.start}, where the search starts, cannot be trained: {outcome.message}"
+                )
             self.store.commit(outcome)
             del self.proposals[proposal.index]
             self.best = max(self.best, outcome.score)
@@ -215,11 +202,13 @@ class _Session:
         champion = find_champion(self.store, self.config)
         compared = [(None, name, str(programs.load(name))) for name in self.config.compare]
         chosen = [] if champion is None else [(champion.index, "", champion.program)]
-        self.train_finals("report", [*chosen, *compared])
+        if self.interruption is None:
+            self.train_finals("report", [*chosen, *compared])
 
-    def train_finals(self, purpose: Literal["confirm", "report"], wanted: list[tuple[int | None, str, str]]) -> None:
+    def train_finals(self, purpose: Purpose, wanted: list[tuple[int | None, str, str]]) -> None:
+        """Train the programs (candidate, label, text) that have no score for the purpose yet."""
         seeds = fresh_rng_seeds(self.config, purpose)
-        done = {(f.candidate, f.label) for f in self.store.finals() if (f.purpose, f.rng_seeds) == (purpose, seeds)}
+        done = {(final.candidate, final.label) for final in current_finals(self.store, self.config, purpose)}
         wanted = [entry for entry in wanted if entry[:2] not in done]
         self.stage = purpose
         for index, (_, _, program) in enumerate(wanted):
@@ -229,11 +218,12 @@ class _Session:
             self.look_around()
             results |= {result.index: result for result in self.pool.wait(_POLL_SECONDS)}
         for index, result in sorted(results.items()):
-            candidate, label, _ = wanted[index]
+            candidate, label, program = wanted[index]
             self.store.add_final(
                 Final(
                     candidate=candidate,
                     label=label,
+                    program=program,
                     purpose=purpose,
                     rng_seeds=seeds,
                     status=result.status.value,

@@ -1,16 +1,16 @@
 """Reading a run: its champion beside what it is compared with, and its best candidates, as plain records."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
 
 import programs
+from evolve.champion import current_finals, find_champion
 from evolve.config import Config
 from evolve.records import Final, Outcome
-from evolve.search import fresh_rng_seeds
 from evolve.store import RunStore
 
 
@@ -47,44 +47,68 @@ class Standing:
         program: canonical text.
         statements: live statements.
         state_slots: numbers of state for each weight.
+        status: ``ok``, ``diverged``, ``crashed``, ``timeout`` or ``oom``.
         search_score: the score it was selected by; None for a program that was not searched.
         fresh_score: its score on rng seeds that the search has not seen; None where there is none yet.
-        losses: held-out loss in nats on those, an estimate for each task by name.
+        losses: held-out loss in nats, an estimate for each task by name; empty unless ``ok``.
     """
 
     name: str
     program: str
     statements: int
     state_slots: int
+    status: str
     search_score: float | None
     fresh_score: float | None
     losses: dict[str, Estimate]
 
 
-def finalists(store: RunStore, config: Config, tasks: Sequence[str]) -> list[Standing]:
+def make_standing(
+    name: str,
+    program: str,
+    status: str,
+    losses: Mapping[str, Sequence[float]],
+    *,
+    search_score: float | None = None,
+    fresh_score: float | None = None,
+) -> Standing:
+    """Make a standing of what a program scored, with the program's facts and estimates of its losses."""
+    facts = programs.check(programs.parse(program))
+    estimates = {task: estimate(values) for task, values in losses.items()} if status == "ok" else {}
+    return Standing(name, program, facts.statements, facts.state_slots, status, search_score, fresh_score, estimates)
+
+
+def finalists(store: RunStore, config: Config) -> list[Standing]:
     """Give the candidates that were scored again to choose the champion, the best first."""
-    found = [_from_final(store, final, tasks) for final in _finals(store, config, "confirm")]
-    return sorted(found, key=lambda standing: -(standing.fresh_score or 0.0))
+    return _by_fresh_score(store, config, current_finals(store, config, "confirm"))
 
 
-def comparison(store: RunStore, config: Config, tasks: Sequence[str]) -> list[Standing]:
+def comparison(store: RunStore, config: Config) -> list[Standing]:
     """Give the champion and the seed programs it is compared with, on rng seeds that chose nothing, the best first."""
-    found = [_from_final(store, final, tasks) for final in _finals(store, config, "report")]
-    return sorted(found, key=lambda standing: -(standing.fresh_score or 0.0))
+    champion = find_champion(store, config)
+    shown = {(champion.index if champion else None, ""), *((None, name) for name in config.compare)}
+    finals = current_finals(store, config, "report")
+    return _by_fresh_score(store, config, [final for final in finals if (final.candidate, final.label) in shown])
 
 
-def candidate(store: RunStore, outcome: Outcome, tasks: Sequence[str]) -> Standing:
+def candidate(store: RunStore, config: Config, outcome: Outcome) -> Standing:
     """Give a candidate's standing by the score it was selected by."""
-    facts = programs.check(programs.parse(outcome.program))
-    return Standing(
-        f"{store.name}:{outcome.index}",
-        outcome.program,
-        facts.statements,
-        facts.state_slots,
-        outcome.score,
-        None,
-        _losses(outcome.losses, tasks),
-    )
+    losses = dict(zip(config.tasks, outcome.losses, strict=False))
+    name = f"{store.name}:{outcome.index}"
+    return make_standing(name, outcome.program, outcome.status, losses, search_score=outcome.score)
+
+
+def _by_fresh_score(store: RunStore, config: Config, finals: Sequence[Final]) -> list[Standing]:
+    found = []
+    for final in sorted(finals, key=lambda final: -final.score):
+        name, score = final.label, None
+        if final.candidate is not None:
+            name, score = f"{store.name}:{final.candidate}", store.outcome(final.candidate).score
+        losses = dict(zip(config.tasks, final.losses, strict=False))
+        found.append(
+            make_standing(name, final.program, final.status, losses, search_score=score, fresh_score=final.score)
+        )
+    return found
 
 
 def pareto_front(standings: Sequence[Standing]) -> list[Standing]:
@@ -100,23 +124,3 @@ def pareto_front(standings: Sequence[Standing]) -> list[Standing]:
         )
 
     return [standing for standing in standings if not beaten(standing)]
-
-
-def _finals(store: RunStore, config: Config, purpose: str) -> list[Final]:
-    seeds = fresh_rng_seeds(config, purpose)
-    return [final for final in store.finals() if final.purpose == purpose and final.rng_seeds == seeds]
-
-
-def _from_final(store: RunStore, final: Final, tasks: Sequence[str]) -> Standing:
-    if final.candidate is None:
-        name, program, score = final.label, str(programs.load(final.label)), None
-    else:
-        outcome = store.outcome(final.candidate)
-        name, program, score = f"{store.name}:{outcome.index}", outcome.program, outcome.score
-    facts = programs.check(programs.parse(program))
-    losses = _losses(final.losses, tasks) if final.status == "ok" else {}
-    return Standing(name, program, facts.statements, facts.state_slots, score, final.score, losses)
-
-
-def _losses(losses: Sequence[Sequence[float]], tasks: Sequence[str]) -> dict[str, Estimate]:
-    return {task: estimate(values) for task, values in zip(tasks, losses, strict=False)}

@@ -35,7 +35,7 @@ _SCHEMA = f"""
     CREATE INDEX outcomes_by_score ON outcomes (score DESC, "index")
         WHERE status = 'ok' AND known_from IS NULL;
     CREATE TABLE finals (
-        candidate INTEGER, label TEXT NOT NULL, purpose TEXT NOT NULL, rng_seeds TEXT NOT NULL,
+        candidate INTEGER, label TEXT NOT NULL, program TEXT NOT NULL, purpose TEXT NOT NULL, rng_seeds TEXT NOT NULL,
         status TEXT NOT NULL, score REAL NOT NULL, losses TEXT NOT NULL
     ) STRICT;
     CREATE UNIQUE INDEX finals_once
@@ -153,7 +153,7 @@ class RunStore:
                 raise
 
     def commit(self, outcome: Outcome) -> None:
-        """Writes the next outcome; it is on the disk when this returns. A done run is so no more.
+        """Writes the next outcome; it is on the disk when this returns.
 
         Raises:
             ValueError: It is not the next one, or took its score from one with another key.
@@ -168,7 +168,6 @@ class RunStore:
                 if self._db.execute(source, (outcome.known_from,)).fetchone() != (outcome.key,):
                     raise ValueError(f"outcome {outcome.known_from} has another key")
             self._db.execute(_ADD_OUTCOME, to_row(outcome))
-            self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
         self._counts = self._counts.plus(outcome.status, outcome.known_from is not None)
 
     def add_final(self, final: Final) -> None:
@@ -200,8 +199,8 @@ class RunStore:
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
 
-    def claim_device(self, device: str) -> None:
-        """Notes what kind of device trains; every session of a run must use the same.
+    def begin_session(self, device: str) -> None:
+        """Notes what kind of device trains, the same in every session; a done run is so no more until it finishes.
 
         Raises:
             RunConflict: An earlier session used another.
@@ -211,6 +210,7 @@ class RunStore:
             raise RunConflict(f"run {self.name} was trained on {earlier}, and scores may differ on {device}")
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('device', ?)", (device,))
+            self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
 
     def finish(self, reason: str) -> None:
         """Marks the run as done, with the reason for stopping."""
@@ -284,7 +284,7 @@ class RunStore:
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run: `created` (UTC) and, once it is done, `stop_reason`."""
+        """What is noted of the run: `created` (UTC), `device` and, once it is done, `stop_reason`."""
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
 

@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,6 +178,7 @@ WRONG = {
     "wrong type": (["search", "smoke", "--set", "population=many"], 2, "population"),
     "not a number": (["search", "smoke", "--set", "budget.seconds=.nan"], 2, "budget.seconds"),
     "unknown task": (["search", "smoke", "--set", "tasks=digit_tiny"], 2, "digits_tiny"),
+    "start program above the limit": (["search", "smoke", "--set", "limits.statements=5"], 2, "at least 17"),
     "serial with workers": (["search", "smoke", "--pool", "serial", "--workers", "2"], 2, "--pool ray"),
     "wrong run name": (["search", "smoke", "--name", "../x"], 2, "letters"),
     "existing run": (["search", "smoke", "--name", "small", "--pool", "serial"], 5, "pride resume small"),
@@ -228,3 +232,29 @@ def test_nothing_is_left_of_a_refused_search(runs: Path, capsys: pytest.CaptureF
     before = sorted(entry.name for entry in runs.iterdir())
     refused(["search", "smoke", "--name", "other", "--set", "population=1"], capsys)
     assert sorted(entry.name for entry in runs.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [["functions"], ["show", "adamw"], ["functions", "--json"]], ids=" ".join)
+def test_a_reader_that_has_gone_is_no_failure(arguments: list[str]):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from evolve.cli import main; main()", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_is_said(tmp_path: Path):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from evolve.cli import main; main()", "functions"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_encoding_without_special_characters_is_enough():
+    command = [sys.executable, "-c", "from evolve.cli import main; main()", "evaluate", "sgd", "--tasks", "smoke"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "0." in done.stdout

@@ -31,13 +31,15 @@ def test_records_that_cannot_be(wrong):
     "wrong", [{}, {"candidate": 0, "label": "lion"}, {"label": "x", "purpose": "fun"}, {"label": "x", "status": "fine"}]
 )
 def test_second_scores_that_cannot_be(wrong):
-    fields = {"purpose": "report", "rng_seeds": (1,), "status": "ok", "score": 0.0, **wrong}
+    fields = {"program": "p", "purpose": "report", "rng_seeds": (1,), "status": "ok", "score": 0.0, **wrong}
     with pytest.raises(ValueError, match="right would be"):
         Final(**fields)
 
 
 def test_rows_are_read_back():
-    final = Final(label="lion", purpose="report", rng_seeds=(7, 2**70), status="ok", score=0.1, losses=((1 / 3,),))
+    final = Final(
+        program="p", label="lion", purpose="report", rng_seeds=(7, 2**70), status="ok", score=0.1, losses=((1 / 3,),)
+    )
     for record in (outcome(3), outcome(1, known_from=0, message="ü"), final):
         row = to_row(record)
         assert len(row) == len(columns(type(record)))

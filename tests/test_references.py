@@ -102,8 +102,8 @@ def test_candidates_of_a_run(run):
         assert named.header == ""
     assert read_program("mine:best").name == "mine:0"
     seeds = fresh_rng_seeds(CONFIG, "confirm")
-    run.add_final(Final(candidate=0, purpose="confirm", rng_seeds=seeds, status="ok", score=0.1))
-    run.add_final(Final(candidate=2, purpose="confirm", rng_seeds=seeds, status="ok", score=0.2))
+    run.add_final(Final(program="p", candidate=0, purpose="confirm", rng_seeds=seeds, status="ok", score=0.1))
+    run.add_final(Final(program="p", candidate=2, purpose="confirm", rng_seeds=seeds, status="ok", score=0.2))
     assert read_program("mine:best").name == "mine:2"
 
 

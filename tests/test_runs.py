@@ -159,3 +159,16 @@ def test_a_foreign_lock_is_not_followed_to_another_file(tmp_path, run):
     with pytest.raises(UsageError, match="cannot write in"):
         runs.open_to_write(tmp_path, "run")
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_run_stays_on_one_kind_of_device(tmp_path, run):
+    run.begin_session("cpu")
+    run.begin_session("cpu")
+    with pytest.raises(RunConflict, match="trained on cpu"):
+        run.begin_session("gpu")
+
+
+def test_an_existing_run_is_known_before_anything_is_made(tmp_path, run):
+    with pytest.raises(RunConflict, match="pride resume run"):
+        runs.check_new(tmp_path, "run")
+    assert runs.check_new(tmp_path, "other") == tmp_path / "other"

@@ -9,10 +9,12 @@ import pytest
 
 import programs
 import workers
-from evolve.config import Budget, Config, to_yaml
+from evolve.champion import find_champion, fresh_rng_seeds, search_rng_seeds
+from evolve.config import Budget, Config, Limits, Mutations, to_yaml
+from evolve.errors import StoppedEarly
 from evolve.records import dump_lines
 from evolve.runs import create, open_to_write
-from evolve.search import Progress, Watcher, find_champion, fresh_rng_seeds, search, search_rng_seeds
+from evolve.search import Progress, Watcher, search
 
 CONFIG = Config(
     tasks=("any",), budget=Budget(candidates=60), population=8, tournament=3, window=6, finalists=3, fresh_rng_seeds=2
@@ -60,10 +62,11 @@ def run(
     """Start or go on with a run; give its reason for stopping and its dump."""
     again = (root / name).exists()
     with open_to_write(root, name) if again else create(root, name, "", to_yaml(config), {}) as store:
-        reason = search(
+        stop = search(
             store, config, config.tasks, pool or workers.SerialPool(evaluate), Watcher(on_progress, interrupted)
         )
-        return reason, "\n".join(dump_lines(store.outcomes()))
+        assert (store.stop_reason is None) == stop.interrupted
+        return stop.reason, "\n".join(dump_lines(store.outcomes()))
 
 
 def interrupt_after(calls: int) -> Callable[[], str | None]:
@@ -194,3 +197,34 @@ def test_failures_of_workers_are_outcomes(tmp_path: Path):
     reason, dump = run(tmp_path, "one", pool=workers.SerialPool(fragile))
     assert reason == "60 candidates were put forward"
     assert '"status":"crashed"' in dump
+
+
+def test_a_start_program_that_cannot_be_trained_stops_the_search(tmp_path: Path):
+    def broken(job: workers.Job) -> workers.Result:
+        raise RuntimeError("no such device")
+
+    with pytest.raises(StoppedEarly, match="adamw, where the search starts, cannot be trained: RuntimeError"):
+        run(tmp_path, "one", pool=workers.SerialPool(broken))
+    with open_to_write(tmp_path, "one") as store:
+        assert store.counts().generated == 0
+
+
+def test_a_search_in_which_nothing_can_be_changed_ends(tmp_path: Path):
+    full = CONFIG.model_copy(
+        update={
+            "mutations": Mutations(insert=1.0, delete=0.0, modify=0.0, constants=0.0),
+            "limits": Limits(statements=17),
+            "budget": Budget(trained=50),
+        }
+    )
+    assert run(tmp_path, "one", full)[0] == "no mutation applies to any program that is alive"
+    before = run(tmp_path, "two", full.model_copy(update={"budget": Budget(candidates=9)}))[1]
+    reason, dump = run(tmp_path, "two", full)
+    assert dump.startswith(before)
+    assert reason == "no mutation applies to any program that is alive"
+
+
+def test_an_interrupted_resume_of_a_done_run_is_not_done(tmp_path: Path):
+    run(tmp_path, "one")
+    more = CONFIG.model_copy(update={"fresh_rng_seeds": 3})
+    assert run(tmp_path, "one", more, interrupted=lambda: "someone wants an end")[0] == "someone wants an end"

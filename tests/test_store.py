@@ -108,10 +108,10 @@ def test_more_outcomes_than_a_page(tmp_path):
 def test_finals(run):
     run.commit(outcome(0))
     finals = [
-        Final(candidate=0, purpose="confirm", rng_seeds=(7, 2**70), status="ok", score=0.1,
+        Final(program="p", candidate=0, purpose="confirm", rng_seeds=(7, 2**70), status="ok", score=0.1,
               losses=((0.1, 0.2),)),
-        Final(candidate=0, purpose="report", rng_seeds=(7, 2**70), status="ok", score=0.1),
-        Final(label="lion", purpose="report", rng_seeds=(7, 8), status="diverged", score=-9.0,
+        Final(program="p", candidate=0, purpose="report", rng_seeds=(7, 2**70), status="ok", score=0.1),
+        Final(program="p", label="lion", purpose="report", rng_seeds=(7, 8), status="diverged", score=-9.0,
               losses=((math.inf, 0.2),)),
     ]  # fmt: skip
     for final in finals:
@@ -120,7 +120,7 @@ def test_finals(run):
     with pytest.raises(ValueError, match="already"):
         run.add_final(finals[2])
     with pytest.raises(ValueError, match="no candidate 1"):
-        run.add_final(Final(candidate=1, purpose="report", rng_seeds=(), status="ok", score=0.0))
+        run.add_final(Final(program="p", candidate=1, purpose="report", rng_seeds=(), status="ok", score=0.0))
     assert run.finals() == finals
 
 
@@ -154,8 +154,9 @@ def test_finish_and_going_on(tmp_path, run):
     assert (summary.state, summary.reason) == ("done", "budget spent again")
     with runs.open_to_write(tmp_path, "run") as again:
         assert again.stop_reason == "budget spent again"
-        again.commit(outcome(1))
+        again.begin_session("cpu")
         assert again.stop_reason is None
+        again.commit(outcome(1))
     (summary,) = runs.list_runs(tmp_path)
     assert (summary.state, summary.reason, summary.best) == ("interrupted", "", 0.0)
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import programs
-from workers.cores import default_workers
+from workers.cores import default_workers, jax_uses_gpus
 from workers.evaluate import describe, evaluate
 from workers.job import Job, Result, Status
 from workers.pool import FAILURES, MAX_ATTEMPTS, Evaluate, OnEvent, PoolError, ignore, try_once
@@ -30,7 +30,11 @@ CPU_ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
 }
 
-GPU_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": ""}
+GPU_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
+    "JAX_PLATFORMS": "",
+}
 
 _Ref: TypeAlias = Any
 """A ray.ObjectRef: the reply to a call, to come."""
@@ -132,7 +136,7 @@ class RayPool:
 
             self._ray: Any = ray
             free = self._ray.available_resources()
-            gpus = int(free.get("GPU", 0))
+            gpus = int(free.get("GPU", 0)) if jax_uses_gpus() else 0
             self._actor_class = self._ray.remote(
                 num_cpus=1, num_gpus=int(gpus > 0), max_restarts=0, max_task_retries=0
             )(_Evaluator)
