@@ -33,17 +33,24 @@ class Graph:
     update: int
     state: dict[str, int]
 
+    @property
+    def kinds_matter(self) -> bool:
+        """Whether there are functions of whole arrays, which can tell a scalar from an array filled with it."""
+        return any(node[0] in FUNCTIONS and not FUNCTIONS[node[0]].elementwise for node in self.nodes)
+
 
 class GraphBuilder:
     """Collects nodes; the same node added twice is one, whatever the order of commutative arguments."""
 
-    def __init__(self, state_kinds: dict[str, Kind]):
+    def __init__(self, state_kinds: dict[str, Kind], kinds_matter: bool = True):
         """Start an empty graph.
 
         Args:
             state_kinds: the kind of every state variable.
+            kinds_matter: whether there will be functions that can tell kinds apart.
         """
         self.state_kinds = state_kinds
+        self.kinds_matter = kinds_matter
         self.nodes: list[Node] = []
         self.kinds: list[Kind] = []
         self.hints: list[str] = []

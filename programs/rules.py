@@ -44,6 +44,9 @@ RULES = (
     Rule("x * 1.0", "x"),
     Rule("x + 0.0", "x"),
     Rule("x - 0.0", "x"),
+    Rule("x * 0.0", "0.0", Holds.EXACTLY),
+    Rule("x - x", "0.0", Holds.EXACTLY),
+    Rule("0.0 / x", "0.0", Holds.EXACTLY),
     Rule("x + x", "x * 2.0"),
     Rule("x * x", "square(x)"),
     Rule("negative(negative(x))", "x"),
@@ -53,6 +56,9 @@ RULES = (
     Rule("negative(x) * negative(y)", "x * y"),
     Rule("0.0 - x", "negative(x)"),
     Rule("reciprocal(reciprocal(x))", "x"),
+    Rule("power(x, 0.0)", "1.0"),
+    Rule("power(x, 1.0)", "x"),
+    Rule("power(x, 2.0)", "square(x)"),
     Rule("max(x, x)", "x"),
     Rule("min(x, x)", "x"),
     Rule("max(x, min(x, y))", "x", Holds.EXACTLY),  # absorption
@@ -148,7 +154,7 @@ def simplify_node(
 ) -> tuple[int, bool]:
     """Add a node, or what the first rule that applies makes of it.
 
-    A rule applies only where the kind of the value stays the same: functions of whole arrays can tell kinds apart.
+    Where there are functions of whole arrays, which can tell kinds apart, a rule must leave the kind of the value.
 
     Args:
         builder: where to add.
@@ -169,7 +175,7 @@ def simplify_node(
         side = _side(rule.pattern)
         for bound in _match(side, side.update, builder, place, {}):
             result = _construct(builder, _side(rule.replacement), bound, hint)
-            if builder.kinds[result] is builder.kinds[place]:
+            if not builder.kinds_matter or builder.kinds[result] is builder.kinds[place]:
                 return result, True
     return place, False
 

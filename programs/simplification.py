@@ -132,7 +132,7 @@ def _rebuild(
     """Copy a graph, every node through ``add`` and the inputs named in ``replaced`` as the nodes given there."""
     replaced = replaced or {}
     kinds = {node[1]: kind for node, kind in zip(graph.nodes, graph.kinds, strict=True) if node[0] == INPUT}
-    builder = GraphBuilder(kinds)
+    builder = GraphBuilder(kinds, graph.kinds_matter)
     moved: dict[int, int] = {}
     for place, (node, hint) in enumerate(zip(graph.nodes, graph.hints, strict=True)):
         if node[0] == INPUT and node[1] in replaced:
@@ -147,7 +147,7 @@ def _guarded(before: Graph, after: Graph) -> Graph:
     """Keep a rewrite only where the state variables' kinds stay what they were, as a program of it would have them."""
     if after == before:
         return before
-    if all(FUNCTIONS[node[0]].elementwise for node in after.nodes if node[0] in FUNCTIONS):
+    if not after.kinds_matter:
         return after
     names = tuple(node[1] for node in after.nodes if node[0] == INPUT)
     own = check(to_program(after, names)).state_kinds
@@ -156,7 +156,7 @@ def _guarded(before: Graph, after: Graph) -> Graph:
 
 
 def state_labels(graph: Graph) -> dict[str, str]:
-    """Give state variables the same label exactly if they are always equal.
+    """Give state variables the same label only if they are always equal.
 
     All start at zero, so two of them stay equal where their next values are the same expression of equal values:
     labels are refined until their number no longer grows.
@@ -173,9 +173,9 @@ def state_labels(graph: Graph) -> dict[str, str]:
 def node_digests(graph: Graph, labels: dict[str, str]) -> list[str]:
     """Hash every value by its expression, with labels for the state variables; commutative arguments in any order."""
     digests: list[str] = []
-    for node, kind in zip(graph.nodes, graph.kinds, strict=True):
+    for node in graph.nodes:
         if node[0] == INPUT:
-            text = f"input {labels.get(node[1], node[1])} {int(kind)}"
+            text = f"input {labels.get(node[1], node[1])}"
         elif node[0] == NUMBER:
             text = f"number {node[1].hex()}"
         else:
