@@ -24,17 +24,16 @@ def print_json(document: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table on stdout; columns whose names start with ``<`` are aligned left, floats get four digits."""
-    table = Table(
-        title=Text(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-    )
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.removeprefix("<"), justify="left" if column.startswith("<") else "right")
     for row in rows:
-        table.add_row(*map(_cell, row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH, color_system=None)
-    console.print(table, markup=False)
+    console.print(Text(title, style="bold"))
+    console.print(table)
 
 
 def standing_rows(standings: Sequence[Standing], tasks: Sequence[str]) -> tuple[list[str], list[list[object]]]:

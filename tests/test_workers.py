@@ -1,5 +1,6 @@
 """Jobs, results, and the evaluation of one candidate."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import programs
 import tasks
 import workers
 from workers import Job, Result, Status, default_workers, evaluate
-from workers.cores import cores_in_quota
+from workers.cores import cores_in_quota, jax_uses_gpus
 from workers.reaper import holders
 
 TINY = Job(3, "", ("digits_tiny",), (0, 1))
@@ -137,3 +138,10 @@ def test_holders_are_the_processes_with_a_file_open_in_a_directory(tmp_path):
         subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=other),
     ):
         assert holders(str(inside)) == [holder.pid]
+
+
+@pytest.mark.parametrize(("plugins", "expected"), [([], False), (["xla_cuda13"], True), (["xla_rocm60"], True)])
+def test_gpus_are_used_where_jax_brings_a_plugin_for_them(plugins, expected, monkeypatch):
+    found = [importlib.metadata.EntryPoint(name, "module", "jax_plugins") for name in plugins]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+    assert jax_uses_gpus() is expected
