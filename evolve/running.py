@@ -130,7 +130,7 @@ class _Stage:
 
     def search(self, store: RunStore, config: Config) -> Ended:
         watcher = Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
-        stop = search(store, config, config.tasks, self.pool, watcher)
+        stop = search(store, config, self.pool, watcher)
         return Ended(store.name, stop.reason, self.received[0] if stop.interrupted else None)
 
 

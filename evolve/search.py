@@ -56,13 +56,12 @@ class Stop:
     interrupted: bool
 
 
-def search(store: RunStore, config: Config, tasks: tuple[str, ...], pool: workers.Pool, watcher: Watcher) -> Stop:
+def search(store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher) -> Stop:
     """Run a search, or go on with one, until its budget is used up.
 
     Args:
         store: open to write; what it holds already is taken up, not done again.
-        config: the search's settings.
-        tasks: names of the tasks that programs are scored on.
+        config: the search's settings; its tasks are names of tasks, no suites.
         pool: where jobs run; it may be of any size, which changes nothing but the time.
         watcher: who is told of the progress, and may interrupt.
 
@@ -70,7 +69,7 @@ def search(store: RunStore, config: Config, tasks: tuple[str, ...], pool: worker
         StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
     """
     store.begin_session(pool.device)
-    session = _Session(store, config, tasks, pool, watcher)
+    session = _Session(store, config, pool, watcher)
     session.evolve()
     if session.interruption is None:
         session.score_again()
@@ -84,8 +83,8 @@ def search(store: RunStore, config: Config, tasks: tuple[str, ...], pool: worker
 class _Session:
     """One process's part in a search."""
 
-    def __init__(self, store: RunStore, config: Config, tasks: tuple[str, ...], pool: workers.Pool, watcher: Watcher):
-        self.store, self.config, self.tasks, self.pool, self.watcher = store, config, tasks, pool, watcher
+    def __init__(self, store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher):
+        self.store, self.config, self.pool, self.watcher = store, config, pool, watcher
         self.evolution = Evolution(config)
         self.best = 0.0
         self.stage = "search"
@@ -138,7 +137,7 @@ class _Session:
         self.proposals[proposal.index] = proposal
         if proposal.known_from is None:
             seeds = search_rng_seeds(self.config)
-            self.pool.submit(workers.Job(proposal.index, str(proposal.program), self.tasks, seeds))
+            self.pool.submit(workers.Job(proposal.index, str(proposal.program), self.config.tasks, seeds))
 
     def commit_ready(self) -> None:
         """Commit every outcome whose turn it is."""
@@ -212,7 +211,7 @@ class _Session:
         wanted = [entry for entry in wanted if entry[:2] not in done]
         self.stage = purpose
         for index, (_, _, program) in enumerate(wanted):
-            self.pool.submit(workers.Job(index, program, self.tasks, seeds))
+            self.pool.submit(workers.Job(index, program, self.config.tasks, seeds))
         results: dict[int, workers.Result] = {}
         while len(results) < len(wanted) and self.interruption is None:
             self.look_around()

@@ -62,9 +62,7 @@ def run(
     """Start or go on with a run; give its reason for stopping and its dump."""
     again = (root / name).exists()
     with open_to_write(root, name) if again else create(root, name, "", to_yaml(config), {}) as store:
-        stop = search(
-            store, config, config.tasks, pool or workers.SerialPool(evaluate), Watcher(on_progress, interrupted)
-        )
+        stop = search(store, config, pool or workers.SerialPool(evaluate), Watcher(on_progress, interrupted))
         assert (store.stop_reason is None) == stop.interrupted
         return stop.reason, "\n".join(dump_lines(store.outcomes()))
 
