@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from workers.evaluate import describe
 from workers.pool import OnEvent, PoolError
 
 LOOPBACK = "127.0.0.1"
+
+_REACH_SECONDS = 10.0  # to open a connection to a cluster
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Jobs and results are small and travel with the calls; the store stays empty."""
@@ -82,8 +85,20 @@ def _start_here(cores: int) -> Iterator[None]:
 
 @contextmanager
 def _join(address: str) -> Iterator[None]:
+    _check_reachable(address)
     with _initialised(f"cannot join Ray at {address} (is its token in RAY_AUTH_TOKEN_PATH?)", address=address):
         yield
+
+
+def _check_reachable(address: str) -> None:
+    """Fail at once where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # a word that Ray knows, such as auto
+    try:
+        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
 
 
 @contextmanager
