@@ -259,3 +259,14 @@ def test_an_encoding_without_special_characters_is_enough():
     done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
     assert done.returncode == 0
     assert "0." in done.stdout
+
+
+def test_the_example_run_can_be_looked_into_and_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    folder = Path(__file__).parents[1] / "runs"
+    before = {path.name: path.read_bytes() for path in (folder / "example").iterdir()}
+    monkeypatch.setenv("PRIDE_RUNS", str(folder))
+    assert "beside known optimizers" in printed(["status", "example"], capsys)
+    assert len(printed(["dump", "example"], capsys).splitlines()) == 40
+    assert {path.name: path.read_bytes() for path in (folder / "example").iterdir()} == before
