@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-STATUSES = ("ok", "diverged", "crashed", "timeout", "oom")
-_FAILED = ("crashed", "timeout", "oom")
+import workers
 
 Losses = tuple[tuple[float, ...], ...]
 
@@ -23,7 +22,7 @@ class Outcome:
         program: Its canonical text.
         parents: Indexes of the earlier candidates it was made from; empty for a seed program.
         mutation: What made it, "start" or the name of an edit.
-        status: One of `STATUSES`.
+        status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
         losses: Held-out losses in nats, per task and per rng seed; short where a training diverged, which ends all.
         known_from: Index of the earlier outcome with this key whose score it took; else None.
@@ -64,7 +63,7 @@ class Final:
         program: Its canonical text.
         purpose: "confirm" chooses the champion, "report" is what is shown of it.
         rng_seeds: The rng seeds of the trainings.
-        status: One of `STATUSES`.
+        status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
         losses: Held-out losses in nats, per task and per rng seed; short where a training diverged, which ends all.
     """
@@ -111,7 +110,7 @@ class Counts:
             self.trained + count * (not known),
             self.known + count * known,
             self.diverged + count * (not known and status == "diverged"),
-            self.failed + count * (not known and status in _FAILED),
+            self.failed + count * (not known and status in workers.FAILURES),
         )
 
 
@@ -194,8 +193,8 @@ def _hexadecimal(value: Any) -> Any:
 
 
 def _check_scores(status: str, score: float, losses: Losses) -> None:
-    if status not in STATUSES:
-        raise ValueError(f"status is {status!r}; right would be one of {STATUSES}")
+    if status not in set(workers.Status):
+        raise ValueError(f"status is {status!r}; right would be one of {', '.join(workers.Status)}")
     if not math.isfinite(score):
         raise ValueError(f"score is {score!r}; right would be a finite number")
     if any(math.isnan(loss) or loss == -math.inf for task in losses for loss in task):

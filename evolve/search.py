@@ -145,7 +145,7 @@ class _Session:
             if proposal.known_from is None and proposal.index not in self.results:
                 return
             outcome = self.outcome(proposal)
-            if outcome.index == 0 and outcome.status not in ("ok", "diverged"):
+            if outcome.index == 0 and outcome.status in workers.FAILURES:
                 raise StoppedEarly(
                     f"{self.config.start}, where the search starts, cannot be trained: {outcome.message}"
                 )

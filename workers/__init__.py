@@ -6,11 +6,12 @@ the first RayPool.
 
 from workers.cores import default_workers
 from workers.evaluate import evaluate
-from workers.job import Job, Result, Status
+from workers.job import FAILURES, Job, Result, Status
 from workers.pool import Pool, PoolError, SerialPool
 from workers.ray_pool import RayPool
 
 __all__ = [
+    "FAILURES",
     "Job",
     "Pool",
     "PoolError",

@@ -14,6 +14,10 @@ class Status(StrEnum):
     OOM = "oom"  # not enough memory
 
 
+FAILURES = (Status.CRASHED, Status.TIMEOUT, Status.OOM)
+"""What another attempt may do better; a diverged training would only diverge again."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One candidate to evaluate."""

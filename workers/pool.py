@@ -8,13 +8,10 @@ from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
 from workers.evaluate import describe, evaluate
-from workers.job import Job, Result, Status
+from workers.job import FAILURES, Job, Result, Status
 
 MAX_ATTEMPTS = 2
 """How often a job that fails is tried."""
-
-FAILURES = (Status.CRASHED, Status.TIMEOUT, Status.OOM)
-"""What another attempt may do better; a diverged training would only diverge again."""
 
 Evaluate: TypeAlias = Callable[[Job], Result]
 """What a worker does with a job. For a RayPool it must be picklable."""

@@ -17,8 +17,8 @@ from typing import Any, Self, TypeAlias
 import programs
 from workers.cores import default_workers, jax_uses_gpus
 from workers.evaluate import describe, evaluate
-from workers.job import Job, Result, Status
-from workers.pool import FAILURES, MAX_ATTEMPTS, Evaluate, OnEvent, PoolError, ignore, try_once
+from workers.job import FAILURES, Job, Result, Status
+from workers.pool import MAX_ATTEMPTS, Evaluate, OnEvent, PoolError, ignore, try_once
 from workers.ray_connection import ray_connection
 
 MAX_STARTS = 2
