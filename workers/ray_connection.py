@@ -44,6 +44,8 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
         PoolError: Ray does not start, or cannot be joined.
     """
     address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        _check_reachable(address)
     with ExitStack() as stack:
         variables = {"RAY_USAGE_STATS_ENABLED": "0"}
         if address is None:
@@ -85,7 +87,6 @@ def _start_here(cores: int) -> Iterator[None]:
 
 @contextmanager
 def _join(address: str) -> Iterator[None]:
-    _check_reachable(address)
     with _initialised(f"cannot join Ray at {address} (is its token in RAY_AUTH_TOKEN_PATH?)", address=address):
         yield
 
