@@ -23,13 +23,13 @@ FREE_TO_CHANGE: Final = frozenset({"budget", "deadline_seconds", "finalists", "f
 
 
 def _alternatives(name: str, known: Collection[str]) -> str:
-    """Says what could have been written instead of `name`."""
+    """Say what could have been written instead of `name`."""
     names = sorted(known)
     return f"right would be one of {', '.join(names) or 'none at all'}{programs.did_you_mean(name, names)}"
 
 
 def _known(kind: str) -> pydantic.AfterValidator:
-    """Checks a name against the known names of that kind, where the caller gave them."""
+    """Check a name against the known names of that kind, where the caller gave them."""
 
     def check(name: str, info: pydantic.ValidationInfo) -> str:
         known = (info.context or {}).get(kind)
@@ -190,7 +190,7 @@ def load_config(
     known_tasks: Collection[str] | None = None,
     known_programs: Collection[str] | None = None,
 ) -> Config:
-    """Reads a config and checks all of it.
+    """Read a config and checks all of it.
 
     Args:
         source: A path of a YAML file, or, where no such file is, a preset's name.
@@ -221,7 +221,7 @@ def load_config(
 
 
 def _override(document: Document, override: str) -> None:
-    """Puts `name.of.setting=value` into what was read from the file."""
+    """Put `name.of.setting=value` into what was read from the file."""
     dotted, equals, text = override.partition("=")
     place = tuple(dotted.split("."))
     if not equals or not all(place) or len(place) > strict_yaml.MAX_DEPTH or len(text) > strict_yaml.MAX_BYTES:
@@ -261,7 +261,7 @@ def _description(place: Place) -> str:
 
 
 def _settings_like(place: Place) -> str:
-    """Names the settings of the group, or the one of this name in another group."""
+    """Name the settings of the group, or the one of this name in another group."""
     name = str(place[-1])
     elsewhere = [n for n, _ in _leaves(_EXAMPLE.model_dump()) if n.rpartition(".")[2] == name]
     if elsewhere:

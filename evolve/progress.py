@@ -21,7 +21,7 @@ _STAGES = {
 
 
 class ProgressDisplay:
-    """Shows a search's progress; a context manager, so that the terminal is always put right."""
+    """Show a search's progress; a context manager, so that the terminal is always put right."""
 
     def __init__(self, run: str):
         """Start showing the run of this name."""

@@ -55,7 +55,7 @@ def check_new(root: str | Path, name: str) -> Path:
 
 
 def create(root: str | Path, name: str, config_given: str, config_resolved: str, env: Mapping[str, str]) -> RunStore:
-    """Makes a run and opens it to be written.
+    """Make a run and opens it to be written.
 
     The folder is made under another name, then renamed: a run is there wholly or not at all.
 
@@ -92,7 +92,7 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
 
 
 def open_to_write(root: str | Path, name: str) -> RunStore:
-    """Opens a run to go on with it.
+    """Open a run to go on with it.
 
     Raises:
         UsageError: There is no such run.
@@ -104,7 +104,7 @@ def open_to_write(root: str | Path, name: str) -> RunStore:
 
 
 def open_to_read(root: str | Path, name: str) -> RunStore:
-    """Opens a run to look at it, whether or not it is being written. Changes nothing.
+    """Open a run to look at it, whether or not it is being written. Changes nothing.
 
     Raises:
         UsageError: There is no such run.
@@ -170,7 +170,7 @@ def _opened(folder: Path, lock: int | None) -> RunStore:
 
 
 def _lock(folder: Path) -> int:
-    """Takes the writer's lock; it holds until the descriptor is closed or the process is gone."""
+    """Take the writer's lock; it holds until the descriptor is closed or the process is gone."""
     try:
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
@@ -207,7 +207,7 @@ def _is_locked(folder: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Makes what was created or renamed in the folder outlast a loss of power."""
+    """Make what was created or renamed in the folder outlast a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -58,7 +58,7 @@ _ADD_FINAL = _insert("finals", columns(Final))
 
 
 def create_database(path: Path, meta: Mapping[str, str]) -> None:
-    """Makes an empty run.db with these notes in it."""
+    """Make an empty run.db with these notes in it."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(_SCHEMA)
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
@@ -66,7 +66,7 @@ def create_database(path: Path, meta: Mapping[str, str]) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Writes a text file; it is on the disk when this returns."""
+    """Write a text file; it is on the disk when this returns."""
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -122,7 +122,7 @@ class RunStore:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turns the database's errors into sentences."""
+        """Turn the database's errors into sentences."""
         try:
             yield
         except sqlite3.IntegrityError:
@@ -153,7 +153,7 @@ class RunStore:
                 raise
 
     def commit(self, outcome: Outcome) -> None:
-        """Writes the next outcome; it is on the disk when this returns.
+        """Write the next outcome; it is on the disk when this returns.
 
         Raises:
             ValueError: It is not the next one, or took its score from one with another key.
@@ -171,7 +171,7 @@ class RunStore:
         self._counts = self._counts.plus(outcome.status, outcome.known_from is not None)
 
     def add_final(self, final: Final) -> None:
-        """Writes a second score, one for each program, purpose and set of rng seeds.
+        """Write a second score, one for each program, purpose and set of rng seeds.
 
         Raises:
             ValueError: There is one already, or no such candidate.
@@ -186,7 +186,7 @@ class RunStore:
             raise ValueError("this program has been scored on these rng seeds already") from None
 
     def change_config(self, resolved: str) -> None:
-        """Replaces the config as resolved, such as for a larger budget on resume.
+        """Replace the config as resolved, such as for a larger budget on resume.
 
         Raises:
             StoppedEarly: The disk is full or fails; the config is as it was.
@@ -200,7 +200,7 @@ class RunStore:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
 
     def begin_session(self, device: str) -> None:
-        """Notes what kind of device trains, the same in every session; a done run is so no more until it finishes.
+        """Note what kind of device trains, the same in every session; a done run is so no more until it finishes.
 
         Raises:
             RunConflict: An earlier session used another.
@@ -213,7 +213,7 @@ class RunStore:
             self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
 
     def finish(self, reason: str) -> None:
-        """Marks the run as done, with the reason for stopping."""
+        """Mark the run as done, with the reason for stopping."""
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('stop_reason', ?)", (reason,))
 
@@ -309,7 +309,7 @@ class RunStore:
         return {str(name): str(value) for name, value in found.items()}
 
     def close(self) -> None:
-        """Closes the run, and lets others write it. May be called twice."""
+        """Close the run, and lets others write it. May be called twice."""
         if self._lock is not None:
             with contextlib.suppress(sqlite3.Error):  # a reader is there, or the disk is full:
                 self._db.execute("PRAGMA busy_timeout = 0")  # then the WAL file stays, and is

@@ -36,7 +36,7 @@ class Document:
     problems: list[str] = field(default_factory=list)
 
     def where(self, place: Place) -> str:
-        """Names a place for people: `budget.seconds (line 7)` or `--set budget.seconds`."""
+        """Name a place for people: `budget.seconds (line 7)` or `--set budget.seconds`."""
         while place and isinstance(place[-1], int) and place not in self.origins:
             place = place[:-1]
         above = (place[:length] for length in range(len(place), 0, -1))
@@ -46,7 +46,7 @@ class Document:
         return f"{_dotted(place)} (line {origin})" if origin else _dotted(place)
 
     def put(self, place: tuple[str, ...], text: str, option: str) -> None:
-        """Sets a value of a document that is a group, as an option on the command line does.
+        """Set a value of a document that is a group, as an option on the command line does.
 
         Args:
             place: Where; groups that are not there are made.
@@ -90,7 +90,7 @@ class Document:
 
 
 def read_text(path: str) -> str:
-    """Reads a file that should be text of a bounded size.
+    """Read a file that should be text of a bounded size.
 
     Raises:
         UsageError: It cannot be read, is larger than `MAX_BYTES`, or is not UTF-8.
@@ -110,7 +110,7 @@ def read_text(path: str) -> str:
 
 
 def parse(text: str, name: str) -> Document:
-    """Reads one YAML document.
+    """Read one YAML document.
 
     Args:
         text: The YAML.
@@ -138,7 +138,7 @@ def shown(value: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes YAML 1.2's scalars, and refuses aliases, anchors, tags and deep nesting."""
+    """Compose YAML 1.2's scalars, and refuses aliases, anchors, tags and deep nesting."""
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012 - PyYAML's own protocol
     depth = 0
@@ -181,7 +181,7 @@ for _tag, _pattern, _ in _SCALARS:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes exactly the text that `_Loader` would read as something else."""
+    """Quote exactly the text that `_Loader` would read as something else."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
