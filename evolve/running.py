@@ -16,7 +16,7 @@ from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
 from evolve.references import read_suite, run_config, runs_folder
-from evolve.runs import check_new, create, environment, open_to_write
+from evolve.runs import check_new, create, environment, open_to_read, open_to_write
 from evolve.search import Watcher, search
 from evolve.store import RunStore
 
@@ -73,7 +73,7 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         RunConflict: where an override would change what was computed, or versions differ from those that made it.
     """
     _check_placement(placement)
-    with open_to_write(runs_folder(), name) as store:
+    with open_to_read(runs_folder(), name) as store:  # so that a refusal changes nothing
         old = run_config(store)
         config = _load_config(str(store.folder / "resolved.yaml"), overrides)
         changed = difference(old, config, ignoring=FREE_TO_CHANGE)
@@ -83,10 +83,10 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
         if other:
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
-        with _stage(name, config, placement) as stage:
-            if config != old:
-                store.change_config(to_yaml(config))
-            return stage.search(store, config)
+    with open_to_write(runs_folder(), name) as store, _stage(name, config, placement) as stage:
+        if config != old:
+            store.change_config(to_yaml(config))
+        return stage.search(store, config)
 
 
 def default_name(source: str) -> str:

@@ -43,7 +43,7 @@ def execute(
                 for x in statement.arguments
             ]
             apply = _leafwise if row.leafwise else _whole
-            known[statement.target] = (kind, apply(row, kind, xp, arguments, weights, scalar_dtype))
+            known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
     update = broadcast(xp, known[program.update], Kind.TENSOR, weights)
     return update, {name: known[name] for name in facts.live_state}
 
@@ -64,12 +64,7 @@ def _number(x: Array) -> Value:
 
 
 def _leafwise(
-    row: Function,
-    kind: Kind,
-    xp: Any,
-    arguments: Sequence[Value],
-    weights: Sequence[Array],
-    scalar_dtype: Any,
+    row: Function, xp: Any, arguments: Sequence[Value], weights: Sequence[Array], scalar_dtype: Any
 ) -> tuple[Array, ...]:
     joined = max((own for own, _ in arguments), default=Kind.SCALAR)
     if joined is Kind.SCALAR:
@@ -82,21 +77,16 @@ def _leafwise(
 
 
 def _whole(
-    row: Function,
-    kind: Kind,
-    xp: Any,
-    arguments: Sequence[Value],
-    weights: Sequence[Array],
-    scalar_dtype: Any,
+    row: Function, xp: Any, arguments: Sequence[Value], weights: Sequence[Array], scalar_dtype: Any
 ) -> tuple[Array, ...]:
-    free = [own for position, (own, _) in enumerate(arguments) if not row.must_be_scalar(position)]
+    joined = max(own for position, (own, _) in enumerate(arguments) if not row.must_be_scalar(position))
     taken = []
     for position, value in enumerate(arguments):
-        arrays = value[1] if row.must_be_scalar(position) else broadcast(xp, value, max(free), weights)
+        arrays = value[1] if row.must_be_scalar(position) else broadcast(xp, value, joined, weights)
         taken.append(tuple(x.astype(scalar_dtype) for x in arrays))
     result = row.body(xp, *taken)
     if not isinstance(result, tuple):
         return (xp.asarray(result, dtype=scalar_dtype),)
-    if kind is Kind.SCALAR:
+    if joined is Kind.SCALAR:
         return result
     return tuple(x.astype(weight.dtype) for x, weight in zip(result, weights, strict=True))

@@ -139,8 +139,10 @@ def test_resume_of_a_done_run_with_a_larger_budget_goes_on(
     assert ended(["search", "smoke", "--name", "long", *common, "--set", "budget.candidates=9"]) == 0
     assert ended(["resume", "short", "--pool", "serial", "--set", "budget.candidates=9"]) == 0
     assert printed(["dump", "short"], capsys) == printed(["dump", "long"], capsys)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "short").iterdir()}
     code, sentence = refused(["resume", "short", "--pool", "serial", "--set", "population=99"], capsys)
     assert code == 5
+    assert {path.name: path.read_bytes() for path in (tmp_path / "short").iterdir()} == before
     assert "population" in sentence
     assert "99" in sentence
 
