@@ -1,0 +1,281 @@
+"""Programs as data: from a program to the arrays that the interpreter's machine runs.
+
+Encoding does once what would otherwise cost at every step of a training: dead statements are left out, literals get
+slots in a bank of small values, a product of a tensor and a scalar becomes a factor of whoever reads it, and registers
+are shared by values that are not needed at the same time. No number changes by it, but for rounding: operands are
+multiplied by their factors before the operation.
+"""
+
+import heapq
+from typing import NamedTuple
+
+import numpy as np
+
+from programs.checking import check
+from programs.function import Kind
+from programs.functions import FUNCTIONS
+from programs.operations import CODES, MAX_OPERANDS, OPERATIONS
+from programs.program import Argument, Program
+
+WEIGHTS, GRADIENT = 0, 1
+"""The registers of the weights and the gradient; those of the state follow."""
+
+ONE, RATE, STEP = 0, 1, 2
+"""The slots of the number 1, of ``lr`` and of ``t``; those of the state follow."""
+
+
+class Capacity(NamedTuple):
+    """How large programs may be that run on one compiled machine."""
+
+    instructions: int
+    registers: int  # tensors at a time; the last one takes what is not kept
+    slots: int  # small values: literals, scalars and per-array values; the last one takes what is not kept
+
+    def __str__(self) -> str:
+        """Give it as people write it."""
+        return f"{self.instructions} instructions, {self.registers} registers, {self.slots} slots"
+
+
+CAPACITIES = (Capacity(64, 16, 96), Capacity(256, 64, 384))
+"""The machines, the smallest first: one compilation each and task, and programs beyond the last are compiled."""
+
+
+class MachineCode(NamedTuple):
+    """A program for the machine, as arrays; many of equal capacity can be stacked.
+
+    Attributes:
+        instructions: int32 (instructions, 8): operation, three operands, the slots of their three factors, target.
+            Tensors are registers, small values slots.
+        count: int32 (): instructions that are used.
+        bank: float32 (slots,): the small values at the start; zero where nothing is known yet.
+        update: int32 (): the register of the update.
+        factor: int32 (): the slot of the update's factor.
+    """
+
+    instructions: np.ndarray
+    count: np.ndarray
+    bank: np.ndarray
+    update: np.ndarray
+    factor: np.ndarray
+
+
+class _Value(NamedTuple):
+    """A value under way: what holds it, and the slot of a factor that it is still to be multiplied by."""
+
+    kind: Kind
+    place: int  # of a tensor its number, from 0, in order of appearance; of a small value its slot
+    factor: int = ONE
+
+
+class _Instruction(NamedTuple):
+    operation: int
+    operands: tuple[_Value, ...]
+    target: int
+
+
+def encode(program: Program) -> tuple[Capacity, MachineCode] | None:
+    """Encode a program for the smallest machine that it fits.
+
+    Args:
+        program: any; only its live statements are encoded.
+
+    Returns:
+        The machine's capacity and the code; None where the program fits no machine.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    encoder = _Encoder(program)
+    registers = _allocate(encoder)
+    used = Capacity(len(encoder.instructions), max(registers) + 2, len(encoder.bank) + 1)
+    for capacity in CAPACITIES:
+        if all(need <= limit for need, limit in zip(used, capacity, strict=True)):
+            return capacity, _pack(encoder, registers, capacity)
+    return None
+
+
+class _Encoder:
+    """The work of encoding one program."""
+
+    def __init__(self, program: Program):
+        facts = check(program)
+        self.instructions: list[_Instruction] = []
+        self.bank: list[float] = [1.0, 0.0, 0.0]
+        self.slots: dict[float, int] = {1.0: ONE}  # of literals
+        self.spreads: dict[int, _Value] = {}  # small values that were made tensors, by slot
+        self.tensors = 2  # how many tensors there are, numbered
+        self.homes: dict[int, int] = {}  # final value of a state variable -> its home, both tensors' numbers
+        known = {
+            "w": _Value(Kind.TENSOR, WEIGHTS),
+            "g": _Value(Kind.TENSOR, GRADIENT),
+            "lr": _Value(Kind.SCALAR, RATE),
+            "t": _Value(Kind.SCALAR, STEP),
+        }
+        homes = {name: self._new(facts.state_kinds[name]) for name in facts.live_state}
+        self.fixed = self.tensors  # tensors up to here have registers of their own
+        known |= homes
+        for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
+            if live:
+                arguments = [self._argument(x, known) for x in statement.arguments]
+                known[statement.target] = self._call(statement.function, kind, arguments, statement.arguments)
+        self.update = self._tensor(known[program.update])
+        self._keep_state([(home, known[name]) for name, home in homes.items()])
+
+    def _new(self, kind: Kind) -> _Value:
+        if kind is Kind.TENSOR:
+            self.tensors += 1
+            return _Value(kind, self.tensors - 1)
+        self.bank.append(0.0)
+        return _Value(kind, len(self.bank) - 1)
+
+    def _literal(self, number: float) -> _Value:
+        slot = self.slots.get(number)
+        if slot is None or number == 0.0:  # 0.0 and -0.0 are one key
+            slot = self.slots[number] = len(self.bank)
+            self.bank.append(number)
+        return _Value(Kind.SCALAR, slot)
+
+    def _argument(self, argument: Argument, known: dict[str, _Value]) -> _Value:
+        return known[argument] if isinstance(argument, str) else self._literal(argument)
+
+    def _emit(self, function: str, kind: Kind, operands: list[_Value], sorts: str) -> _Value:
+        target = self._new(kind)
+        self.instructions.append(_Instruction(CODES[function, sorts], tuple(operands), target.place))
+        return target
+
+    def _call(self, function: str, kind: Kind, arguments: list[_Value], written: tuple[Argument, ...]) -> _Value:
+        row = FUNCTIONS[function]
+        if not row.arity:
+            return self._literal(row.body(np))
+        if function == "interp":
+            return self._interpolate(kind, arguments, written[2])
+        if function == "copy":
+            return arguments[0]
+        if function == "negative" and kind is Kind.TENSOR and arguments[0].factor == ONE:
+            return arguments[0]._replace(factor=self._literal(-1.0).place)
+        if function == "multiply" and kind is Kind.TENSOR:
+            tensors = [value for value in arguments if value.kind is Kind.TENSOR]
+            factors = [value for value in arguments if value.kind is Kind.SCALAR]
+            if factors and tensors[0].factor == ONE:
+                return tensors[0]._replace(factor=factors[0].place)
+        if not row.leafwise:
+            places = [place for place in range(row.arity) if place not in row.scalar_places]
+            joined = max(arguments[place].kind for place in places)
+            arguments = [
+                self._tensor(x) if joined is Kind.TENSOR and i in places else x for i, x in enumerate(arguments)
+            ]
+            sorts = "".join("SPT"[joined] if i in places else "S" for i in range(row.arity))
+            return self._emit(function, kind, arguments, sorts)
+        if any(value.kind is Kind.TENSOR for value in arguments):
+            arguments = [self._tensor(value) if value.kind is Kind.PER_ARRAY else value for value in arguments]
+        sorts = "".join("T" if value.kind is Kind.TENSOR else "S" for value in arguments)
+        if row.commutative and sorts == "ST":
+            arguments, sorts = arguments[::-1], "TS"
+        return self._emit(function, kind, arguments, sorts)
+
+    def _interpolate(self, kind: Kind, arguments: list[_Value], written: Argument) -> _Value:
+        """Encode (1 - a) x + a y as a sum of operands with factors; 1 - a of a literal is as exact as it can be."""
+        x, y, a = arguments
+        if isinstance(written, str):
+            rest = self._emit("subtract", Kind.SCALAR, [self._literal(1.0), a], "SS")
+        else:
+            rest = self._literal(1.0 - written)
+        terms = [self._plain(x)._replace(factor=rest.place), self._plain(y)._replace(factor=a.place)]
+        if kind is Kind.TENSOR:
+            terms = [self._tensor(value) if value.kind is Kind.PER_ARRAY else value for value in terms]
+        terms.sort(key=lambda value: -value.kind)
+        return self._emit("add", kind, terms, "".join("T" if x.kind is Kind.TENSOR else "S" for x in terms))
+
+    def _plain(self, value: _Value) -> _Value:
+        """Multiply a value by its factor, if it has one."""
+        return value if value.factor == ONE else self._emit("copy", value.kind, [value], "T")
+
+    def _tensor(self, value: _Value) -> _Value:
+        if value.kind is Kind.TENSOR:
+            return value
+        if value not in self.spreads:
+            self.spreads[value] = self._emit("spread", Kind.TENSOR, [value], "S")
+        return self.spreads[value]
+
+    def _keep_state(self, finals: list[tuple[_Value, _Value]]) -> None:
+        """Bring the final value of every state variable to its home: where it can be as it is made, or in the end."""
+        homes = {(home.kind is Kind.TENSOR, home.place) for home, _ in finals}
+        # What the update or another variable still needs of a home is saved before it is overwritten.
+        if (True, self.update.place) in homes:
+            self.update = self._emit("copy", Kind.TENSOR, [self.update], "T")
+        if (False, self.update.factor) in homes:
+            factor = self._emit("copy", Kind.SCALAR, [_Value(Kind.SCALAR, self.update.factor)], "S")
+            self.update = self.update._replace(factor=factor.place)
+        moves = []
+        for home, final in sorted(finals, key=lambda pair: -pair[0].kind):  # tensors first: they may have factors
+            sort = "T" if home.kind is Kind.TENSOR else "S"
+            value = self._tensor(final) if sort == "T" else final
+            if value.place != home.place and (sort == "T", value.place) in homes:
+                value = self._emit("copy", value.kind, [value], sort)
+            if value != home:
+                moves.append((home.place, value, sort))
+        read, made = self.last_reads(), {}
+        for index, instruction in enumerate(self.instructions):
+            if OPERATIONS[instruction.operation].tensor:
+                made[instruction.target] = index
+        for home, value, sort in moves:
+            movable = sort == "T" and value.factor == ONE and value.place in made and value.place not in self.homes
+            if movable and read.get(home, -1) <= made[value.place]:
+                self.homes[value.place] = home
+            else:
+                self.instructions.append(_Instruction(CODES["copy", sort], (value,), home))
+
+    def last_reads(self) -> dict[int, int]:
+        """Give the last instruction that reads each tensor, from 0."""
+        return {
+            value.place: index
+            for index, instruction in enumerate(self.instructions)
+            for value in instruction.operands
+            if value.kind is Kind.TENSOR
+        }
+
+
+def _allocate(encoder: _Encoder) -> list[int]:
+    """Give every tensor a register: those with homes theirs, the others one that is free while they are needed."""
+    registers = list(range(encoder.fixed)) + [-1] * (encoder.tensors - encoder.fixed)
+    for tensor, home in encoder.homes.items():
+        registers[tensor] = home
+    ends = encoder.last_reads() | {encoder.update.place: len(encoder.instructions)}
+    free: list[int] = []
+    top = encoder.fixed
+    for index, instruction in enumerate(encoder.instructions):
+        for place in {value.place for value in instruction.operands if value.kind is Kind.TENSOR}:
+            if ends[place] == index and place >= encoder.fixed and place not in encoder.homes:
+                heapq.heappush(free, registers[place])
+        if OPERATIONS[instruction.operation].tensor and registers[instruction.target] < 0:
+            if not free:
+                heapq.heappush(free, top)
+                top += 1
+            registers[instruction.target] = heapq.heappop(free)
+    return registers
+
+
+def _pack(encoder: _Encoder, registers: list[int], capacity: Capacity) -> MachineCode:
+    """Write the instructions into arrays of the machine's size."""
+
+    def place(value: _Value) -> int:
+        return registers[value.place] if value.kind is Kind.TENSOR else value.place
+
+    rows = []
+    for operation, operands, target in encoder.instructions:
+        unused = [0] * (MAX_OPERANDS - len(operands))
+        factors = [value.factor for value in operands]
+        kept = registers[target] if OPERATIONS[operation].tensor else target
+        rows.append([operation, *map(place, operands), *unused, *factors, *unused, kept])
+    nothing = [CODES["copy", "S"], *[ONE] * (2 * MAX_OPERANDS), capacity.slots - 1]
+    instructions = np.array(rows + [nothing] * (capacity.instructions - len(rows)), np.int32)
+    bank = np.zeros(capacity.slots, np.float32)
+    with np.errstate(over="ignore"):  # a number too large for 32 bits is infinite, as everywhere
+        bank[: len(encoder.bank)] = encoder.bank
+    return MachineCode(
+        instructions,
+        np.int32(len(rows)),
+        bank,
+        np.int32(registers[encoder.update.place]),
+        np.int32(encoder.update.factor),
+    )

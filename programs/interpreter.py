@@ -1,0 +1,191 @@
+"""The interpreter: a program as data, run by a register machine inside whatever JAX compiles around it.
+
+One compilation serves every program that fits the machine. On a processor each instruction runs the one operation that
+it names. Under `jax.vmap`, where every lane may name another one, it computes all elementwise functions and keeps the
+one that is asked for, which an accelerator does in one fused kernel; what looks at whole arrays is computed only where
+some lane asks for it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from programs.encoding import GRADIENT, RATE, STEP, WEIGHTS, Capacity, MachineCode
+from programs.functions import FUNCTIONS
+from programs.machine import Layout, computations
+from programs.operations import MAX_OPERANDS, OPERATIONS, TENSOR_OPERATIONS
+
+
+class MachineState(NamedTuple):
+    """The state of an interpreted program between steps.
+
+    Attributes:
+        count: steps done, int32 ().
+        registers: the tensors, f32 (registers, width): weights, gradient, state, and what a step leaves behind.
+        bank: the small values, f32 (slots, weight arrays).
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as Optax's own states do
+    registers: jax.Array
+    bank: jax.Array
+
+
+def interpreter(
+    code: MachineCode, capacity: Capacity, learning_rate: jax.typing.ArrayLike = 1.0
+) -> optax.GradientTransformation:
+    """Make an Optax transformation that runs a program given as arrays.
+
+    Under `jax.vmap` the count of instructions must be the same for all lanes: give it the axis None.
+
+    Args:
+        code: what ``encode`` made of the program; its arrays may be tracers.
+        capacity: of the machine that it was encoded for.
+        learning_rate: what the program reads as ``lr``, f32 ().
+
+    Returns:
+        A transformation for any pytree of float32 arrays, whose updates are to be added to the weights.
+    """
+
+    def init(params: optax.Params) -> MachineState:
+        layout = _layout(params)
+        registers = jnp.zeros((capacity.registers, layout.width), jnp.float32)
+        bank = jnp.broadcast_to(jnp.asarray(code.bank)[:, None], (capacity.slots, layout.arrays))
+        return MachineState(jnp.zeros((), jnp.int32), registers, bank.at[RATE].set(learning_rate))
+
+    def update(
+        updates: optax.Updates, state: MachineState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, MachineState]:
+        if params is None:
+            raise ValueError("an interpreted program may read the weights: call update(updates, state, params)")
+        gradients, structure = jax.tree.flatten(updates)
+        layout = _layout(updates)
+        count = jnp.asarray(optax.safe_increment(state.count))
+        bank = state.bank.at[STEP].set(count.astype(jnp.float32))
+        registers = state.registers
+        for row, arrays in ((WEIGHTS, structure.flatten_up_to(params)), (GRADIENT, gradients)):
+            for (begin, _), array in zip(layout.bounds, arrays, strict=True):
+                registers = jax.lax.dynamic_update_slice(registers, array.reshape(1, -1), (row, begin))
+        registers, bank = _run(layout, code, registers, bank)
+        result = registers[code.update] * -bank[code.factor, 0]
+        return structure.unflatten(layout.split(result)), MachineState(count, registers, bank)
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def _layout(tree: Any) -> Layout:
+    return Layout(tuple(tuple(leaf.shape) for leaf in jax.tree.leaves(tree)))
+
+
+_Values = tuple[jax.Array, jax.Array]  # registers, bank
+
+
+def _run(layout: Layout, code: MachineCode, registers: jax.Array, bank: jax.Array) -> _Values:
+    """Run the instructions of one step."""
+    instructions = jnp.asarray(code.instructions)
+    step = _instruction(layout)
+    return jax.lax.fori_loop(0, code.count, lambda i, values: step(instructions[i], *values), (registers, bank))
+
+
+@functools.lru_cache(maxsize=32)
+def _instruction(layout: Layout) -> Callable[[jax.Array, jax.Array, jax.Array], _Values]:
+    """Make the function that runs one instruction: a choice alone, a selection under vmap."""
+    run = jax.custom_batching.custom_vmap(functools.partial(_choose, layout))
+
+    @run.def_vmap
+    def run_lanes(lanes: int, batched: list[bool], *arguments: jax.Array) -> tuple[_Values, list[bool]]:
+        spread = [
+            x if is_batched else jnp.broadcast_to(x, (lanes, *x.shape))
+            for x, is_batched in zip(arguments, batched, strict=True)
+        ]
+        return _select(layout, *spread), (True, True)
+
+    return run
+
+
+def _choose(layout: Layout, instruction: jax.Array, registers: jax.Array, bank: jax.Array) -> _Values:
+    """Run one instruction by branching to its operation."""
+    operations = computations(layout)
+    code, target = instruction[0], instruction[-1]
+
+    def tensor() -> _Values:
+        # The new value is written here, not by the operation: XLA would copy all registers for each of them.
+        value = jax.lax.switch(code, operations[:TENSOR_OPERATIONS], instruction, registers, bank)
+        return jax.lax.dynamic_update_index_in_dim(registers, value, target, 0), bank
+
+    def small() -> _Values:
+        value = jax.lax.switch(code - TENSOR_OPERATIONS, operations[TENSOR_OPERATIONS:], instruction, registers, bank)
+        return registers, jax.lax.dynamic_update_index_in_dim(bank, value, target, 0)
+
+    return jax.lax.cond(code < TENSOR_OPERATIONS, tensor, small)
+
+
+_ELEMENTWISE = tuple(row for row in FUNCTIONS.values() if row.elementwise and row.arity and row.name != "interp")
+_NAMES = tuple(row.name for row in _ELEMENTWISE)
+_REGULAR = tuple(operation.function in _NAMES for operation in OPERATIONS)
+_FUNCTION = tuple(_NAMES.index(op.function) if op.function in _NAMES else 0 for op in OPERATIONS)
+_READS_TENSOR = tuple(
+    tuple("T" in op.operands[place : place + 1] for place in range(MAX_OPERANDS)) for op in OPERATIONS
+)
+
+
+def _select(layout: Layout, instructions: jax.Array, registers: jax.Array, bank: jax.Array) -> _Values:
+    """Run one instruction of each lane by computing every elementwise function and keeping the one that is named.
+
+    Args:
+        layout: of the registers.
+        instructions: int32 (lanes, 8).
+        registers: f32 (lanes, registers, width).
+        bank: f32 (lanes, slots, weight arrays).
+    """
+    lanes = jnp.arange(instructions.shape[0])
+    codes, targets = instructions[:, 0], instructions[:, -1]
+    tensors, smalls = [], []
+    for place in range(MAX_OPERANDS):
+        index, factor = instructions[:, 1 + place], bank[lanes, instructions[:, 1 + MAX_OPERANDS + place], :1]
+        small = bank[lanes, index % bank.shape[1]] * factor
+        tensor = registers[lanes, index % registers.shape[1]] * factor
+        reads = jnp.asarray(_READS_TENSOR)[codes, place]
+        tensors.append(jnp.where(reads[:, None], tensor, small[:, :1]))
+        smalls.append(small)
+    which = jnp.asarray(_FUNCTION)[codes]
+    values = tuple(
+        jax.lax.select_n(
+            jnp.broadcast_to(which[:, None], x[0].shape), *(row.body(jnp, *x[: row.arity]) for row in _ELEMENTWISE)
+        )
+        for x in (tensors, smalls)
+    )
+    regular = jnp.asarray(_REGULAR)[codes]
+    values = jax.lax.cond(
+        regular.all(),
+        lambda: values,
+        lambda: _select_irregular(layout, instructions, registers, bank, values),
+    )
+    is_tensor = codes < TENSOR_OPERATIONS
+    rows = jnp.where(is_tensor, targets, registers.shape[1] - 1)
+    slots = jnp.where(is_tensor, bank.shape[1] - 1, targets)
+    unique = {"unique_indices": True, "indices_are_sorted": True}
+    return registers.at[lanes, rows].set(values[0], **unique), bank.at[lanes, slots].set(values[1], **unique)
+
+
+def _select_irregular(
+    layout: Layout, instructions: jax.Array, registers: jax.Array, bank: jax.Array, values: _Values
+) -> _Values:
+    """Replace the values of the lanes whose operation looks at whole arrays."""
+    tensor_values, small_values = values
+    for code, (operation, compute) in enumerate(zip(OPERATIONS, computations(layout), strict=True)):
+        if _REGULAR[code]:
+            continue
+        asked = instructions[:, 0] == code
+
+        def computed(before: jax.Array, compute: Any = compute, asked: jax.Array = asked) -> jax.Array:
+            return jnp.where(asked[:, None], jax.vmap(compute)(instructions, registers, bank), before)
+
+        if operation.tensor:
+            tensor_values = jax.lax.cond(asked.any(), computed, lambda before: before, tensor_values)
+        else:
+            small_values = jax.lax.cond(asked.any(), computed, lambda before: before, small_values)
+    return tensor_values, small_values
