@@ -1,12 +1,13 @@
 """The language: what a program is, means, and can be turned into. Knows no training.
 
-JAX is imported when ``to_optax`` is first used, so that reading and listing programs stays quick.
+JAX is imported when ``to_optax`` or ``interpret`` is first used, so that reading and listing programs stays quick.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from programs.checking import Facts, check, is_elementwise, live_within_step
 from programs.edits import EDITS, Edit, Limits
+from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
 from programs.export import export_optax
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
@@ -30,18 +31,22 @@ from programs.transformations import (
 
 if TYPE_CHECKING:
     from programs.compiler import ProgramState, to_optax
+    from programs.interpreter import interpret
 
 __all__ = [
+    "CAPACITIES",
     "EDITS",
     "FUNCTIONS",
     "PAPER_FUNCTIONS",
     "TRANSFORMATIONS",
+    "Capacity",
     "Derivation",
     "Edit",
     "Facts",
     "Function",
     "Kind",
     "Limits",
+    "MachineCode",
     "Program",
     "ProgramError",
     "ProgramState",
@@ -55,8 +60,10 @@ __all__ = [
     "clip_by_value",
     "crossover",
     "did_you_mean",
+    "encode",
     "export_optax",
     "fingerprint",
+    "interpret",
     "is_elementwise",
     "key",
     "l2",
@@ -79,4 +86,8 @@ def __getattr__(name: str) -> Any:
         from programs import compiler
 
         return getattr(compiler, name)
+    if name == "interpret":
+        from programs.interpreter import interpret
+
+        return interpret
     raise AttributeError(f"module 'programs' has no attribute '{name}'")

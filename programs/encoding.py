@@ -46,17 +46,28 @@ class MachineCode(NamedTuple):
     Attributes:
         instructions: int32 (instructions, 8): operation, three operands, the slots of their three factors, target.
             Tensors are registers, small values slots.
-        count: int32 (): instructions that are used.
+        length: int32 (): instructions that are used.
         bank: float32 (slots,): the small values at the start; zero where nothing is known yet.
         update: int32 (): the register of the update.
         factor: int32 (): the slot of the update's factor.
     """
 
     instructions: np.ndarray
-    count: np.ndarray
+    length: np.ndarray
     bank: np.ndarray
     update: np.ndarray
     factor: np.ndarray
+
+    @classmethod
+    def empty(cls, capacity: Capacity) -> "MachineCode":
+        """Give a code of the machine's size that does nothing."""
+        nothing = [CODES["copy", "S"], *[ONE] * (2 * MAX_OPERANDS), capacity.slots - 1]
+        instructions = np.tile(np.array(nothing, np.int32), (capacity.instructions, 1))
+        return cls(instructions, _number(0), np.zeros(capacity.slots, np.float32), _number(0), _number(ONE))
+
+
+def _number(value: int) -> np.ndarray:
+    return np.array(value, np.int32)
 
 
 class _Value(NamedTuple):
@@ -102,7 +113,7 @@ class _Encoder:
         self.instructions: list[_Instruction] = []
         self.bank: list[float] = [1.0, 0.0, 0.0]
         self.slots: dict[float, int] = {1.0: ONE}  # of literals
-        self.spreads: dict[int, _Value] = {}  # small values that were made tensors, by slot
+        self.spreads: dict[_Value, _Value] = {}  # small values that were made tensors
         self.tensors = 2  # how many tensors there are, numbered
         self.homes: dict[int, int] = {}  # final value of a state variable -> its home, both tensors' numbers
         known = {
@@ -267,15 +278,13 @@ def _pack(encoder: _Encoder, registers: list[int], capacity: Capacity) -> Machin
         factors = [value.factor for value in operands]
         kept = registers[target] if OPERATIONS[operation].tensor else target
         rows.append([operation, *map(place, operands), *unused, *factors, *unused, kept])
-    nothing = [CODES["copy", "S"], *[ONE] * (2 * MAX_OPERANDS), capacity.slots - 1]
-    instructions = np.array(rows + [nothing] * (capacity.instructions - len(rows)), np.int32)
-    bank = np.zeros(capacity.slots, np.float32)
+    code = MachineCode.empty(capacity)
+    if rows:
+        code.instructions[: len(rows)] = rows
     with np.errstate(over="ignore"):  # a number too large for 32 bits is infinite, as everywhere
-        bank[: len(encoder.bank)] = encoder.bank
-    return MachineCode(
-        instructions,
-        np.int32(len(rows)),
-        bank,
-        np.int32(registers[encoder.update.place]),
-        np.int32(encoder.update.factor),
+        code.bank[: len(encoder.bank)] = encoder.bank
+    return code._replace(
+        length=_number(len(rows)),
+        update=_number(registers[encoder.update.place]),
+        factor=_number(encoder.update.factor),
     )

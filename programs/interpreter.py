@@ -34,12 +34,12 @@ class MachineState(NamedTuple):
     bank: jax.Array
 
 
-def interpreter(
+def interpret(
     code: MachineCode, capacity: Capacity, learning_rate: jax.typing.ArrayLike = 1.0
 ) -> optax.GradientTransformation:
     """Make an Optax transformation that runs a program given as arrays.
 
-    Under `jax.vmap` the count of instructions must be the same for all lanes: give it the axis None.
+    Under `jax.vmap` the length of the code must be the same for all lanes: give it the axis None.
 
     Args:
         code: what ``encode`` made of the program; its arrays may be tracers.
@@ -87,7 +87,7 @@ def _run(layout: Layout, code: MachineCode, registers: jax.Array, bank: jax.Arra
     """Run the instructions of one step."""
     instructions = jnp.asarray(code.instructions)
     step = _instruction(layout)
-    return jax.lax.fori_loop(0, code.count, lambda i, values: step(instructions[i], *values), (registers, bank))
+    return jax.lax.fori_loop(0, code.length, lambda i, values: step(instructions[i], *values), (registers, bank))
 
 
 @functools.lru_cache(maxsize=32)
@@ -96,7 +96,7 @@ def _instruction(layout: Layout) -> Callable[[jax.Array, jax.Array, jax.Array], 
     run = jax.custom_batching.custom_vmap(functools.partial(_choose, layout))
 
     @run.def_vmap
-    def run_lanes(lanes: int, batched: list[bool], *arguments: jax.Array) -> tuple[_Values, list[bool]]:
+    def run_lanes(lanes: int, batched: list[bool], *arguments: jax.Array) -> tuple[_Values, tuple[bool, bool]]:
         spread = [
             x if is_batched else jnp.broadcast_to(x, (lanes, *x.shape))
             for x, is_batched in zip(arguments, batched, strict=True)
@@ -146,29 +146,33 @@ def _select(layout: Layout, instructions: jax.Array, registers: jax.Array, bank:
     tensors, smalls = [], []
     for place in range(MAX_OPERANDS):
         index, factor = instructions[:, 1 + place], bank[lanes, instructions[:, 1 + MAX_OPERANDS + place], :1]
-        small = bank[lanes, index % bank.shape[1]] * factor
-        tensor = registers[lanes, index % registers.shape[1]] * factor
+        small = bank.at[lanes, index].get(mode="clip") * factor
+        tensor = registers.at[lanes, index].get(mode="clip") * factor
         reads = jnp.asarray(_READS_TENSOR)[codes, place]
         tensors.append(jnp.where(reads[:, None], tensor, small[:, :1]))
         smalls.append(small)
     which = jnp.asarray(_FUNCTION)[codes]
-    values = tuple(
-        jax.lax.select_n(
-            jnp.broadcast_to(which[:, None], x[0].shape), *(row.body(jnp, *x[: row.arity]) for row in _ELEMENTWISE)
-        )
-        for x in (tensors, smalls)
-    )
-    regular = jnp.asarray(_REGULAR)[codes]
+    values = _named(which, tensors), _named(which, smalls)
     values = jax.lax.cond(
-        regular.all(),
+        jnp.asarray(_REGULAR)[codes].all(),
         lambda: values,
         lambda: _select_irregular(layout, instructions, registers, bank, values),
     )
     is_tensor = codes < TENSOR_OPERATIONS
     rows = jnp.where(is_tensor, targets, registers.shape[1] - 1)
     slots = jnp.where(is_tensor, bank.shape[1] - 1, targets)
-    unique = {"unique_indices": True, "indices_are_sorted": True}
-    return registers.at[lanes, rows].set(values[0], **unique), bank.at[lanes, slots].set(values[1], **unique)
+    put = functools.partial(_put, lanes)
+    return put(registers, rows, values[0]), put(bank, slots, values[1])
+
+
+def _put(lanes: jax.Array, values: jax.Array, places: jax.Array, new: jax.Array) -> jax.Array:
+    return values.at[lanes, places].set(new, unique_indices=True, indices_are_sorted=True)
+
+
+def _named(which: jax.Array, operands: list[jax.Array]) -> jax.Array:
+    """Compute every elementwise function, f32 (lanes, ...), and keep for each lane the one at `which` in the table."""
+    results = [row.body(jnp, *operands[: row.arity]) for row in _ELEMENTWISE]
+    return jax.lax.select_n(jnp.broadcast_to(which[:, None], operands[0].shape), *results)
 
 
 def _select_irregular(

@@ -1,19 +1,28 @@
-"""What is trained, and the training loop that takes any optax.GradientTransformation."""
+"""What is trained, and the two engines that train it: the interpreter and the compiler."""
 
+from tasks.compiling import train
+from tasks.engines import Engine, choose_engine
+from tasks.evaluation import Evaluation, evaluate, evaluate_programs
+from tasks.interpreting import Candidate, train_many
 from tasks.suites import SUITES, TASKS, get, load_suite
 from tasks.task import Task, TaskError, score
-from tasks.training import Evaluation, Training, evaluate, train
+from tasks.training import Training
 
 __all__ = [
     "SUITES",
     "TASKS",
+    "Candidate",
+    "Engine",
     "Evaluation",
     "Task",
     "TaskError",
     "Training",
+    "choose_engine",
     "evaluate",
+    "evaluate_programs",
     "get",
     "load_suite",
     "score",
     "train",
+    "train_many",
 ]

@@ -1,49 +1,33 @@
-"""The training loop: one task, any Optax transformation, the same bits every time.
-
-The gradient step compiles once per task and process. Only the optimizer's update compiles for each
-optimizer, as a function of its own that is freed with its last reference; the steps are dispatched
-from Python, with batches, step counter and health flag staying on the device. Compiling the whole
-loop anew for each optimizer takes several times longer than training does.
-"""
+"""What a training is, whichever engine does it: how it begins, when it has diverged, and what comes of it."""
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from tasks.task import Params, Task, TaskError, score
+from tasks.task import Batch, Params, Task
 
 WEIGHT_BOUND = 1e4
-"""A training whose weights grow beyond this has diverged.
+"""A training has diverged whose weights are beyond this at a look.
 
-Trained weights here stay below 10. Three layers of 64 units with weights at the bound give logits
-of at most (64 * 1e4)**3 = 3e17, so below it no model overflows float32.
+Trained weights here stay below 10. Three layers of 64 units with weights at the bound give logits of at most
+(64 * 1e4)**3 = 3e17, so below it no model overflows float32, and every loss is finite. Weights that have once become
+infinite or NaN remain so, whatever is subtracted from them.
 """
 
 CHECK_EVERY = 25
-"""Steps between two looks of the host at the health flag; each look waits for the device."""
+"""Steps between two looks at the weights; there is one more at the end."""
 
 CONSISTENCY_TOLERANCE = 1e-3
 """Nats by which a mean loss may fall short of what its accuracy implies, for rounding."""
 
-_UPDATE_OPTIONS = MappingProxyType(
-    {
-        "xla_cpu_use_fusion_emitters": False,
-        "xla_cpu_parallel_codegen_split_count": 1,
-        "xla_backend_optimization_level": 1,
-    }
-)
-"""What halves the processor time of compiling an update (jaxlib 0.10.2, two cores).
-
-AdamW, digits_mlp: 0.25 to 0.11 s, flat 0.20 to 0.10 s; text_gpt: 0.42 to 0.15 s, flat 0.23 to
-0.12 s. A step takes up to 0.02 ms (digits_mlp) or 0.12 ms (text_gpt) longer.
-"""
+_KEPT_STARTS = 64
+"""Starts that stay on the device: some 100 kB each."""
 
 
 @dataclass(frozen=True)
@@ -56,154 +40,80 @@ class Training:
     steps: int  # updates made before the training ended
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What came of one optimizer on a suite of tasks."""
+class Start(NamedTuple):
+    """What a training begins with: the same for every program on a task with an rng seed."""
 
-    trainings: tuple[tuple[Training, ...], ...]  # by task, then by rng seed; short if diverged
-    score: float  # mean over tasks of the mean over rng seeds; 0 if any training diverged
-    diverged: bool  # a training diverged, and those after it were skipped
-
-    @property
-    def losses(self) -> tuple[tuple[float, ...], ...]:
-        """Held-out losses in nats, by task, then by rng seed."""
-        return tuple(tuple(training.loss for training in row) for row in self.trainings)
+    params: Params
+    batches: jax.Array  # int32 (steps, batch_size); (0, batch_size) of a full-batch task
 
 
-def train(task: Task, optimizer: optax.GradientTransformation, rng_seed: int) -> Training:
-    """Train a task's model once.
-
-    Initial weights and batches depend on the task and the rng seed alone.
+def begin(task: Task, rng_seed: jax.Array) -> Start:
+    """Draw the initial weights and the batches, traceable.
 
     Args:
-        task: What to train.
-        optimizer: Any transformation. Wrapped in `optax.flatten`, its update compiles about twice
-          as fast, but then sees all weights as one array.
-        rng_seed: In [0, 2**31).
-
-    Returns:
-        The held-out loss and accuracy, or a diverged training.
+        task: What is trained.
+        rng_seed: int32 (), in [0, 2**31).
     """
-    return _run(task, _compile_update(task, optimizer), optimizer, rng_seed)
+    init_key, batch_key = jax.random.split(jax.random.key(rng_seed))
+    shape = (0 if task.full_batch else task.steps, task.batch_size)
+    batches = jax.random.randint(batch_key, shape, 0, task.training_examples, jnp.int32)
+    return Start(task.init(init_key), batches)
 
 
-def evaluate(tasks: Sequence[Task], optimizer: optax.GradientTransformation, rng_seeds: Sequence[int]) -> Evaluation:
-    """Train every task once per rng seed, until the first training that diverges.
-
-    Args:
-        tasks: At least one; the optimizer's update compiles once for each.
-        optimizer: Any transformation.
-        rng_seeds: At least one, each in [0, 2**31).
-
-    Returns:
-        The trainings and their score.
-
-    Raises:
-        TaskError: There is no task or no rng seed.
-    """
-    if not tasks or not rng_seeds:
-        raise TaskError(f"got {len(tasks)} tasks and {len(rng_seeds)} rng seeds; give at least one of each")
-    trainings: list[tuple[Training, ...]] = []
-    for task in tasks:
-        update = _compile_update(task, optimizer)
-        row: list[Training] = []
-        for rng_seed in rng_seeds:
-            row.append(_run(task, update, optimizer, rng_seed))
-            if row[-1].diverged:
-                return Evaluation((*trainings, tuple(row)), score=0.0, diverged=True)
-        trainings.append(tuple(row))
-    task_scores = [
-        math.fsum(score(task, training.loss) for training in row) / len(row)
-        for task, row in zip(tasks, trainings, strict=True)
-    ]
-    mean = math.fsum(task_scores) / len(task_scores)
-    return Evaluation(tuple(trainings), score=mean, diverged=False)
+def batch_of(task: Task, batches: jax.Array, step: jax.Array) -> Batch:
+    """Give the batch of a step, from 0."""
+    return slice(None) if task.full_batch else batches[step]
 
 
-_Update: TypeAlias = Callable[[Params, Any, Params], tuple[Params, Any]]
-"""Gradient, optimizer state, weights -> weights, optimizer state."""
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """A task's compiled functions. `healthy` is bool (), false once a training has diverged."""
-
-    begin: Callable[..., Any]  # rng seed -> weights, batches, step, healthy
-    gradient: Callable[..., Any]  # weights, batches, step, healthy -> gradient, step, healthy
-    held_out: Callable[..., Any]  # weights, healthy -> loss, accuracy, healthy
-    params: Params  # shapes and types of the weights
-
-
-@functools.cache
-def _compile_steps(task: Task) -> _Steps:
-    def begin(rng_seed: jax.Array) -> tuple[Params, jax.Array, jax.Array, jax.Array]:
-        init_key, batch_key = jax.random.split(jax.random.key(rng_seed))
-        shape = (task.steps, task.batch_size)
-        batches = jax.random.randint(batch_key, shape, 0, task.training_examples, jnp.int32)
-        return task.init(init_key), batches, jnp.int32(0), jnp.bool_(True)
-
-    def gradient(
-        params: Params, batches: jax.Array, step: jax.Array, healthy: jax.Array
-    ) -> tuple[Params, jax.Array, jax.Array]:
-        loss, gradients = jax.value_and_grad(task.loss)(params, batches[step])
-        return gradients, step + 1, healthy & jnp.isfinite(loss) & _bounded(params)
-
-    def held_out(params: Params, healthy: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        loss, accuracy = task.held_out(params)
-        return loss, accuracy, healthy & _bounded(params)
-
-    rng_seed = jax.ShapeDtypeStruct((), jnp.int32)
-    params, batches, step, healthy = jax.eval_shape(begin, rng_seed)
-    return _Steps(
-        begin=_compile(begin, rng_seed),
-        gradient=_compile(gradient, params, batches, step, healthy),
-        held_out=_compile(held_out, params, healthy),
-        params=params,
-    )
-
-
-def _compile_update(task: Task, optimizer: optax.GradientTransformation) -> _Update:
-    def update(gradients: Params, state: Any, params: Params) -> tuple[Params, Any]:
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
-
-    params = _compile_steps(task).params
-    state = jax.eval_shape(optimizer.init, params)
-    return _compile(update, params, state, params, donate=(1, 2), cpu_options=_UPDATE_OPTIONS)
-
-
-def _run(task: Task, update: _Update, optimizer: optax.GradientTransformation, rng_seed: int) -> Training:
-    steps = _compile_steps(task)
-    params, batches, step, healthy = steps.begin(jnp.int32(rng_seed))
-    # Copied, since the update takes over the buffers and a state may hold the weights themselves.
-    state = jax.tree.map(jnp.copy, optimizer.init(params))
-    for done in range(task.steps):
-        if done % CHECK_EVERY == 0 and not healthy:
-            return _diverged(task, done)
-        gradients, step, healthy = steps.gradient(params, batches, step, healthy)
-        params, state = update(gradients, state, params)
-    loss, accuracy, healthy = jax.device_get(steps.held_out(params, healthy))
-    if not healthy or not _consistent(float(loss), float(accuracy)):
-        return _diverged(task, task.steps)
-    return Training(min(float(loss), task.worst), float(accuracy), diverged=False, steps=task.steps)
-
-
-def _diverged(task: Task, steps: int) -> Training:
-    return Training(task.worst, accuracy=0.0, diverged=True, steps=steps)
-
-
-def _consistent(loss: float, accuracy: float) -> bool:
-    """Whether a loss is finite and no smaller than ln 2 for every misclassified example."""
-    return math.isfinite(loss) and loss >= (1 - accuracy) * math.log(2) - CONSISTENCY_TOLERANCE
-
-
-def _bounded(params: Params) -> jax.Array:
-    """Whether all weights are finite and within the bound, bool ()."""
+def bounded(params: Params) -> jax.Array:
+    """Tell whether all weights are finite and within the bound, bool ()."""
     within = [(jnp.abs(leaf) <= WEIGHT_BOUND).all() for leaf in jax.tree.leaves(params)]
     return jnp.stack(within).all()
 
 
-def _compile(
+def judge(task: Task, loss: float, accuracy: float, healthy: bool, steps: int) -> Training:
+    """Make a training of what was measured.
+
+    Args:
+        task: What was trained.
+        loss: Held-out loss in nats.
+        accuracy: Held-out, in [0, 1].
+        healthy: Whether the weights were within their bound at every look.
+        steps: Updates made.
+
+    Returns:
+        A diverged training where the weights were out of bound, or the loss is not finite or smaller than ln 2 for
+        every misclassified example.
+    """
+    consistent = math.isfinite(loss) and loss >= (1 - accuracy) * math.log(2) - CONSISTENCY_TOLERANCE
+    if not (healthy and consistent):
+        return Training(task.worst, accuracy=0.0, diverged=True, steps=steps)
+    return Training(min(loss, task.worst), accuracy, diverged=False, steps=steps)
+
+
+@functools.cache
+def start_shapes(task: Task) -> Start:
+    """Give the shapes and dtypes of a task's start."""
+    return jax.eval_shape(functools.partial(begin, task), jax.ShapeDtypeStruct((), jnp.int32))
+
+
+def weights(task: Task) -> int:
+    """Count a model's weights."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(start_shapes(task).params))
+
+
+@functools.lru_cache(maxsize=_KEPT_STARTS)
+def start(task: Task, rng_seed: int) -> Start:
+    """Give a task's start on the device; its arrays must not be donated."""
+    return _compile_begin(task)(jnp.int32(rng_seed))
+
+
+@functools.cache
+def _compile_begin(task: Task) -> Callable[[jax.Array], Start]:
+    return compile_ahead(functools.partial(begin, task), jax.ShapeDtypeStruct((), jnp.int32))
+
+
+def compile_ahead(
     function: Callable[..., Any],
     *shapes: Any,
     donate: tuple[int, ...] = (),
@@ -212,6 +122,12 @@ def _compile(
     """Compile ahead of time: unlike those of `jax.jit`, the result leaves with its last reference.
 
     On CPU with one thread, so that bits do not depend on the number of cores.
+
+    Args:
+        function: Traceable.
+        *shapes: Of its arguments.
+        donate: The arguments whose buffers the result may take.
+        cpu_options: XLA's options on CPU.
     """
     on_cpu = jax.default_backend() == "cpu"
     options = {"xla_cpu_multi_thread_eigen": False, **cpu_options} if on_cpu else {}

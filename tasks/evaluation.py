@@ -1,0 +1,137 @@
+"""From programs to scores on a suite of tasks, with what is not worth training left out."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import optax
+
+import programs
+from tasks.compiling import train_each
+from tasks.engines import Engine, choose_engine
+from tasks.interpreting import Candidate, train_many
+from tasks.task import Task, TaskError, score
+from tasks.training import Training
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of one optimizer on a suite of tasks."""
+
+    trainings: tuple[tuple[Training, ...], ...]  # by task, then by rng seed; short where it ended early
+    score: float  # mean over all tasks of the mean over rng seeds, a task not trained as 0; 0 if any training diverged
+    diverged: bool  # a training diverged, and those after it were skipped
+    hopeless: bool = False  # a task's score was below the hurdle, and the tasks after it were skipped
+
+    @property
+    def losses(self) -> tuple[tuple[float, ...], ...]:
+        """Held-out losses in nats, by task, then by rng seed."""
+        return tuple(tuple(training.loss for training in row) for row in self.trainings)
+
+
+def evaluate(
+    tasks: Sequence[Task],
+    optimizer: optax.GradientTransformation,
+    rng_seeds: Sequence[int],
+    hurdle: float | None = None,
+) -> Evaluation:
+    """Train every task once per rng seed with any Optax transformation, compiled.
+
+    Args:
+        tasks: At least one; the optimizer's update compiles once for each.
+        optimizer: Any transformation.
+        rng_seeds: At least one, each in [0, 2**31).
+        hurdle: The score on a task below which those after it are not trained; None for no hurdle.
+
+    Returns:
+        The trainings, until the first that diverges, and their score.
+
+    Raises:
+        TaskError: There is no task or no rng seed.
+    """
+    return _evaluate_all(tasks, 1, rng_seeds, hurdle, lambda task, _: [train_each(task, optimizer, rng_seeds)])[0]
+
+
+def evaluate_programs(
+    tasks: Sequence[Task],
+    some: Sequence[programs.Program],
+    rng_seeds: Sequence[int],
+    hurdle: float | None = None,
+) -> list[Evaluation]:
+    """Train every task once per rng seed with every program, by the engine that the table has for the task.
+
+    A program that is too large for the interpreter is compiled.
+
+    Args:
+        tasks: At least one.
+        some: Any number of programs.
+        rng_seeds: At least one, each in [0, 2**31).
+        hurdle: The score on a task below which those after it are not trained; None for no hurdle.
+
+    Returns:
+        For each program, in order, its trainings until the first that diverges, and their score.
+
+    Raises:
+        ProgramError: A program is not valid.
+        TaskError: There is no task or no rng seed.
+    """
+    encoded = [programs.encode(program) for program in some]
+
+    def train(task: Task, alive: Sequence[int]) -> list[tuple[Training, ...]]:
+        interpreted: dict[programs.Capacity, list[int]] = defaultdict(list)
+        trainings: dict[int, tuple[Training, ...]] = {}
+        interpret = choose_engine(task, len(rng_seeds)) is Engine.INTERPRETER
+        for index in alive:
+            code = encoded[index]
+            if interpret and code is not None:
+                interpreted[code[0]].append(index)
+            else:
+                trainings[index] = train_each(task, as_optimizer(some[index]), rng_seeds)
+        for capacity, indexes in interpreted.items():
+            candidates = [Candidate(code[1]) for index in indexes if (code := encoded[index])]
+            trainings |= dict(zip(indexes, train_many(task, capacity, candidates, rng_seeds), strict=True))
+        return [trainings[index] for index in alive]
+
+    return _evaluate_all(tasks, len(some), rng_seeds, hurdle, train)
+
+
+def as_optimizer(program: programs.Program) -> optax.GradientTransformation:
+    """Make an Optax transformation of a program for the compiler engine."""
+    optimizer = programs.to_optax(program)
+    # One flat array gives the same numbers and compiles twice as fast.
+    return optax.flatten(optimizer) if programs.is_elementwise(program) else optimizer
+
+
+def _evaluate_all(
+    tasks: Sequence[Task],
+    count: int,
+    rng_seeds: Sequence[int],
+    hurdle: float | None,
+    train: Callable[[Task, Sequence[int]], list[tuple[Training, ...]]],
+) -> list[Evaluation]:
+    """Train task by task those of `count` optimizers that are left."""
+    if not tasks or not rng_seeds:
+        raise TaskError(f"got {len(tasks)} tasks and {len(rng_seeds)} rng seeds; give at least one of each")
+    rows: list[list[tuple[Training, ...]]] = [[] for _ in range(count)]
+    alive = list(range(count))
+    for task in tasks:
+        for index, row in zip(alive, train(task, alive) if alive else [], strict=True):
+            rows[index].append(row)
+        alive = [index for index in alive if not _ends(task, rows[index][-1], hurdle)]
+    return [_evaluation(tasks, row) for row in rows]
+
+
+def _task_score(task: Task, row: Sequence[Training]) -> float:
+    return math.fsum(score(task, training.loss) for training in row) / len(row)
+
+
+def _ends(task: Task, row: Sequence[Training], hurdle: float | None) -> bool:
+    return row[-1].diverged or (hurdle is not None and _task_score(task, row) < hurdle)
+
+
+def _evaluation(tasks: Sequence[Task], rows: Sequence[tuple[Training, ...]]) -> Evaluation:
+    if rows[-1][-1].diverged:
+        return Evaluation(tuple(rows), score=0.0, diverged=True)
+    mean = math.fsum(_task_score(task, row) for task, row in zip(tasks, rows, strict=False)) / len(tasks)
+    return Evaluation(tuple(rows), score=mean, diverged=False, hopeless=len(rows) < len(tasks))

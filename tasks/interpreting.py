@@ -1,0 +1,236 @@
+"""The interpreter engine: many programs in one call of a training loop that was compiled once for the task.
+
+On a processor the lanes of a call, which share an rng seed, run one after another, so that a lane that diverges costs
+no more and a lane's bits do not depend on its neighbours. On an accelerator they run side by side under `jax.vmap`,
+rng seeds too, so that small models fill the chip; it ends when no lane is left that is healthy.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import programs
+from tasks.memory import lanes_that_fit
+from tasks.task import Params, Task
+from tasks.training import (
+    CHECK_EVERY,
+    Start,
+    Training,
+    batch_of,
+    begin,
+    bounded,
+    compile_ahead,
+    judge,
+    start,
+    start_shapes,
+)
+
+Lanes: TypeAlias = Literal["sequence", "population"]
+"""How the lanes of a call run: one after another, or side by side."""
+
+SEQUENCE = 64
+"""Lanes in one call, at most, where they run one after another."""
+
+POPULATIONS = (16, 64, 256, 1024)
+"""Lanes in one call where they run side by side: each a compilation, and the smallest that holds what is there."""
+
+
+class Candidate(NamedTuple):
+    """A program as it is trained."""
+
+    code: programs.MachineCode
+    learning_rate: float = 1.0  # what it reads as ``lr``
+
+
+def lanes_of_device() -> Lanes:
+    """Give the way that suits the device in use."""
+    return "sequence" if jax.default_backend() == "cpu" else "population"
+
+
+def train_many(
+    task: Task,
+    capacity: programs.Capacity,
+    candidates: Sequence[Candidate],
+    rng_seeds: Sequence[int],
+    lanes: Lanes | None = None,
+) -> list[tuple[Training, ...]]:
+    """Train a task's model with every candidate, once for each rng seed until the first training that diverges.
+
+    Initial weights and batches depend on the task and the rng seed alone.
+
+    Args:
+        task: What to train.
+        capacity: Of the machine that the candidates were encoded for.
+        candidates: Any number.
+        rng_seeds: Each in [0, 2**31).
+        lanes: How to run them; None for the way that suits the device.
+
+    Returns:
+        The trainings of each candidate, in the order given.
+    """
+    train = _in_sequence if (lanes or lanes_of_device()) == "sequence" else _side_by_side
+    return train(task, capacity, candidates, rng_seeds)
+
+
+class _Lane(NamedTuple):
+    """What came of a lane, on the device."""
+
+    loss: jax.Array  # f32 (), nats
+    accuracy: jax.Array  # f32 ()
+    healthy: jax.Array  # bool ()
+    steps: jax.Array  # int32 ()
+
+
+_Carry: TypeAlias = tuple[Params, Any]
+"""Weights and optimizer state."""
+
+
+def _chunk(
+    task: Task, optimizer: optax.GradientTransformation, batches: jax.Array, begun: jax.Array, carry: _Carry
+) -> tuple[_Carry, jax.Array]:
+    """Train from step `begun` to the next look at the weights; give bool () for what it showed."""
+
+    def step(index: jax.Array, carry: _Carry) -> _Carry:
+        params, state = carry
+        gradients = jax.grad(task.loss)(params, batch_of(task, batches, index))
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    carry = jax.lax.fori_loop(begun, _next_look(task, begun), step, carry)
+    return carry, bounded(carry[0])
+
+
+def _next_look(task: Task, step: jax.Array) -> jax.Array:
+    return jnp.minimum(step + CHECK_EVERY, task.steps)
+
+
+def _in_sequence(
+    task: Task, capacity: programs.Capacity, candidates: Sequence[Candidate], rng_seeds: Sequence[int]
+) -> list[tuple[Training, ...]]:
+    trainings: list[tuple[Training, ...]] = [() for _ in candidates]
+    alive = list(range(len(candidates)))
+    train = _compile_sequence(task, capacity)
+    for rng_seed in rng_seeds:
+        begun = start(task, rng_seed)
+        calls = [alive[first : first + SEQUENCE] for first in range(0, len(alive), SEQUENCE)]
+        pending = []
+        for call in calls:
+            codes, rates = _stack([candidates[index] for index in call], SEQUENCE)
+            pending.append(train(codes, rates, np.int32(len(call)), begun))
+        for call, lanes in zip(calls, pending, strict=True):
+            for index, training in zip(call, _judge(task, lanes, len(call)), strict=True):
+                trainings[index] += (training,)
+        alive = [index for index in alive if not trainings[index][-1].diverged]
+    return trainings
+
+
+@functools.cache
+def _compile_sequence(task: Task, capacity: programs.Capacity) -> Callable[..., _Lane]:
+    def train(code: programs.MachineCode, rate: jax.Array, begun: Start) -> _Lane:
+        optimizer = programs.interpret(code, capacity, rate)
+
+        def chunk(values: tuple[jax.Array, _Carry, jax.Array]) -> tuple[jax.Array, _Carry, jax.Array]:
+            step, carry, _ = values
+            return _next_look(task, step), *_chunk(task, optimizer, begun.batches, step, carry)
+
+        carry = begun.params, optimizer.init(begun.params)
+        steps, (params, _), healthy = jax.lax.while_loop(
+            lambda values: values[2] & (values[0] < task.steps), chunk, (jnp.int32(0), carry, jnp.bool_(True))
+        )
+        return _Lane(*task.held_out(params), healthy, steps)
+
+    def train_all(codes: programs.MachineCode, rates: jax.Array, count: jax.Array, begun: Start) -> _Lane:
+        def fill(lane: jax.Array, lanes: _Lane) -> _Lane:
+            result = train(jax.tree.map(lambda x: x[lane], codes), rates[lane], begun)
+            return jax.tree.map(lambda kept, new: kept.at[lane].set(new), lanes, result)
+
+        return jax.lax.fori_loop(0, count, fill, _no_lanes(SEQUENCE))
+
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    return compile_ahead(train_all, *_shapes(capacity, SEQUENCE), count, start_shapes(task))
+
+
+def _side_by_side(
+    task: Task, capacity: programs.Capacity, candidates: Sequence[Candidate], rng_seeds: Sequence[int]
+) -> list[tuple[Training, ...]]:
+    lanes = [(index, rng_seed) for index in range(len(candidates)) for rng_seed in rng_seeds]
+    fitting = lanes_that_fit(task, capacity, POPULATIONS)
+    pending = []
+    for first in range(0, len(lanes), fitting):
+        call = lanes[first : first + fitting]
+        size = next(size for size in POPULATIONS if size >= len(call))
+        codes, rates = _stack([candidates[index] for index, _ in call], size)
+        codes = codes._replace(length=codes.length.max())
+        seeds = np.resize(np.array([rng_seed for _, rng_seed in call], np.int32), size)
+        # A call returns before it is done, so that the next one is prepared while the device works.
+        train = _compile_population(task, capacity, size)
+        pending.append((train(codes, rates, seeds, np.int32(len(call))), len(call)))
+    judged = [training for results, count in pending for training in _judge(task, results, count)]
+    trainings: list[tuple[Training, ...]] = [() for _ in candidates]
+    for (index, _), training in zip(lanes, judged, strict=True):
+        if not (trainings[index] and trainings[index][-1].diverged):
+            trainings[index] += (training,)
+    return trainings
+
+
+@functools.cache
+def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> Callable[..., _Lane]:
+    code_axes = programs.MachineCode(0, None, 0, 0, 0)  # type: ignore[arg-type]  # the length is that of the longest
+
+    def init(code: programs.MachineCode, rate: jax.Array, params: Params) -> _Carry:
+        return params, programs.interpret(code, capacity, rate).init(params)
+
+    def chunk(
+        code: programs.MachineCode, rate: jax.Array, batches: jax.Array, carry: _Carry, step: jax.Array
+    ) -> tuple[_Carry, jax.Array]:
+        return _chunk(task, programs.interpret(code, capacity, rate), batches, step, carry)
+
+    def train_all(codes: programs.MachineCode, rates: jax.Array, rng_seeds: jax.Array, count: jax.Array) -> _Lane:
+        params, batches = jax.vmap(functools.partial(begin, task))(rng_seeds)
+        carry = jax.vmap(init, in_axes=(code_axes, 0, 0))(codes, rates, params)
+
+        def look(values: tuple[jax.Array, _Carry, jax.Array, jax.Array]) -> tuple[Any, ...]:
+            step, carry, healthy, steps = values
+            carry, within = jax.vmap(chunk, in_axes=(code_axes, 0, 0, 0, None))(codes, rates, batches, carry, step)
+            step = _next_look(task, step)
+            return step, carry, healthy & within, jnp.where(healthy, step, steps)
+
+        values = jnp.int32(0), carry, jnp.arange(size) < count, jnp.zeros(size, jnp.int32)
+        _, (params, _), healthy, steps = jax.lax.while_loop(
+            lambda values: values[2].any() & (values[0] < task.steps), look, values
+        )
+        return _Lane(*jax.vmap(task.held_out)(params), healthy, steps)
+
+    codes, rates = _shapes(capacity, size)
+    codes = codes._replace(length=jax.ShapeDtypeStruct((), jnp.int32))
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    return compile_ahead(train_all, codes, rates, jax.ShapeDtypeStruct((size,), jnp.int32), count)
+
+
+def _stack(candidates: Sequence[Candidate], size: int) -> tuple[programs.MachineCode, np.ndarray]:
+    """Stack codes and learning rates, the last one again until there are so many."""
+    filled = [*candidates, *[candidates[-1]] * (size - len(candidates))]
+    codes = programs.MachineCode(*map(np.stack, zip(*(candidate.code for candidate in filled), strict=True)))
+    return codes, np.array([candidate.learning_rate for candidate in filled], np.float32)
+
+
+def _shapes(capacity: programs.Capacity, size: int) -> tuple[Any, Any]:
+    """Give the shapes of what `_stack` gives."""
+    empty = programs.MachineCode.empty(capacity)
+    codes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), empty)
+    return codes, jax.ShapeDtypeStruct((size,), jnp.float32)
+
+
+def _no_lanes(size: int) -> _Lane:
+    return _Lane(jnp.zeros(size), jnp.zeros(size), jnp.zeros(size, bool), jnp.zeros(size, jnp.int32))
+
+
+def _judge(task: Task, lanes: _Lane, count: int) -> list[Training]:
+    """Wait for a call, and make trainings of its first lanes."""
+    columns = (np.asarray(column)[:count].tolist() for column in lanes)
+    return [judge(task, *lane) for lane in zip(*columns, strict=True)]
