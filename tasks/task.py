@@ -9,6 +9,12 @@ import jax
 Params: TypeAlias = Any
 """The weights: any pytree of float32 arrays."""
 
+Batch: TypeAlias = Any
+"""Which training examples a step sees; data are indexed by it.
+
+int32 (batch_size,) in [0, training_examples), or of a full batch `slice(None)`, which costs no gather.
+"""
+
 LEAST_GAIN = 1e-3
 """Nats below an uninformed guess that count as learning; less is rounding."""
 
@@ -29,14 +35,19 @@ class Task:
     name: str  # as in TASKS
     description: str  # one sentence for people
     steps: int  # updates in one training
-    batch_size: int  # training examples in one step
+    batch_size: int  # training examples in one step; all of them make the task full-batch
     training_examples: int  # a batch holds indices in [0, training_examples)
     held_out_examples: int  # predictions that the held-out loss and accuracy are means of
     worst: float  # held-out loss of an uninformed guess, nats; a diverged training gets it
     reference: float  # held-out loss of AdamW with its constants as given, nats; see tasks.suites
     init: Callable[[jax.Array], Params]  # rng key -> initial weights
-    loss: Callable[[Params, jax.Array], jax.Array]  # weights, int32 (batch_size,) -> f32 (), nats
+    loss: Callable[[Params, Batch], jax.Array]  # weights, batch -> f32 (), nats
     held_out: Callable[[Params], tuple[jax.Array, jax.Array]]  # weights -> f32 () nats, accuracy
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether every step sees all training examples: the batch is then `slice(None)`."""
+        return self.batch_size == self.training_examples
 
 
 def score(task: Task, loss: float) -> float:

@@ -138,14 +138,15 @@ class _Steps:
 def _compile_steps(task: Task) -> _Steps:
     def begin(rng_seed: jax.Array) -> tuple[Params, jax.Array, jax.Array, jax.Array]:
         init_key, batch_key = jax.random.split(jax.random.key(rng_seed))
-        shape = (task.steps, task.batch_size)
+        shape = (0 if task.full_batch else task.steps, task.batch_size)
         batches = jax.random.randint(batch_key, shape, 0, task.training_examples, jnp.int32)
         return task.init(init_key), batches, jnp.int32(0), jnp.bool_(True)
 
     def gradient(
         params: Params, batches: jax.Array, step: jax.Array, healthy: jax.Array
     ) -> tuple[Params, jax.Array, jax.Array]:
-        loss, gradients = jax.value_and_grad(task.loss)(params, batches[step])
+        batch = slice(None) if task.full_batch else batches[step]
+        loss, gradients = jax.value_and_grad(task.loss)(params, batch)
         return gradients, step + 1, healthy & jnp.isfinite(loss) & _bounded(params)
 
     def held_out(params: Params, healthy: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
