@@ -4,7 +4,8 @@ import functools
 from collections.abc import Callable, Iterable
 
 from programs import did_you_mean
-from tasks.digits import digits
+from tasks.digits import digits, perceptron, vision_transformer
+from tasks.iris import iris
 from tasks.task import Task, TaskError
 from tasks.text import text_gpt
 
@@ -14,24 +15,35 @@ TASKS: dict[str, Callable[[], Task]] = {
     "digits_tiny": lambda: digits(
         name="digits_tiny",
         description="64-64-10 perceptron on 8 x 8 digits, 60 steps, for tests.",
-        width=64,
-        depth=1,
+        model=perceptron(width=64, depth=1),
         steps=60,
         reference=1.77679,
     ),
     "digits_mlp": lambda: digits(
         name="digits_mlp",
         description="64-64-64-10 perceptron on 8 x 8 digits, 300 steps.",
-        width=64,
-        depth=2,
+        model=perceptron(width=64, depth=2),
         steps=300,
         reference=0.24713,
+    ),
+    "digits_vit": lambda: digits(
+        name="digits_vit",
+        description="Two-layer vision transformer on 8 x 8 digits, 100 steps.",
+        model=vision_transformer(),
+        steps=100,
+        reference=1.18290,
     ),
     "text_gpt": lambda: text_gpt(
         name="text_gpt",
         description="Two-layer transformer on the bytes of Python's reference pages, 150 steps.",
         steps=150,
         reference=3.24765,
+    ),
+    "iris": lambda: iris(
+        name="iris",
+        description="4-16-3 perceptron on iris flowers, 21 steps on all of them.",
+        steps=21,
+        reference=0.96197,
     ),
 }
 

@@ -1,8 +1,4 @@
-"""English text: a small transformer that predicts the next byte of Python's own reference pages.
-
-The model keeps its weights in seven arrays, those of all layers stacked on a leading axis: the
-time to compile an optimizer's update grows with the number of arrays, not with their size.
-"""
+"""English text: a small transformer that predicts the next byte of Python's own reference pages."""
 
 import functools
 import math
@@ -14,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.losses import accuracy, cross_entropy
-from tasks.task import Params, Task
+from tasks.task import Batch, Params, Task
+from tasks.transformer import WIDTH, Blocks, normalise
 
 VOCABULARY = 128  # 7-bit ASCII
 LENGTH = 32  # bytes that the model sees at once
-WIDTH = 32
-HEADS = 2
-LAYERS = 2
 HELD_OUT_WINDOWS = 256
 
 
@@ -48,54 +42,25 @@ def load() -> Text:
 
 
 class Transformer(eqx.Module):
-    """A decoder with normalisation before each block, no biases and no weights in the norms."""
+    """A decoder: each position sees those before it and itself."""
 
     embedding: jax.Array  # f32 (128, width)
     position: jax.Array  # f32 (length, width)
-    attend: jax.Array  # f32 (layers, width, 3 width): queries, keys and values
-    gather: jax.Array  # f32 (layers, width, width)
-    expand: jax.Array  # f32 (layers, width, 4 width)
-    contract: jax.Array  # f32 (layers, 4 width, width)
+    blocks: Blocks
     predict: jax.Array  # f32 (width, 128), zero at the start
 
     def __init__(self, key: jax.Array):
         keys = jax.random.split(key, 6)
         self.embedding = jax.random.normal(keys[0], (VOCABULARY, WIDTH)) * 0.1
         self.position = jax.random.normal(keys[1], (LENGTH, WIDTH)) * 0.1
-        self.attend = _layers(keys[2], WIDTH, 3 * WIDTH)
-        self.gather = _layers(keys[3], WIDTH, WIDTH)
-        self.expand = _layers(keys[4], WIDTH, 4 * WIDTH)
-        self.contract = _layers(keys[5], 4 * WIDTH, WIDTH)
+        self.blocks = Blocks(keys[2:])
         self.predict = jnp.zeros((WIDTH, VOCABULARY))
 
     def __call__(self, characters: jax.Array) -> jax.Array:
         """Return f32 (..., length, 128): after each of the int32 (..., length), what comes next."""
-        stream = self.embedding[characters] + self.position
-        for layer in range(LAYERS):
-            projected = _normalise(stream) @ self.attend[layer]
-            stream += _attention(projected) @ self.gather[layer]
-            hidden = jax.nn.relu(_normalise(stream) @ self.expand[layer])
-            stream += hidden @ self.contract[layer]
-        return _normalise(stream) @ self.predict
-
-
-def _layers(key: jax.Array, inputs: int, outputs: int) -> jax.Array:
-    return jax.random.normal(key, (LAYERS, inputs, outputs)) * inputs**-0.5
-
-
-def _normalise(stream: jax.Array) -> jax.Array:
-    return stream * jax.lax.rsqrt(jnp.square(stream).mean(axis=-1, keepdims=True) + 1e-6)
-
-
-def _attention(projected: jax.Array) -> jax.Array:
-    """Mix what is at and before each position: f32 (..., length, 3 width) -> (..., width)."""
-    heads = projected.reshape(*projected.shape[:-1], 3, HEADS, WIDTH // HEADS)
-    queries, keys, values = heads[..., 0, :, :], heads[..., 1, :, :], heads[..., 2, :, :]
-    agreement = jnp.einsum("...qhd,...khd->...hqk", queries, keys) * (WIDTH // HEADS) ** -0.5
-    earlier = jnp.tril(jnp.ones((LENGTH, LENGTH), bool))
-    weights = jax.nn.softmax(jnp.where(earlier, agreement, -jnp.inf))
-    mixed = jnp.einsum("...hqk,...khd->...qhd", weights, values)
-    return mixed.reshape(*projected.shape[:-1], WIDTH)
+        earlier = jnp.tril(jnp.ones((LENGTH, LENGTH), bool))
+        stream = self.blocks(self.embedding[characters] + self.position, visible=earlier)
+        return normalise(stream) @ self.predict
 
 
 def text_gpt(*, name: str, description: str, steps: int, reference: float) -> Task:
@@ -108,7 +73,7 @@ def text_gpt(*, name: str, description: str, steps: int, reference: float) -> Ta
         reference: Held-out loss of AdamW as given, nats.
     """
 
-    def loss(params: Params, batch: jax.Array) -> jax.Array:
+    def loss(params: Params, batch: Batch) -> jax.Array:
         windows = jnp.asarray(load().training)[batch[:, None] + jnp.arange(LENGTH + 1)]
         return cross_entropy(params(windows[:, :-1]), windows[:, 1:])
 

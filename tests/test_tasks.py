@@ -1,5 +1,6 @@
 """Tasks, suites and the training loop."""
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 
 import programs
 import tasks
-from tasks import digits, text
+from tasks import digits, iris, text
 from tasks.losses import accuracy, cross_entropy
+from tasks.transformer import WIDTH, Blocks
 
 TINY = tasks.get("digits_tiny")
 ADAMW = programs.to_optax(programs.load("adamw"))
@@ -42,16 +44,26 @@ def bomb(step: int, size: float) -> optax.GradientTransformation:
 
 def test_digits_are_split_without_overlap_and_stratified():
     data = digits.load()
-    assert data.training_images.shape == (digits.TRAINING_IMAGES, 64)
-    assert data.held_out_images.shape == (digits.HELD_OUT_IMAGES, 64)
-    assert data.training_images.min() == 0.0
-    assert data.training_images.max() == 1.0
-    training = {image.tobytes() for image in data.training_images}
-    assert not any(image.tobytes() in training for image in data.held_out_images)
+    assert data.training_rows.shape == (digits.TRAINING_IMAGES, 64)
+    assert data.held_out_rows.shape == (digits.HELD_OUT_IMAGES, 64)
+    assert data.training_rows.min() == 0.0
+    assert data.training_rows.max() == 1.0
+    training = {image.tobytes() for image in data.training_rows}
+    assert not any(image.tobytes() in training for image in data.held_out_rows)
     shares = [
         np.bincount(labels, minlength=10) / len(labels) for labels in (data.training_labels, data.held_out_labels)
     ]
     np.testing.assert_allclose(shares[0], shares[1], atol=0.002)
+
+
+def test_flowers_are_standardised_by_the_training_part_and_stratified():
+    data = iris.load()
+    assert data.training_rows.shape == (iris.TRAINING_FLOWERS, iris.FEATURES)
+    assert data.held_out_rows.shape == (iris.HELD_OUT_FLOWERS, iris.FEATURES)
+    np.testing.assert_allclose(data.training_rows.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(data.training_rows.std(axis=0), 1.0, rtol=1e-5)
+    assert np.bincount(data.training_labels).tolist() == [40, 40, 40]
+    assert np.bincount(data.held_out_labels).tolist() == [10, 10, 10]
 
 
 def test_text_is_ascii_and_held_out_windows_come_after_the_training_part():
@@ -79,7 +91,7 @@ def test_task_row(name: str):
     params = task.init(jax.random.key(7))
     loss, share = task.held_out(params)
     assert float(loss) == pytest.approx(task.worst, abs=1e-5)
-    assert 0 <= float(share) < 0.25
+    assert 0 <= float(share) < 2 * math.exp(-task.worst)
     batch = jnp.array([0, task.training_examples - 1], jnp.int32)
     assert float(task.loss(params, batch)) == pytest.approx(task.worst, abs=1e-5)
 
@@ -97,6 +109,47 @@ def test_transformer_does_not_look_ahead():
     before, after = params(window), params(changed)
     np.testing.assert_array_equal(before[:20], after[:20])
     assert not np.array_equal(before[20:], after[20:])
+
+
+def test_tokens_without_a_mask_all_see_each_other_alike():
+    blocks = Blocks(jax.random.split(jax.random.key(0), 4))
+    tokens = jax.random.normal(jax.random.key(1), (16, WIDTH))
+    order = np.random.default_rng(0).permutation(16)
+    np.testing.assert_allclose(blocks(tokens[order]), blocks(tokens)[order], atol=1e-4)
+    assert not np.any(np.all(blocks(tokens.at[15].add(1.0)) == blocks(tokens), axis=-1))
+
+
+def test_patches_are_squares_of_the_image():
+    cut = digits.patches(jnp.arange(3 * 64).reshape(3, 64))
+    assert cut.shape == (3, 16, 4)
+    assert cut[0, :2].tolist() == [[0, 1, 8, 9], [2, 3, 10, 11]]
+    assert cut[2, -1].tolist() == [128 + pixel for pixel in (54, 55, 62, 63)]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "kind"), [(digits.TRAINING_IMAGES, slice), (64, jax.Array)], ids=["full", "drawn"]
+)
+def test_full_batch_is_a_slice(batch_size: int, kind: type):
+    seen = []
+
+    def loss(params, batch):
+        seen.append(batch)
+        return TINY.loss(params, batch)
+
+    task = dataclasses.replace(TINY, steps=1, batch_size=batch_size, loss=loss)
+    assert task.full_batch == (kind is slice)
+    assert not tasks.train(task, steepest(0.1), 0).diverged
+    assert seen
+    assert all(isinstance(batch, kind) for batch in seen)
+
+
+def test_only_flowers_come_all_at_once_and_a_slice_means_each_of_them_once():
+    assert [name for name in tasks.TASKS if tasks.get(name).full_batch] == ["iris"]
+    task = tasks.get("iris")
+    params = eqx.tree_at(lambda tree: tree.predict, task.init(jax.random.key(0)), jnp.eye(iris.CLASSES, iris.UNITS))
+    every = float(task.loss(params, jnp.arange(task.training_examples)))
+    assert float(task.loss(params, slice(None))) == pytest.approx(every, rel=1e-5)
+    assert every != pytest.approx(task.worst, abs=0.01)
 
 
 def test_cross_entropy_does_not_cancel():
@@ -144,7 +197,7 @@ for name in sys.argv[1:]:
 
 @pytest.mark.parametrize(
     "names",
-    [["digits_tiny"], pytest.param(["digits_mlp", "text_gpt"], marks=pytest.mark.slow)],
+    [["digits_tiny", "iris"], pytest.param(["digits_mlp", "digits_vit", "text_gpt"], marks=pytest.mark.slow)],
     ids=", ".join,
 )
 def test_number_of_cores_does_not_change_bits(names: list[str]):
@@ -193,7 +246,9 @@ def test_evaluation_is_the_mean_of_its_trainings():
     ("name", "tolerance"),
     [
         ("digits_tiny", 0.002),
+        ("iris", 0.002),
         pytest.param("digits_mlp", 0.002, marks=pytest.mark.slow),
+        pytest.param("digits_vit", 0.002, marks=pytest.mark.slow),
         pytest.param("text_gpt", 0.03, marks=pytest.mark.slow),
     ],
 )
