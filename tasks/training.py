@@ -8,7 +8,8 @@ loop anew for each optimizer takes several times longer than training does.
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -169,7 +170,8 @@ def _compile_update(task: Task, optimizer: optax.GradientTransformation) -> _Upd
 
     params = _compile_steps(task).params
     state = jax.eval_shape(optimizer.init, params)
-    return _compile(update, params, state, params, donate=(1, 2), cpu_options=_UPDATE_OPTIONS)
+    with _uncached():
+        return _compile(update, params, state, params, donate=(1, 2), cpu_options=_UPDATE_OPTIONS)
 
 
 def _run(task: Task, update: _Update, optimizer: optax.GradientTransformation, rng_seed: int) -> Training:
@@ -201,6 +203,21 @@ def _bounded(params: Params) -> jax.Array:
     """Whether all weights are finite and within the bound, bool ()."""
     within = [(jnp.abs(leaf) <= WEIGHT_BOUND).all() for leaf in jax.tree.leaves(params)]
     return jnp.stack(within).all()
+
+
+@contextmanager
+def _uncached() -> Iterator[None]:
+    """Keep what compiles inside out of JAX's persistent compilation cache, where that is in use.
+
+    JAX decides only once per process whether to use it, but for each compilation whether to write.
+    """
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = jax.config.values[name]
+    jax.config.update(name, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def _compile(
