@@ -7,7 +7,9 @@ does.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -21,9 +23,9 @@ from tasks.training import CHECK_EVERY, Training, batch_of, bounded, compile_ahe
 
 _UPDATE_OPTIONS = MappingProxyType(
     {
-        "xla_cpu_use_fusion_emitters": False,
         "xla_cpu_parallel_codegen_split_count": 1,
         "xla_backend_optimization_level": 1,
+        **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),  # later ones refuse it
     }
 )
 """What halves the processor time of compiling an update (jaxlib 0.10.2, two cores).
@@ -97,7 +99,23 @@ def _compile_update(task: Task, optimizer: optax.GradientTransformation) -> _Upd
 
     params = start_shapes(task).params
     state = jax.eval_shape(optimizer.init, params)
-    return compile_ahead(update, params, state, params, donate=(1, 2), cpu_options=_UPDATE_OPTIONS)
+    with _uncached():
+        return compile_ahead(update, params, state, params, donate=(1, 2), cpu_options=_UPDATE_OPTIONS)
+
+
+@contextmanager
+def _uncached() -> Iterator[None]:
+    """Keep what compiles inside out of JAX's persistent compilation cache, where that is in use.
+
+    JAX decides only once per process whether to use it, but for each compilation whether to write.
+    """
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = jax.config.values[name]
+    jax.config.update(name, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def _run(task: Task, update: _Update, optimizer: optax.GradientTransformation, rng_seed: int) -> Training:

@@ -1,9 +1,10 @@
-"""Shared set-up: strict dtype promotion, and the same hypothesis examples on every run."""
+"""Shared set-up: strict dtype promotion, the same hypothesis examples on every run, no kept compilations."""
 
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["PRIDE_CACHE"] = "off"
 
 import hypothesis
 import jax
