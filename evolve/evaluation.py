@@ -34,7 +34,7 @@ def evaluate(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple
     for index, entry in track(listed, "training", console=console, disable=not console.is_terminal):
         if not console.is_terminal:
             console.print(f"training with {entry.name} ({index + 1} of {len(named)})", markup=False, highlight=False)
-        result = workers.evaluate(workers.Job(index, str(entry.program), names, seeds))
+        (result,) = workers.evaluate([workers.Job(index, str(entry.program), names, seeds)])
         losses = dict(zip(names, result.losses, strict=False))
         standings.append(
             make_standing(entry.name, str(entry.program), result.status.value, losses, fresh_score=result.score)

@@ -8,25 +8,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pool_cases
 import pytest
+from pool_cases import drain, each, echo, job, only_for, run
 
 import programs
-from workers import Job, PoolError, RayPool, Result, SerialPool, Status
+from workers import PoolError, RayPool, Result, SerialPool, Status
 from workers.ray_connection import ray_connection
 
 POOLS = ("serial", "ray")
 
 
-def job(index, program="", task_names=(), rng_seeds=()):
-    return Job(index, program, task_names, rng_seeds)
-
-
-def echo(job):
-    return Result(job.index, Status.OK, score=job.index / 2, losses=((float(job.index),),))
-
-
 def diverge(job):
-    return Result(job.index, Status.DIVERGED)
+    return Result(job.index, Status.DIVERGED, seconds=1.0)
 
 
 def refuse(job):
@@ -49,6 +43,26 @@ def use_up_memory(job):
     raise MemoryError("no room")
 
 
+def fall_short(job):
+    return Result(job.index, Status.OOM, seconds=1.0, message="no room")
+
+
+def say_no_seconds(job):
+    return replace(echo(job), seconds=0.0)
+
+
+def leave_one_out(jobs):
+    return [echo(job) for job in jobs[1:]]
+
+
+def turn_around(jobs):
+    return [echo(job) for job in reversed(jobs)]
+
+
+def count_jobs(jobs):
+    return [Result(job.index, Status.OK, score=float(len(jobs))) for job in jobs]
+
+
 def read_process(job):
     return Result(job.index, Status.OK, score=float(os.getpgrp()), message=os.environ["XLA_FLAGS"])
 
@@ -62,6 +76,7 @@ def ray_here():
         from ray import cloudpickle
 
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        cloudpickle.register_pickle_by_value(pool_cases)
         assert (os.getpgrp(), signal.getsignal(signal.SIGTERM)) == before[:2]
         assert not notes
         yield
@@ -77,37 +92,21 @@ def make_pool(request):
         yield functools.partial(RayPool, 2)
 
 
-def drain(pool):
-    results = []
-    while pool.in_flight:
-        arrived = pool.wait()
-        assert arrived
-        results += arrived
-    return sorted(results, key=lambda result: result.index)
-
-
-def run(pool, count):
-    for index in range(count):
-        pool.submit(job(index))
-    assert pool.in_flight == count
-    return drain(pool)
-
-
 def test_one_result_for_each_job_and_more_jobs_than_workers(make_pool):
-    with make_pool(evaluate=echo) as pool:
+    with make_pool(evaluate=each(echo)) as pool:
         assert run(pool, 20) == [echo(job(index)) for index in range(20)]
         assert pool.wait() == []
 
 
 def test_wait_with_nothing_in_flight_returns_at_once(make_pool):
-    with make_pool(evaluate=echo) as pool:
+    with make_pool(evaluate=each(echo)) as pool:
         assert pool.in_flight == 0
         assert pool.wait() == []
         assert pool.wait(timeout_s=1000.0) == []
 
 
 def test_jobs_submitted_between_waits(make_pool):
-    with make_pool(evaluate=echo) as pool:
+    with make_pool(evaluate=each(echo)) as pool:
         results = []
         for index in range(10):
             pool.submit(job(index))
@@ -118,7 +117,7 @@ def test_jobs_submitted_between_waits(make_pool):
 
 
 def test_equal_jobs_are_each_answered(make_pool):
-    with make_pool(evaluate=echo) as pool:
+    with make_pool(evaluate=each(echo)) as pool:
         for _ in range(3):
             pool.submit(job(7))
         assert drain(pool) == [echo(job(7))] * 3
@@ -126,37 +125,72 @@ def test_equal_jobs_are_each_answered(make_pool):
 
 def test_diverged_is_an_outcome_and_is_not_tried_again(make_pool):
     notes = []
-    with make_pool(evaluate=diverge, on_event=notes.append) as pool:
+    with make_pool(evaluate=each(diverge), on_event=notes.append) as pool:
         assert run(pool, 3) == [diverge(job(index)) for index in range(3)]
     assert notes == []
 
 
 def test_raising_is_crashed_after_two_attempts_with_type_and_text(make_pool):
     notes = []
-    with make_pool(evaluate=refuse_odd, on_event=notes.append) as pool:
+    with make_pool(evaluate=each(refuse_odd), on_event=notes.append) as pool:
         results = run(pool, 4)
     assert [result.status for result in results] == ["ok", "crashed", "ok", "crashed"]
     assert [result.attempts for result in results] == [1, 2, 1, 2]
     assert results[1].message == "ValueError: candidate 1 is not for me"
     assert results[1].score == 0.0
     assert any("candidate 3, attempt 1 of 2: crashed" in note for note in notes)
+    assert "candidates together" in notes[0]
+    assert "crashed (ValueError: candidate 1 is not for me); each is tried alone" in notes[0]
 
 
 def test_raising_once_is_made_good_by_the_second_attempt(make_pool, tmp_path):
-    with make_pool(evaluate=functools.partial(refuse_once, tmp_path)) as pool:
+    with make_pool(evaluate=each(functools.partial(refuse_once, tmp_path)), batch=1) as pool:
         results = run(pool, 3)
     assert [result.status for result in results] == ["ok"] * 3
     assert [result.attempts for result in results] == [2] * 3
 
 
 def test_memory_error_is_oom(make_pool):
-    with make_pool(evaluate=use_up_memory) as pool:
+    with make_pool(evaluate=each(use_up_memory)) as pool:
         (result,) = run(pool, 1)
     assert (result.status, result.message) == (Status.OOM, "MemoryError: no room")
 
 
+def test_one_failure_among_results_is_an_attempt_of_that_job_alone(make_pool):
+    notes = []
+    with make_pool(evaluate=each(functools.partial(only_for, fall_short, 2)), on_event=notes.append) as pool:
+        results = run(pool, 4)
+    assert [result.status for result in results] == ["ok", "ok", "oom", "ok"]
+    assert [result.attempts for result in results] == [1, 1, 2, 1]
+    assert len(notes) == 2
+    assert all("candidate 2, attempt" in note for note in notes)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_results_do_not_depend_on_the_batch(make_pool, batch):
+    with make_pool(evaluate=each(echo), batch=batch) as pool:
+        assert run(pool, 70) == [echo(job(index)) for index in range(70)]
+
+
+def test_results_of_other_jobs_than_asked_for_are_no_results(make_pool):
+    with make_pool(evaluate=leave_one_out) as pool:
+        results = run(pool, 4)
+    assert {result.status for result in results} == {Status.CRASHED}
+    assert results[3].message == "ValueError: got results of the candidates []; right would be [3]"
+
+
+def test_results_in_another_order_than_asked_for_are_no_results(make_pool):
+    with make_pool(evaluate=turn_around) as pool:
+        assert run(pool, 4) == [echo(job(index)) for index in range(4)]  # each alone
+
+
+def test_seconds_are_a_share_of_the_batch_where_the_evaluation_does_not_say(make_pool):
+    with make_pool(evaluate=each(say_no_seconds)) as pool:
+        assert all(result.seconds > 0.0 for result in run(pool, 4))
+
+
 def test_close_drops_what_is_in_flight_and_may_be_called_twice(make_pool):
-    pool = make_pool(evaluate=echo)
+    pool = make_pool(evaluate=each(echo))
     for index in range(5):
         pool.submit(job(index))
     pool.close()
@@ -165,6 +199,42 @@ def test_close_drops_what_is_in_flight_and_may_be_called_twice(make_pool):
     assert pool.wait() == []
     with pytest.raises(PoolError, match="closed"):
         pool.submit(job(5))
+
+
+def test_serial_evaluates_the_oldest_together():
+    with SerialPool(evaluate=count_jobs, batch=3) as pool:
+        for index in range(8):
+            pool.submit(job(index))
+        assert [[result.score for result in pool.wait()] for _ in range(3)] == [[3.0] * 3, [3.0] * 3, [2.0] * 2]
+
+
+def test_serial_keeps_what_was_interrupted_in_flight():
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted_once(jobs):
+        if interrupts:
+            raise interrupts.pop()
+        return [echo(job) for job in jobs]
+
+    with SerialPool(evaluate=interrupted_once) as pool:
+        pool.submit(job(0))
+        pool.submit(job(1))
+        with pytest.raises(KeyboardInterrupt):
+            pool.wait()
+        assert pool.in_flight == 2
+        assert drain(pool) == [echo(job(0)), echo(job(1))]
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 7), (3, [1] + [3] * 6), (64, [7] * 7)])
+def test_ray_sends_jobs_together(ray_here, batch, sizes):
+    with RayPool(1, evaluate=count_jobs, batch=batch) as pool:
+        assert sorted(result.score for result in run(pool, 7)) == sizes
+
+
+def test_ray_gives_no_worker_more_than_its_share(ray_here):
+    with RayPool(2, evaluate=count_jobs) as pool:
+        sizes = [result.score for result in run(pool, 8)]
+    assert max(sizes) == 4  # the other worker may still have been starting, and then takes less
 
 
 def test_same_results_on_both_pools(ray_here):
@@ -182,7 +252,7 @@ def test_same_results_on_both_pools(ray_here):
 
 
 def test_ray_wait_gives_up_after_the_timeout(ray_here):
-    with RayPool(1, evaluate=echo) as pool:
+    with RayPool(1, evaluate=each(echo)) as pool:
         pool.submit(job(0))
         early = pool.wait(timeout_s=0.0)
         assert early == [] or early == [echo(job(0))]
@@ -190,14 +260,14 @@ def test_ray_wait_gives_up_after_the_timeout(ray_here):
 
 
 def test_ray_one_result_each_even_if_replies_race_with_the_deadline(ray_here):
-    with RayPool(2, evaluate=echo, deadline_s=0.0) as pool:
+    with RayPool(2, evaluate=each(echo), deadline_s=0.0) as pool:
         results = run(pool, 4)
     assert [result.index for result in results] == [0, 1, 2, 3]
     assert {result.status for result in results} <= {Status.OK, Status.TIMEOUT}
 
 
 def test_ray_workers_are_single_threaded_and_out_of_reach_of_ctrl_c(ray_here):
-    with RayPool(1, evaluate=read_process) as pool:
+    with RayPool(1, evaluate=each(read_process)) as pool:
         (result,) = run(pool, 1)
     assert result.message == "--xla_cpu_multi_thread_eigen=false"
     assert result.score != os.getpgrp()
@@ -205,7 +275,7 @@ def test_ray_workers_are_single_threaded_and_out_of_reach_of_ctrl_c(ray_here):
 
 def test_ray_workers_that_cannot_start_are_a_pool_error(ray_here):
     notes = []
-    with RayPool(2, evaluate=refuse, warm=("digits_tiny",), on_event=notes.append) as pool:
+    with RayPool(2, evaluate=each(refuse), warm=("digits_tiny",), on_event=notes.append) as pool:
         pool.submit(job(0))
         for _ in range(2):
             with pytest.raises(PoolError, match="ValueError: candidate -1 is not for me"):

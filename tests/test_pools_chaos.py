@@ -8,20 +8,19 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pool_cases
 import pytest
+from pool_cases import each, echo, job, only_for
 
-from workers import Job, PoolError, RayPool, Result, Status
+from workers import PoolError, RayPool, Result, Status
 from workers.ray_connection import ray_connection
 
 pytestmark = pytest.mark.chaos
 
 PATIENCE_S = 60.0  # how long a test waits for what must happen; no test expects to
-
-
-def echo(job):
-    return Result(job.index, Status.OK, score=job.index / 2)
 
 
 def die(job):
@@ -75,20 +74,12 @@ def eat_memory(job):
         resource.setrlimit(resource.RLIMIT_AS, limit)
 
 
-def only_for(bad, index, job):
-    return bad(job) if job.index == index else echo(job)
-
-
-def only_once(bad, folder, job):
+def only_once(bad, folder, indices, job):
     marker = folder / str(job.index)
-    if not marker.exists():
+    if job.index in indices and not marker.exists():
         marker.touch()
         return bad(job)
     return echo(job)
-
-
-def only_first_start(bad, folder, job):
-    return only_once(bad, folder, job) if job.index == -1 else echo(job)
 
 
 class Unpicklable(Result):
@@ -106,12 +97,13 @@ def ray_here():
         from ray import cloudpickle
 
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        cloudpickle.register_pickle_by_value(pool_cases)
         yield
 
 
 def run(pool, count, workers=2):
     for index in range(count):
-        pool.submit(Job(index, "", (), ()))
+        pool.submit(job(index))
     results = []
     while pool.in_flight:
         arrived = pool.wait(PATIENCE_S)
@@ -135,43 +127,81 @@ ENDLESS = [spin_in_python, spin_in_native_code, wait_for_ever, stop_itself]
 @pytest.mark.parametrize("bad", REASONS)
 def test_one_bad_candidate_among_many_is_crashed(bad):
     notes = []
-    with RayPool(2, evaluate=functools.partial(only_for, bad, 5), on_event=notes.append) as pool:
+    with RayPool(2, evaluate=each(functools.partial(only_for, bad, 5)), on_event=notes.append) as pool:
         results = run(pool, 20)
     assert [result.index for result in results] == list(range(20))
     assert {result.index for result in results if result.status != Status.OK} == {5}
     assert (results[5].status, results[5].attempts) == (Status.CRASHED, 2)
     assert results[5].message == REASONS[bad]
     assert [note.split("(")[0].partition(", ")[2] for note in notes] == [
-        f"candidate 5, attempt {attempt} of 2: crashed " for attempt in (1, 2)
+        "10 candidates together, from 0 to 9: crashed ",
+        *(f"candidate 5, attempt {attempt} of 2: crashed " for attempt in (1, 2)),
     ]
 
 
 @pytest.mark.parametrize("bad", ENDLESS)
 def test_one_endless_candidate_among_many_is_a_timeout(bad):
-    evaluate = functools.partial(only_for, bad, 2)
-    with RayPool(2, evaluate=evaluate, deadline_s=2.0) as pool:
+    evaluate = each(functools.partial(only_for, bad, 2))
+    with RayPool(2, evaluate=evaluate, batch=2, deadline_s=2.0) as pool:
         results = run(pool, 12)
         assert {result.index for result in results if result.status != Status.OK} == {2}
         assert (results[2].status, results[2].attempts) == (Status.TIMEOUT, 2)
         assert results[2].message == "took longer than 2 s"
+        assert {result.attempts for result in results if result.index != 2} == {1}
 
 
 @pytest.mark.parametrize("bad", [die, wait_for_ever])
 def test_second_attempt_makes_good(bad, tmp_path):
-    evaluate = functools.partial(only_once, bad, tmp_path)
-    with RayPool(2, evaluate=evaluate, deadline_s=2.0) as pool:
+    evaluate = each(functools.partial(only_once, bad, tmp_path, range(4)))
+    with RayPool(2, evaluate=evaluate, batch=1, deadline_s=2.0) as pool:
         results = run(pool, 4)
     assert [result.status for result in results] == ["ok"] * 4
     assert [result.attempts for result in results] == [2] * 4
 
 
+def report_and_wait(pipe, job):
+    pipe.write_text(str(os.getpid()))
+    wait_for_ever(job)
+
+
+def test_a_worker_killed_amid_a_batch_costs_no_attempt(tmp_path):
+    pipe, notes = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    evaluate = each(functools.partial(only_once, functools.partial(report_and_wait, pipe), tmp_path, {3}))
+    killer = threading.Thread(target=lambda: os.kill(int(pipe.read_text()), signal.SIGKILL))
+    killer.start()
+    with RayPool(1, evaluate=evaluate, on_event=notes.append) as pool:
+        assert run(pool, 5, workers=1) == [echo(job(index)) for index in range(5)]
+    killer.join()
+    assert notes == [
+        "worker 1, 5 candidates together, from 0 to 4: crashed (the worker died); each is tried alone; worker replaced"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "reason"),
+    [
+        (kill_itself, Status.CRASHED, "crashed (the worker died)"),
+        (wait_for_ever, Status.TIMEOUT, "timeout (took longer than 10 s)"),
+    ],
+)
+def test_one_bad_candidate_in_a_batch_costs_the_others_nothing(bad, status, reason):
+    notes = []
+    evaluate = each(functools.partial(only_for, bad, 2))
+    with RayPool(1, evaluate=evaluate, deadline_s=2.0, on_event=notes.append) as pool:
+        results = run(pool, 5, workers=1)
+    assert reason in notes[0]
+    assert (results[2].status, results[2].attempts) == (status, 2)
+    assert [result for result in results if result.index != 2] == [echo(job(index)) for index in (0, 1, 3, 4)]
+
+
 def test_every_candidate_deadly():
-    with RayPool(2, evaluate=die) as pool:
+    with RayPool(2, evaluate=each(die)) as pool:
         assert [result.status for result in run(pool, 6)] == ["crashed"] * 6
 
 
 def test_memory_bomb_is_oom_and_the_worker_lives_on():
-    with RayPool(2, evaluate=functools.partial(only_for, eat_memory, 1)) as pool:
+    with RayPool(2, evaluate=each(functools.partial(only_for, eat_memory, 1))) as pool:
         results = run(pool, 8)
     assert results[1].status == Status.OOM
     assert {result.index for result in results if result.status == Status.OK} == set(range(8)) - {1}
@@ -180,7 +210,7 @@ def test_memory_bomb_is_oom_and_the_worker_lives_on():
 @pytest.mark.parametrize("bad", [die, wait_for_ever])
 def test_failed_start_is_made_good_by_the_second(bad, tmp_path):
     notes = []
-    evaluate = functools.partial(only_first_start, bad, tmp_path)
+    evaluate = each(functools.partial(only_once, bad, tmp_path, {-1}))
     with RayPool(1, evaluate=evaluate, warm=("any",), startup_deadline_s=5.0, on_event=notes.append) as pool:
         assert [result.status for result in run(pool, 4, workers=1)] == ["ok"] * 4
     (note,) = notes
@@ -190,8 +220,8 @@ def test_failed_start_is_made_good_by_the_second(bad, tmp_path):
 
 @pytest.mark.parametrize("bad", [die, wait_for_ever])
 def test_workers_that_never_start_are_a_pool_error(bad):
-    with RayPool(2, evaluate=bad, warm=("any",), startup_deadline_s=2.0) as pool:
-        pool.submit(Job(0, "", (), ()))
+    with RayPool(2, evaluate=each(bad), warm=("any",), startup_deadline_s=2.0) as pool:
+        pool.submit(job(0))
         with pytest.raises(PoolError, match="no worker can be started: "):
             pool.wait()
 
@@ -202,12 +232,13 @@ from pathlib import Path
 from workers import *
 from workers.reaper import holders
 
-def evaluate(job):
-    if job.index == 0:
-        os._exit(7)  # of which Ray must print nothing
-    if job.index == 1:
-        os.kill(os.getpid(), signal.SIGSTOP)
-    return Result(job.index, Status.OK)
+def evaluate(jobs):
+    for job in jobs:
+        if job.index == 0:
+            os._exit(7)  # of which Ray must print nothing
+        if job.index == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return [Result(job.index, Status.OK) for job in jobs]
 
 if __name__ == "__main__":
     pool = RayPool(2, evaluate=evaluate)
@@ -271,9 +302,9 @@ from workers import *
 
 if __name__ == "__main__":
     path = sys.argv[1]
-    def evaluate(job):
+    def evaluate(jobs):
         with open(path) as pipe:
-            return Result(job.index, Status.OK, message=pipe.read())
+            return [Result(job.index, Status.OK, message=pipe.read()) for job in jobs]
     with RayPool(1, evaluate=evaluate) as pool:
         pool.submit(Job(0, "", (), ()))
         try:
@@ -326,8 +357,8 @@ def test_a_second_driver_joins_and_leaves_ray_running(tmp_path):
     script.write_text(
         "import sys\n"
         "from workers import Job, RayPool, Result, Status\n"
-        "def evaluate(job):\n"
-        "    return Result(job.index, Status.OK)\n"
+        "def evaluate(jobs):\n"
+        "    return [Result(job.index, Status.OK) for job in jobs]\n"
         "with RayPool(1, address=sys.argv[1], evaluate=evaluate) as pool:\n"
         "    pool.submit(Job(4, '', (), ()))\n"
         "    print(pool.wait()[0].index)\n"
@@ -335,5 +366,5 @@ def test_a_second_driver_joins_and_leaves_ray_running(tmp_path):
     address = ray.get_runtime_context().gcs_address
     told = subprocess.run([sys.executable, script, address], capture_output=True, text=True)
     assert told.stdout == "4\n", told
-    with RayPool(2, evaluate=echo) as pool:
+    with RayPool(2, evaluate=each(echo)) as pool:
         assert len(run(pool, 4)) == 4

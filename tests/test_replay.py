@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from evolve.runs import open_to_read
+import workers
+from evolve.config import load_config, to_yaml
+from evolve.records import dump_lines
+from evolve.runs import create, open_to_read
+from evolve.search import Watcher, search
 
 SETTINGS = ["--set", "budget.candidates=30", "--set", "rng_seeds=1", "--set", "finalists=1", "--set", "compare=[sgd]"]
 
@@ -41,9 +45,36 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_ray_finds_what_one_process_finds(tmp_path: Path, unbroken: str, workers: str):
-    assert searched(tmp_path, "ray", "--pool", "ray", "--workers", workers) == unbroken
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_ray_finds_what_one_process_finds(tmp_path: Path, unbroken: str, count: str):
+    assert searched(tmp_path, "ray", "--pool", "ray", "--workers", count) == unbroken
+
+
+def searched_in_batches(root: Path, pool: workers.Pool) -> str:
+    """Search in this process, with as many proposals under way as fill several batches, and give the dump."""
+    config = load_config("smoke", [*SETTINGS[1::2], "tasks=[digits_tiny]", "window=16"])
+    with pool, create(root, "batched", "", to_yaml(config), {}) as store:
+        search(store, config, pool, Watcher())
+        return "\n".join(dump_lines(store.outcomes()))
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> str:
+    dump = searched_in_batches(tmp_path_factory.mktemp("runs"), workers.SerialPool(batch=1))
+    assert len(dump.splitlines()) == 30
+    return dump
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [3, 64])
+def test_the_batch_changes_nothing_in_one_process(tmp_path: Path, one_by_one: str, batch: int):
+    assert searched_in_batches(tmp_path, workers.SerialPool(batch=batch)) == one_by_one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_the_batch_changes_nothing_on_ray(tmp_path: Path, one_by_one: str, batch: int):
+    assert searched_in_batches(tmp_path, workers.RayPool(2, batch=batch)) == one_by_one
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The driver of a search, with an evaluation that trains nothing: strict order, budgets, resume, finals."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,11 @@ CONFIG = Config(
 )
 
 
-def evaluate(job: workers.Job) -> workers.Result:
+def evaluate(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+    return [evaluate_one(job) for job in jobs]
+
+
+def evaluate_one(job: workers.Job) -> workers.Result:
     """Score a program by its key: every seventh one diverges."""
     number = int(programs.key(programs.parse(job.program))[:8], 16)
     if number % 7 == 0:
@@ -89,6 +93,11 @@ def test_the_order_of_arrival_changes_nothing(tmp_path: Path, unbroken: str, rng
     assert run(tmp_path, "one", pool=ShuffledPool(rng_seed))[1] == unbroken
 
 
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_the_batch_changes_nothing(tmp_path: Path, unbroken: str, batch: int):
+    assert run(tmp_path, "one", pool=workers.SerialPool(evaluate, batch=batch))[1] == unbroken
+
+
 @pytest.mark.parametrize("calls", [0, 1, 2, 5, 9, 20, 33, 55])
 def test_an_interrupted_run_goes_on_to_what_the_unbroken_one_found(tmp_path: Path, unbroken: str, calls: int):
     reason, dump = run(tmp_path, "one", interrupted=interrupt_after(calls))
@@ -97,6 +106,15 @@ def test_an_interrupted_run_goes_on_to_what_the_unbroken_one_found(tmp_path: Pat
     reason, dump = run(tmp_path, "one", interrupted=interrupt_after(calls + 3), pool=ShuffledPool(calls))
     assert unbroken.startswith(dump)
     assert run(tmp_path, "one")[1] == unbroken
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_an_interrupt_waits_for_what_is_under_way_and_no_more(tmp_path: Path, batch: int):
+    seen: list[Progress] = []
+    pool = workers.SerialPool(evaluate, batch=batch)
+    _, dump = run(tmp_path, "one", pool=pool, interrupted=interrupt_after(15), on_progress=seen.append)
+    assert len(dump.splitlines()) <= seen[15].counts.generated + CONFIG.window + 1
+    assert pool.in_flight == 0
 
 
 def test_a_larger_budget_goes_on_as_if_it_had_been_there_at_once(tmp_path: Path, unbroken: str):
@@ -138,11 +156,13 @@ def test_the_best_are_scored_again_and_the_champion_is_chosen_by_that(tmp_path: 
 
 
 def test_a_champion_that_diverges_on_fresh_rng_seeds_is_none(tmp_path: Path):
-    def lucky(job: workers.Job) -> workers.Result:
-        result = evaluate(job)
-        if job.rng_seeds == fresh_rng_seeds(CONFIG, "confirm") and job.index == 0:
-            return replace(result, status=workers.Status.DIVERGED, score=0.0, losses=())
-        return result
+    def lucky(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+        return [
+            replace(result, status=workers.Status.DIVERGED, score=0.0, losses=())
+            if job.rng_seeds == fresh_rng_seeds(CONFIG, "confirm") and job.index == 0
+            else result
+            for job, result in zip(jobs, evaluate(jobs), strict=True)
+        ]
 
     run(tmp_path, "one", pool=workers.SerialPool(lucky))
     with open_to_write(tmp_path, "one") as store:
@@ -154,7 +174,7 @@ def test_a_champion_that_diverges_on_fresh_rng_seeds_is_none(tmp_path: Path):
 def test_a_done_run_does_nothing_more(tmp_path: Path):
     run(tmp_path, "one")
 
-    def never(job: workers.Job) -> workers.Result:
+    def never(jobs: Sequence[workers.Job]) -> list[workers.Result]:
         raise AssertionError("nothing is left to train")
 
     assert run(tmp_path, "one", pool=workers.SerialPool(never))[0] == "60 candidates were put forward"
@@ -187,18 +207,19 @@ def test_progress_counts_up_to_the_budget(tmp_path: Path):
 
 
 def test_failures_of_workers_are_outcomes(tmp_path: Path):
-    def fragile(job: workers.Job) -> workers.Result:
-        if job.index % 5 == 3:
+    def fragile(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+        if any(job.index % 5 == 3 for job in jobs):
             raise RuntimeError("out of luck")
-        return evaluate(job)
+        return evaluate(jobs)
 
     reason, dump = run(tmp_path, "one", pool=workers.SerialPool(fragile))
     assert reason == "60 candidates were put forward"
     assert '"status":"crashed"' in dump
+    assert run(tmp_path, "two", pool=workers.SerialPool(fragile, batch=1))[1] == dump
 
 
 def test_a_start_program_that_cannot_be_trained_stops_the_search(tmp_path: Path):
-    def broken(job: workers.Job) -> workers.Result:
+    def broken(jobs: Sequence[workers.Job]) -> list[workers.Result]:
         raise RuntimeError("no such device")
 
     with pytest.raises(StoppedEarly, match="adamw, where the search starts, cannot be trained: RuntimeError"):

@@ -1,4 +1,4 @@
-"""Jobs, results, and the evaluation of one candidate."""
+"""Jobs, results, and the evaluation of candidates."""
 
 import importlib.metadata
 import os
@@ -75,7 +75,7 @@ def test_default_workers_are_no_more_than_the_cores():
 
 @pytest.mark.parametrize("text", [programs.source_text("adamw"), WITH_NORM])
 def test_evaluate_trains_as_the_tasks_do(text):
-    result = evaluate(replace(TINY, program=text))
+    (result,) = evaluate([replace(TINY, program=text)])
     optimizer = programs.to_optax(programs.parse(text))
     direct = tasks.evaluate((tasks.get("digits_tiny"),), optimizer, TINY.rng_seeds)
     assert result == Result(3, Status.OK, score=direct.score, losses=direct.losses, seconds=result.seconds)
@@ -87,12 +87,23 @@ def test_only_elementwise_programs_see_one_flat_array(monkeypatch, text, flatten
     calls = []
     flatten = optax.flatten
     monkeypatch.setattr(optax, "flatten", lambda inner: calls.append(inner) or flatten(inner))
-    evaluate(replace(TINY, program=text, rng_seeds=(0,)))
+    evaluate([replace(TINY, program=text, rng_seeds=(0,))])
     assert bool(calls) == flattened
 
 
+def test_every_job_gets_its_own_result_in_order():
+    jobs = [
+        replace(TINY, index=index, program=text, rng_seeds=(index,))
+        for index, text in enumerate([programs.source_text("adamw"), RUNAWAY, programs.source_text("sgd")])
+    ]
+    together = evaluate(jobs)
+    assert [result.index for result in together] == [0, 1, 2]
+    alone = [result for job in jobs for result in evaluate([job])]
+    assert [replace(result, seconds=0) for result in together] == [replace(result, seconds=0) for result in alone]
+
+
 def test_diverged_is_a_status_with_score_zero():
-    result = evaluate(replace(TINY, program=RUNAWAY))
+    (result,) = evaluate([replace(TINY, program=RUNAWAY)])
     assert (result.status, result.score, result.message) == (Status.DIVERGED, 0.0, "")
     assert len(result.losses) == 1
 
@@ -103,7 +114,7 @@ def test_out_of_memory_is_a_status(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(tasks, "evaluate", fail)
-    result = evaluate(replace(TINY, program=programs.source_text("sgd")))
+    (result,) = evaluate([replace(TINY, program=programs.source_text("sgd"))])
     assert (result.status, result.score, result.losses) == (Status.OOM, 0.0, ())
     assert result.message == f"{type(error).__name__}: {error}"
 
@@ -113,12 +124,12 @@ def test_other_errors_are_raised(monkeypatch):
         raise jax.errors.JaxRuntimeError("INTERNAL: our bug")
 
     with pytest.raises(tasks.TaskError, match="digits_tiny"):
-        evaluate(replace(TINY, program=programs.source_text("sgd"), tasks=("digits_tny",)))
+        evaluate([replace(TINY, program=programs.source_text("sgd"), tasks=("digits_tny",))])
     with pytest.raises(programs.ProgramError):
-        evaluate(replace(TINY, program="def train("))
+        evaluate([replace(TINY, program="def train(")])
     monkeypatch.setattr(tasks, "evaluate", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="our bug"):
-        evaluate(replace(TINY, program=programs.source_text("sgd")))
+        evaluate([replace(TINY, program=programs.source_text("sgd"))])
 
 
 def test_everything_public_has_a_docstring():

@@ -1,25 +1,37 @@
-"""Evaluating one candidate: program text to score."""
+"""Evaluating candidates: program text to score."""
 
 import time
+from collections.abc import Sequence
 
 from workers.job import Job, Result, Status
 
 
-def evaluate(job: Job) -> Result:
-    """Train a job's tasks with its program, in this process.
+def evaluate(jobs: Sequence[Job]) -> list[Result]:
+    """Train the tasks of jobs with their programs, in this process.
 
     The first call imports JAX; each task compiles once per process.
 
     Args:
-        job: What to evaluate.
+        jobs: What to evaluate.
 
     Returns:
-        `ok` with a score, `diverged`, or `oom` if memory did not suffice.
+        One result for each job, in the same order: `ok` with a score, `diverged`, or `oom` if memory
+        did not suffice.
 
     Raises:
-        ProgramError: The program is not valid.
+        ProgramError: A program is not valid.
         TaskError: There is no such task, no task or no rng seed.
     """
+    return [_evaluate_one(job) for job in jobs]
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's type and text, as in "ValueError: no such task"."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _evaluate_one(job: Job) -> Result:
     # Imported late, so that the command line starts without JAX.
     import jax
     import optax
@@ -47,12 +59,6 @@ def evaluate(job: Job) -> Result:
         losses=evaluation.losses,
         seconds=time.monotonic() - start,
     )
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's type and text, as in "ValueError: no such task"."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _is_out_of_memory(error: Exception) -> bool:

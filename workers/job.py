@@ -36,6 +36,6 @@ class Result:
     status: Status
     score: float = 0.0  # higher is better; 0 unless ok
     losses: tuple[tuple[float, ...], ...] = ()  # held-out, nats, by task, then rng seed; may be short
-    seconds: float = 0.0  # wall clock of the last attempt; never part of a run's identity
+    seconds: float = 0.0  # wall clock of the last attempt, or its share of that; never part of a run's identity
     attempts: int = 1  # 1 or 2
     message: str = ""  # why, for crashed, timeout and oom

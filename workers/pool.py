@@ -1,23 +1,11 @@
-"""What every pool does, how often a job is tried, and the pool without other processes."""
+"""What every pool does, and the pool without other processes."""
 
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
-from workers.evaluate import describe, evaluate
-from workers.job import FAILURES, Job, Result, Status
-
-MAX_ATTEMPTS = 2
-"""How often a job that fails is tried."""
-
-Evaluate: TypeAlias = Callable[[Job], Result]
-"""What a worker does with a job. For a RayPool it must be picklable."""
-
-OnEvent: TypeAlias = Callable[[str], None]
-"""Takes a note for people, such as "worker 1 died on candidate 12, attempt 1; replaced"."""
+from workers.backlog import Backlog, Evaluate, OnEvent, evaluate_together
+from workers.evaluate import evaluate
+from workers.job import Job, Result
 
 
 class PoolError(RuntimeError):
@@ -81,41 +69,27 @@ class Pool(Protocol):
     ) -> None: ...
 
 
-def try_once(evaluate: Evaluate, job: Job) -> Result:
-    """Evaluate a job once, with any exception as a Result.
-
-    Returns:
-        What `evaluate` returns, or `crashed` (`oom` for a MemoryError) with the exception's type and
-        text as message.
-    """
-    start = time.monotonic()
-    try:
-        return evaluate(job)
-    except Exception as error:
-        status = Status.OOM if isinstance(error, MemoryError) else Status.CRASHED
-        seconds = time.monotonic() - start
-        return Result(job.index, status, seconds=seconds, message=describe(error))
-
-
 def ignore(event: str) -> None:
     """Take a pool's note and do nothing with it."""
 
 
 class SerialPool:
-    """Evaluates in this process, one job per `wait`; has no deadline and survives no crash."""
+    """Evaluates in this process, one batch per `wait`; has no deadline and survives no crash."""
 
     workers = 1
 
-    def __init__(self, evaluate: Evaluate = evaluate, on_event: OnEvent = ignore) -> None:
+    def __init__(self, evaluate: Evaluate = evaluate, *, batch: int = 8, on_event: OnEvent = ignore) -> None:
         """Make a pool.
 
         Args:
-            evaluate: What to do with a job.
+            evaluate: What to do with jobs.
+            batch: How many jobs are evaluated together at most. Few, since a `wait` lasts as long as a
+              batch, and whoever waits looks at no budget and answers no signal until it ends.
             on_event: Called with a note when a job is tried again.
         """
         self._evaluate = evaluate
-        self._on_event = on_event
-        self._queue: deque[Job] = deque()
+        self._batch = batch
+        self._backlog = Backlog(on_event)
         self._closed = False
 
     @property
@@ -128,34 +102,29 @@ class SerialPool:
     @property
     def in_flight(self) -> int:
         """How many jobs were submitted and not given back yet."""
-        return len(self._queue)
+        return self._backlog.in_flight
 
     def submit(self, job: Job) -> None:
         """Accept a job. See Pool."""
         if self._closed:
             raise PoolError("this pool is closed; make a new one")
-        self._queue.append(job)
+        self._backlog.add(job)
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
-        """Evaluate the oldest job, however long it takes: `timeout_s` cannot interrupt it."""
-        if not self._queue:
-            return []
-        job = self._queue[0]
-        result = try_once(self._evaluate, job)
-        attempts = 1
-        while result.status in FAILURES and attempts < MAX_ATTEMPTS:
-            self._on_event(
-                f"candidate {job.index}, attempt {attempts} of {MAX_ATTEMPTS}: {result.status} ({result.message})"
-            )
-            result = try_once(self._evaluate, job)
-            attempts += 1
-        # Only now, so that an interrupted job stays in flight.
-        self._queue.popleft()
-        return [replace(result, attempts=attempts)]
+        """Evaluate the oldest jobs, however long it takes: `timeout_s` cannot interrupt it."""
+        while self._backlog.waiting and not self._backlog.has_results:
+            attempts = self._backlog.take(self._batch)
+            try:
+                outcome = evaluate_together(self._evaluate, [attempt.job for attempt in attempts])
+            except BaseException:
+                self._backlog.put_back(attempts)
+                raise
+            self._backlog.settle(attempts, outcome)
+        return self._backlog.give_back()
 
     def close(self) -> None:
         """Drop what is in flight."""
-        self._queue.clear()
+        self._backlog.clear()
         self._closed = True
 
     def __enter__(self) -> Self:

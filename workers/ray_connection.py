@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from workers import reaper
+from workers.backlog import OnEvent
 from workers.evaluate import describe
-from workers.pool import OnEvent, PoolError
+from workers.pool import PoolError
 
 LOOPBACK = "127.0.0.1"
 
