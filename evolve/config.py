@@ -153,6 +153,10 @@ class Config(_Settings):
     limits: Limits = _setting(
         "a group with statements, state, constant and functions: what programs may become", Limits()
     )
+    hurdle: float | None = _setting(
+        "a number, or null for none: the score on a task below which a candidate is not trained on those after it",
+        None,
+    )
     finalists: int = _setting("a whole number from 1 to 1000: how many of the best are scored again", 5, ge=1, le=1000)
     fresh_rng_seeds: int = _setting(
         "a whole number from 1 to 1000: trainings per task in a finalist's second score", 5, ge=1, le=1000

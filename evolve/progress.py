@@ -70,9 +70,10 @@ class ProgressDisplay:
 
     def _sentence(self, progress: Progress) -> str:
         counts = progress.counts
+        ended = f"{counts.hopeless} hopeless, " if counts.hopeless else ""
         text = (
             f"{counts.generated} generated, {counts.trained} trained, {counts.known} known, "
-            f"{counts.diverged} diverged, best {progress.best:.4f}"
+            f"{ended}{counts.diverged} diverged, best {progress.best:.4f}"
         )
         if counts.failed:
             text += f", {counts.failed} failed"

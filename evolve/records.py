@@ -93,6 +93,7 @@ class Counts:
         generated: All candidates.
         trained: Those that were evaluated, with whatever result.
         known: Those that took the score of an earlier one with the same key.
+        hopeless: The trained ones that ended at the hurdle.
         diverged: The trained ones that diverged.
         failed: The trained ones that crashed, took too long or ran out of memory.
     """
@@ -100,6 +101,7 @@ class Counts:
     generated: int = 0
     trained: int = 0
     known: int = 0
+    hopeless: int = 0
     diverged: int = 0
     failed: int = 0
 
@@ -109,6 +111,7 @@ class Counts:
             self.generated + count,
             self.trained + count * (not known),
             self.known + count * known,
+            self.hopeless + count * (not known and status == "hopeless"),
             self.diverged + count * (not known and status == "diverged"),
             self.failed + count * (not known and status in workers.FAILURES),
         )

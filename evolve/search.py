@@ -68,7 +68,12 @@ def search(store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher
     Raises:
         StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
     """
-    store.begin_session(pool.device)
+    import tasks  # brings JAX
+
+    engines = [
+        f"{name} by {tasks.choose_engine(tasks.get(name), config.rng_seeds, pool.device)}" for name in config.tasks
+    ]
+    store.begin_session({"device": pool.device, "engines": ", ".join(engines)})
     session = _Session(store, config, pool, watcher)
     session.evolve()
     if session.interruption is None:
@@ -137,7 +142,9 @@ class _Session:
         self.proposals[proposal.index] = proposal
         if proposal.known_from is None:
             seeds = search_rng_seeds(self.config)
-            self.pool.submit(workers.Job(proposal.index, str(proposal.program), self.config.tasks, seeds))
+            self.pool.submit(
+                workers.Job(proposal.index, str(proposal.program), self.config.tasks, seeds, self.config.hurdle)
+            )
 
     def commit_ready(self) -> None:
         """Commit every outcome whose turn it is."""

@@ -199,17 +199,21 @@ class RunStore:
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
 
-    def begin_session(self, device: str) -> None:
-        """Note what kind of device trains, the same in every session; a done run is so no more until it finishes.
+    def begin_session(self, trained_by: Mapping[str, str]) -> None:
+        """Note by what is trained, the same in every session; a done run is so no more until it finishes.
+
+        Args:
+            trained_by: What scores depend on beside the config and the versions: the device, the engines.
 
         Raises:
-            RunConflict: An earlier session used another.
+            RunConflict: An earlier session was trained by something else.
         """
-        earlier = self.meta.get("device", device)
-        if earlier != device:
-            raise RunConflict(f"run {self.name} was trained on {earlier}, and scores may differ on {device}")
+        for name, now in trained_by.items():
+            earlier = self.meta.get(name, now)
+            if earlier != now:
+                raise RunConflict(f"run {self.name} was trained on {earlier}, and scores may differ on {now}")
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('device', ?)", (device,))
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
             self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
 
     def finish(self, reason: str) -> None:
@@ -284,7 +288,7 @@ class RunStore:
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run: `created` (UTC), `device` and, once it is done, `stop_reason`."""
+        """What is noted of the run: `created` (UTC), by what is trained and, once it is done, `stop_reason`."""
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
 

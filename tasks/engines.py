@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-import jax
-
 from tasks.task import Task
 from tasks.training import weights
 
@@ -25,13 +23,14 @@ depends on them. `python tests/benchmarks/bench_engines.py` measures it.
 _OTHERS = 5e9
 
 
-def choose_engine(task: Task, rng_seeds: int) -> Engine:
-    """Choose the engine for the trainings of one program on a task, on the device in use.
+def choose_engine(task: Task, rng_seeds: int, device: str) -> Engine:
+    """Choose the engine for the trainings of one program on a task.
 
     Args:
         task: What is trained.
         rng_seeds: How many trainings there are.
+        device: As JAX names its platforms: "cpu", "gpu" or "tpu".
     """
     work = weights(task) * task.steps * rng_seeds
-    break_even = BREAK_EVEN.get(jax.default_backend(), _OTHERS)
+    break_even = BREAK_EVEN.get(device, _OTHERS)
     return Engine.INTERPRETER if work < break_even else Engine.COMPILER

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import jax
 import optax
 
 import programs
@@ -22,7 +23,12 @@ class Evaluation:
     trainings: tuple[tuple[Training, ...], ...]  # by task, then by rng seed; short where it ended early
     score: float  # mean over all tasks of the mean over rng seeds, a task not trained as 0; 0 if any training diverged
     diverged: bool  # a training diverged, and those after it were skipped
-    hopeless: bool = False  # a task's score was below the hurdle, and the tasks after it were skipped
+    reason: str = ""  # which task's score was below the hurdle, so that those after it were skipped
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it ended at the hurdle."""
+        return bool(self.reason)
 
     @property
     def losses(self) -> tuple[tuple[float, ...], ...]:
@@ -81,7 +87,7 @@ def evaluate_programs(
     def train(task: Task, alive: Sequence[int]) -> list[tuple[Training, ...]]:
         interpreted: dict[programs.Capacity, list[int]] = defaultdict(list)
         trainings: dict[int, tuple[Training, ...]] = {}
-        interpret = choose_engine(task, len(rng_seeds)) is Engine.INTERPRETER
+        interpret = choose_engine(task, len(rng_seeds), jax.default_backend()) is Engine.INTERPRETER
         for index in alive:
             code = encoded[index]
             if interpret and code is not None:
@@ -118,20 +124,22 @@ def _evaluate_all(
     for task in tasks:
         for index, row in zip(alive, train(task, alive) if alive else [], strict=True):
             rows[index].append(row)
-        alive = [index for index in alive if not _ends(task, rows[index][-1], hurdle)]
-    return [_evaluation(tasks, row) for row in rows]
+        alive = [
+            index
+            for index in alive
+            if not (ended := _evaluation(tasks, rows[index], hurdle)).diverged and not ended.hopeless
+        ]
+    return [_evaluation(tasks, row, hurdle) for row in rows]
 
 
-def _task_score(task: Task, row: Sequence[Training]) -> float:
-    return math.fsum(score(task, training.loss) for training in row) / len(row)
-
-
-def _ends(task: Task, row: Sequence[Training], hurdle: float | None) -> bool:
-    return row[-1].diverged or (hurdle is not None and _task_score(task, row) < hurdle)
-
-
-def _evaluation(tasks: Sequence[Task], rows: Sequence[tuple[Training, ...]]) -> Evaluation:
+def _evaluation(tasks: Sequence[Task], rows: Sequence[tuple[Training, ...]], hurdle: float | None) -> Evaluation:
+    """Score what was trained so far."""
     if rows[-1][-1].diverged:
         return Evaluation(tuple(rows), score=0.0, diverged=True)
-    mean = math.fsum(_task_score(task, row) for task, row in zip(tasks, rows, strict=False)) / len(tasks)
-    return Evaluation(tuple(rows), score=mean, diverged=False, hopeless=len(rows) < len(tasks))
+    scores = [
+        math.fsum(score(task, training.loss) for training in row) / len(row)
+        for task, row in zip(tasks, rows, strict=False)
+    ]
+    below = hurdle is not None and scores[-1] < hurdle and len(rows) < len(tasks)
+    reason = f"{scores[-1]:.4g} on {tasks[len(rows) - 1].name}, below the hurdle of {hurdle:g}" if below else ""
+    return Evaluation(tuple(rows), math.fsum(scores) / len(tasks), diverged=False, reason=reason)

@@ -1,28 +1,41 @@
-"""Evaluating candidates: program text to score."""
+"""Evaluating candidates: program text to score, many at a time."""
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from workers.compile_cache import open_compile_cache
 from workers.job import Job, Result, Status
+
+if TYPE_CHECKING:
+    import tasks
 
 
 def evaluate(jobs: Sequence[Job]) -> list[Result]:
     """Train the tasks of jobs with their programs, in this process.
 
-    The first call imports JAX; each task compiles once per process.
+    The first call imports JAX; each task compiles once per process, or is read from the compile cache.
 
     Args:
-        jobs: What to evaluate.
+        jobs: What to evaluate. Those with equal tasks, rng seeds and hurdle are trained together.
 
     Returns:
-        One result for each job, in the same order: `ok` with a score, `diverged`, or `oom` if memory
-        did not suffice.
+        One result for each job, in the same order: `ok` with a score, `hopeless`, `diverged`, or `oom` if memory did
+        not suffice even for it alone.
 
     Raises:
         ProgramError: A program is not valid.
         TaskError: There is no such task, no task or no rng seed.
     """
-    return [_evaluate_one(job) for job in jobs]
+    open_compile_cache()
+    alike: dict[tuple, list[int]] = defaultdict(list)
+    for place, job in enumerate(jobs):
+        alike[job.tasks, job.rng_seeds, job.hurdle].append(place)
+    results: dict[int, Result] = {}
+    for places in alike.values():
+        results |= zip(places, _evaluate_alike([jobs[place] for place in places]), strict=True)
+    return [results[place] for place in range(len(jobs))]
 
 
 def describe(error: BaseException) -> str:
@@ -31,34 +44,44 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _evaluate_one(job: Job) -> Result:
+def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
     # Imported late, so that the command line starts without JAX.
     import jax
-    import optax
 
     import programs
     import tasks
 
     start = time.monotonic()
-    program = programs.parse(job.program)
-    optimizer = programs.to_optax(program)
-    if programs.is_elementwise(program):
-        # One flat array gives the same numbers and compiles twice as fast.
-        optimizer = optax.flatten(optimizer)
+    suite = tuple(tasks.get(name) for name in jobs[0].tasks)
+    some = [programs.parse(job.program) for job in jobs]
     try:
-        evaluation = tasks.evaluate(tuple(tasks.get(name) for name in job.tasks), optimizer, job.rng_seeds)
+        evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
+        if len(jobs) > 1:
+            half = len(jobs) // 2
+            return _evaluate_alike(jobs[:half]) + _evaluate_alike(jobs[half:])
         seconds = time.monotonic() - start
-        return Result(job.index, Status.OOM, seconds=seconds, message=describe(error))
-    return Result(
-        index=job.index,
-        status=Status.DIVERGED if evaluation.diverged else Status.OK,
-        score=0.0 if evaluation.diverged else evaluation.score,
-        losses=evaluation.losses,
-        seconds=time.monotonic() - start,
-    )
+        return [Result(jobs[0].index, Status.OOM, seconds=seconds, message=describe(error))]
+    seconds = (time.monotonic() - start) / len(jobs)
+    return [
+        Result(
+            index=job.index,
+            status=_status(evaluation),
+            score=evaluation.score,
+            losses=evaluation.losses,
+            seconds=seconds,
+            message=evaluation.reason,
+        )
+        for job, evaluation in zip(jobs, evaluations, strict=True)
+    ]
+
+
+def _status(evaluation: "tasks.Evaluation") -> Status:
+    if evaluation.diverged:
+        return Status.DIVERGED
+    return Status.HOPELESS if evaluation.hopeless else Status.OK
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -8,6 +8,7 @@ class Status(StrEnum):
     """How the evaluation of a candidate ended."""
 
     OK = "ok"  # trained to the end
+    HOPELESS = "hopeless"  # below the hurdle on a task, so that those after it were not trained; an ordinary outcome
     DIVERGED = "diverged"  # a training left finite numbers; an ordinary outcome
     CRASHED = "crashed"  # an exception or a dead worker, on every attempt
     TIMEOUT = "timeout"  # past the deadline, on the last attempt
@@ -26,6 +27,7 @@ class Job:
     program: str  # canonical text: programs cross processes as text
     tasks: tuple[str, ...]  # names for tasks.get
     rng_seeds: tuple[int, ...]  # one training per task and rng seed
+    hurdle: float | None = None  # the score on a task below which those after it are not trained
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Result:
 
     index: int  # that of the job
     status: Status
-    score: float = 0.0  # higher is better; 0 unless ok
+    score: float = 0.0  # higher is better; 0 unless ok or hopeless
     losses: tuple[tuple[float, ...], ...] = ()  # held-out, nats, by task, then rng seed; may be short
     seconds: float = 0.0  # wall clock of the last attempt, or its share of that; never part of a run's identity
     attempts: int = 1  # 1 or 2
-    message: str = ""  # why, for crashed, timeout and oom
+    message: str = ""  # why, for hopeless, crashed, timeout and oom
