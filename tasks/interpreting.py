@@ -6,6 +6,7 @@ rng seeds too, so that small models fill the chip; it ends when no lane is left 
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -36,8 +37,11 @@ Lanes: TypeAlias = Literal["sequence", "population"]
 SEQUENCE = 64
 """Lanes in one call, at most, where they run one after another."""
 
-POPULATIONS = (16, 64, 256, 1024)
-"""Lanes in one call where they run side by side: each a compilation, and the smallest that holds what is there."""
+POPULATIONS = (16, 64, 256)
+"""Lanes in one call where they run side by side: the most that fit on the device, whether all are used or not.
+
+With another number a lane's bits may be others, so that it must not depend on how many candidates are at hand.
+"""
 
 
 class Candidate(NamedTuple):
@@ -58,6 +62,7 @@ def train_many(
     candidates: Sequence[Candidate],
     rng_seeds: Sequence[int],
     lanes: Lanes | None = None,
+    population: int | None = None,
 ) -> list[tuple[Training, ...]]:
     """Train a task's model with every candidate, once for each rng seed until the first training that diverges.
 
@@ -69,12 +74,15 @@ def train_many(
         candidates: Any number.
         rng_seeds: Each in [0, 2**31).
         lanes: How to run them; None for the way that suits the device.
+        population: Lanes side by side; None for as many of POPULATIONS as fit.
 
     Returns:
         The trainings of each candidate, in the order given.
     """
-    train = _in_sequence if (lanes or lanes_of_device()) == "sequence" else _side_by_side
-    return train(task, capacity, candidates, rng_seeds)
+    if (lanes or lanes_of_device()) == "sequence":
+        return _in_sequence(task, capacity, candidates, rng_seeds)
+    size = population or lanes_that_fit(task, capacity, POPULATIONS)
+    return _side_by_side(task, capacity, candidates, rng_seeds, size)
 
 
 class _Lane(NamedTuple):
@@ -156,20 +164,18 @@ def _compile_sequence(task: Task, capacity: programs.Capacity) -> Callable[..., 
 
 
 def _side_by_side(
-    task: Task, capacity: programs.Capacity, candidates: Sequence[Candidate], rng_seeds: Sequence[int]
+    task: Task, capacity: programs.Capacity, candidates: Sequence[Candidate], rng_seeds: Sequence[int], size: int
 ) -> list[tuple[Training, ...]]:
     lanes = [(index, rng_seed) for index in range(len(candidates)) for rng_seed in rng_seeds]
-    fitting = lanes_that_fit(task, capacity, POPULATIONS)
+    train = _compile_population(task, capacity, size)
     pending = []
-    for first in range(0, len(lanes), fitting):
-        call = lanes[first : first + fitting]
-        size = next(size for size in POPULATIONS if size >= len(call))
+    for first in range(0, len(lanes), size):
+        call = lanes[first : first + size]
         codes, rates = _stack([candidates[index] for index, _ in call], size)
         codes = codes._replace(length=codes.length.max())
         seeds = np.resize(np.array([rng_seed for _, rng_seed in call], np.int32), size)
         # A call returns before it is done, so that the next one is prepared while the device works.
-        train = _compile_population(task, capacity, size)
-        pending.append((train(codes, rates, seeds, np.int32(len(call))), len(call)))
+        pending.append((train(codes, rates, seeds, np.arange(size) < len(call)), len(call)))
     judged = [training for results, count in pending for training in _judge(task, results, count)]
     trainings: list[tuple[Training, ...]] = [() for _ in candidates]
     for (index, _), training in zip(lanes, judged, strict=True):
@@ -190,7 +196,7 @@ def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> C
     ) -> tuple[_Carry, jax.Array]:
         return _chunk(task, programs.interpret(code, capacity, rate), batches, step, carry)
 
-    def train_all(codes: programs.MachineCode, rates: jax.Array, rng_seeds: jax.Array, count: jax.Array) -> _Lane:
+    def train_all(codes: programs.MachineCode, rates: jax.Array, rng_seeds: jax.Array, used: jax.Array) -> _Lane:
         params, batches = jax.vmap(functools.partial(begin, task))(rng_seeds)
         carry = jax.vmap(init, in_axes=(code_axes, 0, 0))(codes, rates, params)
 
@@ -200,16 +206,31 @@ def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> C
             step = _next_look(task, step)
             return step, carry, healthy & within, jnp.where(healthy, step, steps)
 
-        values = jnp.int32(0), carry, jnp.arange(size) < count, jnp.zeros(size, jnp.int32)
+        values = jnp.int32(0), carry, used, jnp.zeros_like(rng_seeds)
         _, (params, _), healthy, steps = jax.lax.while_loop(
             lambda values: values[2].any() & (values[0] < task.steps), look, values
         )
         return _Lane(*jax.vmap(task.held_out)(params), healthy, steps)
 
+    # The lanes are dealt to the devices; none waits for another.
+    lanes, whole = jax.P("lanes"), jax.P()
+    split_codes = programs.MachineCode(lanes, whole, lanes, lanes, lanes)  # type: ignore[arg-type]
+    train_all = jax.shard_map(
+        train_all,
+        mesh=jax.make_mesh((_devices(size),), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,)),
+        in_specs=(split_codes, lanes, lanes, lanes),
+        out_specs=lanes,
+        check_vma=False,
+    )
     codes, rates = _shapes(capacity, size)
     codes = codes._replace(length=jax.ShapeDtypeStruct((), jnp.int32))
-    count = jax.ShapeDtypeStruct((), jnp.int32)
-    return compile_ahead(train_all, codes, rates, jax.ShapeDtypeStruct((size,), jnp.int32), count)
+    rng_seeds, used = (jax.ShapeDtypeStruct((size,), dtype) for dtype in (jnp.int32, bool))
+    return compile_ahead(train_all, codes, rates, rng_seeds, used)
+
+
+def _devices(lanes: int) -> int:
+    """Give how many of this process's devices so many lanes can be dealt to."""
+    return math.gcd(lanes, jax.local_device_count())
 
 
 def _stack(candidates: Sequence[Candidate], size: int) -> tuple[programs.MachineCode, np.ndarray]:

@@ -17,7 +17,13 @@ from evolve.runs import create, open_to_write
 from evolve.search import Progress, Watcher, search
 
 CONFIG = Config(
-    tasks=("digits_tiny",), budget=Budget(candidates=60), population=8, tournament=3, window=6, finalists=3, fresh_rng_seeds=2
+    tasks=("digits_tiny",),
+    budget=Budget(candidates=60),
+    population=8,
+    tournament=3,
+    window=6,
+    finalists=3,
+    fresh_rng_seeds=2,
 )
 
 
