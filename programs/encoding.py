@@ -62,7 +62,8 @@ class MachineCode(NamedTuple):
     def empty(cls, capacity: Capacity) -> "MachineCode":
         """Give a code of the machine's size that does nothing."""
         nothing = [CODES["copy", "S"], *[ONE] * (2 * MAX_OPERANDS), capacity.slots - 1]
-        instructions = np.tile(np.array(nothing, np.int32), (capacity.instructions, 1))
+        instructions = np.empty((capacity.instructions, len(nothing)), np.int32)
+        instructions[:] = nothing
         return cls(instructions, _number(0), np.zeros(capacity.slots, np.float32), _number(0), _number(ONE))
 
 
