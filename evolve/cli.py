@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "evolve.program_commands:export_command",
     "tasks": "evolve.program_commands:tasks_command",
     "functions": "evolve.program_commands:functions_command",
+    "bench": "evolve.bench_command:bench_command",
 }
 """Where each command is: imported when it is used, so that none needs what only others need."""
 
