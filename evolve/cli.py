@@ -1,6 +1,7 @@
 """The command ``pride``: the commands together, and the exit codes of the contract."""
 
 import errno
+import importlib
 import io
 import os
 import sys
@@ -11,16 +12,41 @@ from typing import Any, NoReturn
 import click
 
 import programs
-from evolve import program_commands, run_commands
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
+
+_COMMANDS = {
+    "search": "evolve.run_commands:search_command",
+    "resume": "evolve.run_commands:resume_command",
+    "list": "evolve.run_commands:list_command",
+    "status": "evolve.run_commands:status_command",
+    "top": "evolve.run_commands:top_command",
+    "dump": "evolve.run_commands:dump_command",
+    "show": "evolve.program_commands:show_command",
+    "evaluate": "evolve.program_commands:evaluate_command",
+    "simplify": "evolve.program_commands:simplify_command",
+    "export": "evolve.program_commands:export_command",
+    "tasks": "evolve.program_commands:tasks_command",
+    "functions": "evolve.program_commands:functions_command",
+    "bench": "evolve.bench_command:bench_command",
+}
+"""Where each command is: imported when it is used, so that none needs what only others need."""
 
 
 class _Group(click.Group):
-    """A group that knows what a mistyped command may have meant."""
+    """A group that imports a command when it is used, and knows what a mistyped one may have meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            hint = programs.did_you_mean(args[0], self.commands)
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            hint = programs.did_you_mean(args[0], _COMMANDS)
             raise click.UsageError(f"no command is called '{args[0]}'{hint}; `pride --help` lists them", ctx)
         return super().resolve_command(ctx, args)
 
@@ -33,23 +59,6 @@ def cli() -> None:
     PROGRAM is a seed program's name (adamw, lion, ...), a path to an .opt file, RUN:ID, RUN:best, - for stdin, or
     one of these transformed, such as lookahead:adamw (see pride show --help).
     """
-
-
-for command in (
-    run_commands.search_command,
-    run_commands.resume_command,
-    run_commands.list_command,
-    run_commands.status_command,
-    run_commands.top_command,
-    run_commands.dump_command,
-    program_commands.show_command,
-    program_commands.evaluate_command,
-    program_commands.simplify_command,
-    program_commands.export_command,
-    program_commands.tasks_command,
-    program_commands.functions_command,
-):
-    cli.add_command(command)
 
 
 def _exit(code: int, message: str = "") -> NoReturn:
@@ -97,3 +106,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise StoppedEarly(f"the output cannot be written: {error.strerror}") from error
         raise
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ import click
 import programs
 from evolve import documents
 from evolve.options import json_option, output_option, write
+from evolve.printing import print_json, print_table
 from evolve.references import NamedProgram, read_program
 
 _RNG_SEEDS = 5  # trainings of a task, where nothing else is said
@@ -41,7 +42,7 @@ def show_command(program: str, as_json: bool) -> None:
     """
     named = read_program(program)
     if as_json:
-        documents.print_json(documents.program_document(named))
+        print_json(documents.program_document(named))
     else:
         documents.print_program(named)
 
@@ -60,10 +61,10 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
     named = [read_program(reference) for reference in program]
     tasks, standings = evaluate(named, suite, rng_seeds)
     if as_json:
-        documents.print_json([asdict(entry) for entry in standings])
+        print_json([asdict(entry) for entry in standings])
         return
     columns, rows = documents.standing_rows(standings, tasks)
-    documents.print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
+    print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
 
 
 @click.command("simplify")
@@ -82,7 +83,7 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
     if output:
         write(str(derivation.program), output)
     if as_json:
-        documents.print_json(
+        print_json(
             {
                 "name": named.name,
                 "start": str(derivation.start),
@@ -101,7 +102,7 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
     click.echo(f"{'' if derivation.steps else 'nothing to simplify'}\n{derivation.program}")
     if suite:
         columns, rows = documents.standing_rows(standings, tasks)
-        documents.print_table(f"Before and after, {_RNG_SEEDS} rng seeds a task", columns, rows)
+        print_table(f"Before and after, {_RNG_SEEDS} rng seeds a task", columns, rows)
 
 
 @click.command("export")
@@ -126,9 +127,7 @@ def tasks_command(as_json: bool) -> None:
     suites = {name: list(members) for name, members in tasks.SUITES.items()}
     if as_json:
         fields = ("name", "description", "steps", "batch_size", "worst", "reference")
-        documents.print_json(
-            {"tasks": [{field: getattr(row, field) for field in fields} for row in rows], "suites": suites}
-        )
+        print_json({"tasks": [{field: getattr(row, field) for field in fields} for row in rows], "suites": suites})
         return
     columns = ["<task", "steps", "batch", "worst, nats", "AdamW, nats", "<what it is"]
     cells = [
@@ -142,9 +141,9 @@ def tasks_command(as_json: bool) -> None:
         )
         for r in rows
     ]
-    documents.print_table("Tasks", columns, cells)
+    print_table("Tasks", columns, cells)
     click.echo()
-    documents.print_table("Suites", ["<suite", "<tasks"], [(name, ", ".join(suites[name])) for name in suites])
+    print_table("Suites", ["<suite", "<tasks"], [(name, ", ".join(suites[name])) for name in suites])
 
 
 @click.command("functions")
@@ -154,7 +153,7 @@ def functions_command(as_json: bool) -> None:
     rows = programs.FUNCTIONS.values()
     if as_json:
         fields = ("name", "form", "commutative", "multiply_adds", "transcendentals", "paper", "summary", "source")
-        documents.print_json(
+        print_json(
             [
                 {field: getattr(row, field) for field in fields}
                 | {"result": _RESULTS[row.largest], "scalars": sorted(row.scalars)}
@@ -174,4 +173,4 @@ def functions_command(as_json: bool) -> None:
         )
         for row in rows
     ]
-    documents.print_table(f"{len(rows)} functions (* beyond the paper's language)", columns, cells)
+    print_table(f"{len(rows)} functions (* beyond the paper's language)", columns, cells)

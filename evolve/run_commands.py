@@ -12,6 +12,7 @@ from evolve import documents
 from evolve.champion import find_champion
 from evolve.config import Config, presets
 from evolve.options import json_option, output_option, write
+from evolve.printing import print_json, print_table
 from evolve.records import dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
@@ -67,7 +68,7 @@ def resume_command(
 def _report_search(ended: Ended, as_json: bool) -> int:
     with open_to_read(runs_folder(), ended.name) as store:
         if as_json:
-            documents.print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
+            print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
             _print_comparison(store, run_config(store))
     if ended.signal is None:
@@ -78,11 +79,11 @@ def _report_search(ended: Ended, as_json: bool) -> int:
 
 def _print_comparison(store: RunStore, config: Config) -> None:
     columns, rows = documents.standing_rows(finalists(store, config), config.tasks)
-    documents.print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
+    print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
     click.echo()
     columns, rows = documents.standing_rows(comparison(store, config), config.tasks)
     title = "The first of them beside known optimizers, on yet other rng seeds (1 = AdamW as given, more is better)"
-    documents.print_table(title, columns, rows)
+    print_table(title, columns, rows)
     champion = find_champion(store, config)
     if champion is not None:
         found = programs.simplify(programs.parse(champion.program)).program
@@ -111,11 +112,11 @@ def list_command(as_json: bool) -> None:
     """List the runs."""
     summaries = list_runs(runs_folder())
     if as_json:
-        documents.print_json([vars(summary) for summary in summaries])
+        print_json([vars(summary) for summary in summaries])
         return
     columns = ["<run", "<state", "candidates", "trained", "best", "<created (UTC)", "<why it ended"]
     rows = [(s.name, s.state, s.candidates, s.trained, s.best, s.created, s.reason) for s in summaries]
-    documents.print_table(f"Runs in {runs_folder()}", columns, rows)
+    print_table(f"Runs in {runs_folder()}", columns, rows)
 
 
 @click.command("status")
@@ -127,7 +128,7 @@ def status_command(run: str, as_json: bool) -> None:
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
         if as_json:
-            documents.print_json(_status_document(store, config) | {"state": summary.state})
+            print_json(_status_document(store, config) | {"state": summary.state})
             return
         counts = ", ".join(f"{count} {name}" for name, count in asdict(store.counts()).items())
         click.echo(f"run     {run}\nstate   {summary.state}{f' ({summary.reason})' if summary.reason else ''}")
@@ -149,10 +150,10 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
         if pareto:
             standings = pareto_front(standings)[:count]
         if as_json:
-            documents.print_json([asdict(entry) for entry in standings])
+            print_json([asdict(entry) for entry in standings])
             return
         columns, rows = documents.standing_rows(standings, config.tasks)
-        documents.print_table(f"Best of {run}", columns, rows)
+        print_table(f"Best of {run}", columns, rows)
 
 
 @click.command("dump")
@@ -163,6 +164,6 @@ def dump_command(run: str, output: str | None, as_json: bool) -> None:
     """Print a run's outcomes in order, one canonical JSON document a line (with --json: one list of them)."""
     with open_to_read(runs_folder(), run) as store:
         if as_json:
-            documents.print_json([json.loads(line) for line in dump_lines(store.outcomes())])
+            print_json([json.loads(line) for line in dump_lines(store.outcomes())])
             return
         write("".join(f"{line}\n" for line in dump_lines(store.outcomes())), output)
