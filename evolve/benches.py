@@ -117,7 +117,7 @@ def _lanes(device: Device) -> Iterator[Row]:
         task = tasks.get(name)
         entrants = {
             "sequence": contenders.interpreter(task, in_sequence, "sequence"),
-            "population": contenders.interpreter(task, side_by_side, "population"),
+            "population": contenders.interpreter(task, side_by_side, "population", side_by_side),
         }
         some = contenders.mutants(task, max(in_sequence, side_by_side))
         seconds = contenders.seconds_a_candidate(entrants, some, device.repetitions)
@@ -134,7 +134,7 @@ def _populations(name: str) -> Callable[[Device], Iterator[Row]]:
         task, sizes = tasks.get(name), _POPULATIONS[device.platform]
         entrants = {}
         for size in sizes:
-            entrants[f"interpreter {size}"] = contenders.interpreter(task, size, "population")
+            entrants[f"interpreter {size}"] = contenders.interpreter(task, size, "population", size)
             entrants[f"floor {size}"] = contenders.floor(task, size, side_by_side=True)
         seconds = contenders.seconds_a_candidate(entrants, contenders.mutants(task, max(sizes)), device.repetitions)
         for size in sizes:
@@ -149,7 +149,7 @@ def _break_even(device: Device) -> Iterator[Row]:
     """Compare from where compiling pays with what the table of engines says."""
     from evolve import contenders
     from tasks.digits import digits, perceptron
-    from tasks.engines import BREAK_EVEN
+    from tasks.engines import break_even
     from tasks.training import weights
 
     count = _BREAK_EVEN_COUNT[device.platform]
@@ -170,7 +170,7 @@ def _break_even(device: Device) -> Iterator[Row]:
         training = (seconds["often"] - seconds["once"]) / (_BREAK_EVEN_RNG_SEEDS - 1)
         saved = (seconds["interpreter"] - training) / task.steps
         steps = (seconds["once"] - training) / saved if saved > 0 else math.inf
-        work, table = weights(task) * steps, BREAK_EVEN.get(device.platform, math.nan)
+        work, table = weights(task) * steps, break_even(device.platform)
         yield Row(f"break_even/{weights(task)}", work, "weights x steps", table, work / table)
 
 

@@ -102,12 +102,19 @@ def mutants(task: Task, count: int) -> list[programs.Program]:
     return found
 
 
-def interpreter(task: Task, count: int, lanes: Lanes | None = None) -> Contender:
-    """Give the interpreter engine, the encoding included; programs must fit the machine of AdamW, as variants do."""
+def interpreter(task: Task, count: int, lanes: Lanes | None = None, population: int | None = None) -> Contender:
+    """Give the interpreter engine, the encoding included; programs must fit the machine of AdamW, as variants do.
+
+    Args:
+        task: What is trained.
+        count: Programs at a time.
+        lanes: As `train_many` takes it.
+        population: As `train_many` takes it.
+    """
 
     def train(some: Sequence[programs.Program]) -> object:
         capacities, codes = zip(*map(_encode, some), strict=True)
-        return train_many(task, capacities[0], [Candidate(code) for code in codes], (_RNG_SEED,), lanes)
+        return train_many(task, capacities[0], [Candidate(code) for code in codes], (_RNG_SEED,), lanes, population)
 
     return Contender(count, train)
 

@@ -122,13 +122,13 @@ def _in_sequence(
 ) -> list[tuple[Training, ...]]:
     trainings: list[tuple[Training, ...]] = [() for _ in candidates]
     alive = list(range(len(candidates)))
-    train = _compile_sequence(task, capacity)
     for rng_seed in rng_seeds:
         begun = start(task, rng_seed)
         calls = [alive[first : first + SEQUENCE] for first in range(0, len(alive), SEQUENCE)]
         pending = []
         for call in calls:
             codes, rates = _stack([candidates[index] for index in call], SEQUENCE)
+            train = _compile_sequence(task, capacity)
             pending.append(train(codes, rates, np.int32(len(call)), begun))
         for call, lanes in zip(calls, pending, strict=True):
             for index, training in zip(call, _judge(task, lanes, len(call)), strict=True):
@@ -167,7 +167,6 @@ def _side_by_side(
     task: Task, capacity: programs.Capacity, candidates: Sequence[Candidate], rng_seeds: Sequence[int], size: int
 ) -> list[tuple[Training, ...]]:
     lanes = [(index, rng_seed) for index in range(len(candidates)) for rng_seed in rng_seeds]
-    train = _compile_population(task, capacity, size)
     pending = []
     for first in range(0, len(lanes), size):
         call = lanes[first : first + size]
@@ -175,6 +174,7 @@ def _side_by_side(
         codes = codes._replace(length=codes.length.max())
         seeds = np.resize(np.array([rng_seed for _, rng_seed in call], np.int32), size)
         # A call returns before it is done, so that the next one is prepared while the device works.
+        train = _compile_population(task, capacity, size)
         pending.append((train(codes, rates, seeds, np.arange(size) < len(call)), len(call)))
     judged = [training for results, count in pending for training in _judge(task, results, count)]
     trainings: list[tuple[Training, ...]] = [() for _ in candidates]

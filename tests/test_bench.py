@@ -39,10 +39,21 @@ def ended(arguments: list[str]) -> int:
     return int(stop.value.code or 0)
 
 
+def run_without(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT, "bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command_starts_without_ray_pydantic_and_an_installed_pride():
+    done = run_without("irs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean 'iris'" in done.stderr
+
+
+@pytest.mark.slow
 def test_rows_as_json_without_ray_pydantic_and_an_installed_pride():
     """Also the smallest bench's one real run: the fastest task, each contender timed once."""
-    command = [sys.executable, "-c", WITHOUT, "bench", "iris", "--device", "cpu", "--repetitions", "1", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_without("iris", "--device", "cpu", "--repetitions", "1", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [row["name"] for row in rows] == ["iris/compiler", "iris/whole_loop", "iris/floor", "iris/from_text"]

@@ -144,6 +144,7 @@ print(jax.local_device_count(), *(training.loss.hex() for row in rows for traini
 """
 
 
+@pytest.mark.slow
 def test_lanes_are_dealt_to_all_devices_of_a_process():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     done = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True, check=True)
@@ -154,6 +155,7 @@ def test_lanes_are_dealt_to_all_devices_of_a_process():
     assert [float.fromhex(loss) for loss in losses] == pytest.approx(here, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_lane_is_bounded_by_the_model(monkeypatch):
     """XLA's own count for a compiled population is at most that of the model, and not far below."""
     built = []
