@@ -101,6 +101,7 @@ def _status_document(store: RunStore, config: Config) -> dict[str, Any]:
         "best": best,
         "counts": asdict(store.counts()),
         "reason": store.stop_reason,
+        "trained_by": store.trained_by,
         "finalists": [asdict(entry) for entry in finalists(store, config)],
         "comparison": [asdict(entry) for entry in comparison(store, config)],
     }
@@ -132,7 +133,10 @@ def status_command(run: str, as_json: bool) -> None:
             return
         counts = ", ".join(f"{count} {name}" for name, count in asdict(store.counts()).items())
         click.echo(f"run     {run}\nstate   {summary.state}{f' ({summary.reason})' if summary.reason else ''}")
-        click.echo(f"counts  {counts}\n")
+        click.echo(f"counts  {counts}")
+        if store.trained_by:
+            click.echo(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}")
+        click.echo()
         _print_comparison(store, config)
 
 

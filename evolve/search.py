@@ -73,7 +73,7 @@ def search(store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher
     engines = [
         f"{name} by {tasks.choose_engine(tasks.get(name), config.rng_seeds, pool.device)}" for name in config.tasks
     ]
-    store.begin_session({"device": pool.device, "engines": ", ".join(engines)})
+    store.begin_session(pool.device, ", ".join(engines))
     session = _Session(store, config, pool, watcher)
     session.evolve()
     if session.interruption is None:

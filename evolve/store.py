@@ -199,19 +199,22 @@ class RunStore:
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
 
-    def begin_session(self, trained_by: Mapping[str, str]) -> None:
+    def begin_session(self, device: str, engines: str) -> None:
         """Note by what is trained, the same in every session; a done run is so no more until it finishes.
 
         Args:
-            trained_by: What scores depend on beside the config and the versions: the device, the engines.
+            device: The kind of device.
+            engines: The engine of each task, in words.
 
         Raises:
             RunConflict: An earlier session was trained by something else.
         """
-        for name, now in trained_by.items():
-            earlier = self.meta.get(name, now)
-            if earlier != now:
-                raise RunConflict(f"run {self.name} was trained on {earlier}, and scores may differ on {now}")
+        trained_by = {"device": device, "engines": engines}
+        for name, earlier in self.trained_by.items():
+            if earlier != trained_by[name]:
+                raise RunConflict(
+                    f"run {self.name} was trained on {earlier}, and scores may differ on {trained_by[name]}"
+                )
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
             self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
@@ -288,9 +291,14 @@ class RunStore:
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run: `created` (UTC), by what is trained and, once it is done, `stop_reason`."""
+        """What is noted of the run: `created` (UTC), `device`, `engines` and, once it is done, `stop_reason`."""
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+
+    @property
+    def trained_by(self) -> dict[str, str]:
+        """By what is trained, `device` and `engines`; empty before the first session."""
+        return {name: value for name, value in self.meta.items() if name in ("device", "engines")}
 
     @property
     def stop_reason(self) -> str | None:

@@ -162,13 +162,14 @@ def test_a_foreign_lock_is_not_followed_to_another_file(tmp_path, run):
 
 
 def test_a_run_stays_on_one_kind_of_device_and_with_its_engines(tmp_path, run):
-    first = {"device": "cpu", "engines": "iris by interpreter"}
-    run.begin_session(first)
-    run.begin_session(first)
+    assert run.trained_by == {}
+    run.begin_session("cpu", "iris by interpreter")
+    run.begin_session("cpu", "iris by interpreter")
+    assert run.trained_by == {"device": "cpu", "engines": "iris by interpreter"}
     with pytest.raises(RunConflict, match="trained on cpu"):
-        run.begin_session(first | {"device": "gpu"})
+        run.begin_session("gpu", "iris by interpreter")
     with pytest.raises(RunConflict, match="iris by interpreter"):
-        run.begin_session(first | {"engines": "iris by compiler"})
+        run.begin_session("cpu", "iris by compiler")
 
 
 def test_an_existing_run_is_known_before_anything_is_made(tmp_path, run):

@@ -154,7 +154,7 @@ def test_finish_and_going_on(tmp_path, run):
     assert (summary.state, summary.reason) == ("done", "budget spent again")
     with runs.open_to_write(tmp_path, "run") as again:
         assert again.stop_reason == "budget spent again"
-        again.begin_session({"device": "cpu"})
+        again.begin_session("cpu", "iris by interpreter")
         assert again.stop_reason is None
         again.commit(outcome(1))
     (summary,) = runs.list_runs(tmp_path)
