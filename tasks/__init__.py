@@ -3,7 +3,7 @@
 from tasks.compiling import train
 from tasks.engines import Engine, choose_engine
 from tasks.evaluation import Evaluation, evaluate, evaluate_programs
-from tasks.interpreting import Candidate, train_many
+from tasks.interpreting import Candidate, lanes_of_device, programs_at_once, train_many
 from tasks.suites import SUITES, TASKS, get, load_suite
 from tasks.task import Task, TaskError, score
 from tasks.training import Training
@@ -21,7 +21,9 @@ __all__ = [
     "evaluate",
     "evaluate_programs",
     "get",
+    "lanes_of_device",
     "load_suite",
+    "programs_at_once",
     "score",
     "train",
     "train_many",

@@ -85,6 +85,11 @@ def train_many(
     return _side_by_side(task, capacity, candidates, rng_seeds, size)
 
 
+def programs_at_once(rng_seeds: int) -> int:
+    """Give how many programs fill a call on the device in use, each with so many rng seeds; at least one."""
+    return SEQUENCE if lanes_of_device() == "sequence" else max(1, POPULATIONS[-1] // max(1, rng_seeds))
+
+
 class _Lane(NamedTuple):
     """What came of a lane, on the device."""
 

@@ -12,8 +12,8 @@ import programs
 from tasks.task import Task
 from tasks.training import batch_of, start_shapes, weights
 
-SHARE = 0.8
-"""Of the device's memory that a call may take; the rest is for data, compiled code and fragmentation."""
+SHARE = 0.4
+"""Of the device's memory that a call may take: two are under way, and there are data and compiled code."""
 
 
 @functools.cache

@@ -169,7 +169,7 @@ def test_the_memory_of_a_lane_is_bounded_by_the_model(monkeypatch):
 def test_the_population_is_the_largest_that_fits(monkeypatch):
     lane = memory.lane_bytes(TINY, CAPACITY)
     assert memory.lane_bytes(tasks.get("digits_mlp"), CAPACITY) > lane
-    for limit, lanes in ((None, 256), (lane * 1000, 256), (lane * 300, 64), (lane * 25, 16), (1, 16)):
+    for limit, lanes in ((None, 256), (lane * 1000, 256), (lane * 600, 64), (lane * 50, 16), (1, 16)):
         monkeypatch.setattr(memory, "memory_limit", lambda limit=limit: limit)
         assert memory.lanes_that_fit(TINY, CAPACITY, interpreting.POPULATIONS) == lanes
     assert jax.default_backend() != "cpu" or interpreting.lanes_of_device() == "sequence"

@@ -253,3 +253,33 @@ def test_an_interrupted_resume_of_a_done_run_is_not_done(tmp_path: Path):
     run(tmp_path, "one")
     more = CONFIG.model_copy(update={"fresh_rng_seeds": 3})
     assert run(tmp_path, "one", more, interrupted=lambda: "someone wants an end")[0] == "someone wants an end"
+
+
+def test_what_ends_at_the_hurdle_is_recorded_as_hopeless_and_never_wins(tmp_path: Path):
+    """The better half is said to be hopeless, so that a winner among them would show."""
+    hurdles = set()
+
+    def with_hurdle(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+        hurdles.update(job.hurdle for job in jobs)
+        results = evaluate(jobs)
+        return [
+            replace(result, status=workers.Status.HOPELESS, message="0.2 on digits_tiny, below the hurdle of 0.5")
+            if result.score > 1.5 and job.hurdle is not None and job.index
+            else result
+            for job, result in zip(jobs, results, strict=True)
+        ]
+
+    config = CONFIG.model_copy(update={"hurdle": 0.5})
+    _, dump = run(tmp_path, "one", config, workers.SerialPool(with_hurdle))
+    assert hurdles == {0.5, None}  # second scores are of all tasks
+    assert run(tmp_path, "again", config, ShuffledPool(1))[1] != dump  # where nothing is hopeless
+    with open_to_write(tmp_path, "one") as store:
+        counts, champion = store.counts(), find_champion(store, config)
+        outcomes = list(store.outcomes())
+    ended = [outcome for outcome in outcomes if outcome.status == "hopeless"]
+    assert counts.hopeless == sum(outcome.known_from is None for outcome in ended) > 5
+    assert all("below the hurdle of 0.5" in outcome.message for outcome in ended if outcome.known_from is None)
+    assert dump.count('"status":"hopeless"') == len(ended) > counts.hopeless
+    assert champion is not None
+    assert champion.status == "ok"
+    assert champion.score < max(outcome.score for outcome in ended)

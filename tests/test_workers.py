@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import FrozenInstanceError, replace
 
 import jax
@@ -110,6 +111,24 @@ def test_hopeless_is_a_status_with_the_score_of_what_was_trained():
     assert result.message.endswith("on digits_tiny, below the hurdle of 1e+06")
     (passed,) = evaluate([replace(job, hurdle=-1.0)])
     assert (passed.status, len(passed.losses)) == (Status.OK, 2)
+
+
+def test_on_an_accelerator_the_next_batch_is_prepared_while_one_is_trained(monkeypatch):
+    """Each of two batches ends only when the other has begun, too."""
+    under_way = threading.Barrier(2)
+    evaluate_programs, sizes = tasks.evaluate_programs, []
+
+    def train(suite, some, *others):
+        sizes.append(len(some))
+        under_way.wait(timeout=60)
+        return evaluate_programs(suite, some, *others)
+
+    jobs = [replace(TINY, index=index, program=programs.source_text("sgd"), rng_seeds=(index,)) for index in range(2)]
+    alone = [result.losses for job in jobs for result in evaluate([job])]
+    monkeypatch.setattr(tasks, "evaluate_programs", train)
+    monkeypatch.setattr(tasks, "lanes_of_device", lambda: "population")
+    assert [result.losses for result in evaluate(jobs)] == alone
+    assert sizes == [1, 1]
 
 
 OUT_OF_MEMORY = [MemoryError("heap"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB")]

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from workers.compile_cache import open_compile_cache
@@ -10,6 +11,10 @@ from workers.job import Job, Result, Status
 
 if TYPE_CHECKING:
     import tasks
+
+
+IN_FLIGHT = 2
+"""Batches under way on an accelerator: while it trains with one, the next is read, encoded and handed to it."""
 
 
 def evaluate(jobs: Sequence[Job]) -> list[Result]:
@@ -29,12 +34,27 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
         TaskError: There is no such task, no task or no rng seed.
     """
     open_compile_cache()
+    import tasks
+
     alike: dict[tuple, list[int]] = defaultdict(list)
     for place, job in enumerate(jobs):
         alike[job.tasks, job.rng_seeds, job.hurdle].append(place)
-    results: dict[int, Result] = {}
-    for places in alike.values():
-        results |= zip(places, _evaluate_alike([jobs[place] for place in places]), strict=True)
+    batches = [
+        places[first : first + tasks.programs_at_once(len(rng_seeds))]
+        for (_, rng_seeds, _), places in alike.items()
+        for first in range(0, len(places), tasks.programs_at_once(len(rng_seeds)))
+    ]
+    grouped = [[jobs[place] for place in places] for places in batches]
+    if tasks.lanes_of_device() == "sequence":
+        evaluated = [_evaluate_alike(together) for together in grouped]
+    else:
+        with ThreadPoolExecutor(IN_FLIGHT) as threads:
+            evaluated = list(threads.map(_evaluate_alike, grouped))
+    results = {
+        place: result
+        for places, together in zip(batches, evaluated, strict=True)
+        for place, result in zip(places, together, strict=True)
+    }
     return [results[place] for place in range(len(jobs))]
 
 
