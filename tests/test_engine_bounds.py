@@ -24,6 +24,7 @@ def measured(call: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_task_compiles_its_training_once_and_a_new_program_nothing():
     compiled = measured("compilations(1_000)")
     trainings = {name: times for name, times in compiled["first"].items() if "train" in name}

@@ -74,6 +74,7 @@ def test_a_hurdle_ends_what_is_hopeless():
     assert tasks.evaluate([IRIS, TINY], programs.to_optax(programs.load("sgd")), [0], 100.0).hopeless
 
 
+@pytest.mark.slow
 def test_programs_of_any_size_are_evaluated_together():
     some = [long_program(10), long_program(100), long_program(256), long_program(300)]
     assert [found and found[0] for found in map(programs.encode, some)] == [
@@ -122,6 +123,7 @@ def test_no_candidates_give_no_trainings():
     assert tasks.train_many(IRIS, CAPACITY, [], [0], "population") == []
 
 
+@pytest.mark.slow
 def test_lanes_side_by_side_train_the_same():
     some = [p for p in [*PROGRAMS, *random_mutants(40, starts=("adamw", "lion"))] if programs.encode(p)[0] == CAPACITY]
     candidates = [tasks.Candidate(programs.encode(subject)[1]) for subject in some]

@@ -216,6 +216,7 @@ def test_lanes_side_by_side_do_the_same():
     assert unlike <= 2  # programs that make much of roundings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [60, 200, 300])
 def test_long_programs_take_larger_machines_and_then_none(length):
     lines = [f"x{i % 30} = sin(x{(i + 7) % 30})" for i in range(length)]

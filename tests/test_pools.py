@@ -237,6 +237,7 @@ def test_ray_gives_no_worker_more_than_its_share(ray_here):
     assert max(sizes) == 4  # the other worker may still have been starting, and then takes less
 
 
+@pytest.mark.slow
 def test_same_results_on_both_pools(ray_here):
     jobs = [
         job(index, programs.source_text(name), ("digits_tiny",), (0, 1)) for index, name in enumerate(["adamw", "sgd"])
