@@ -24,7 +24,8 @@ class Outcome:
         mutation: What made it, "start" or the name of an edit.
         status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
-        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged, which ends all.
+        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged or a task was
+            hopeless, which ends all.
         known_from: Index of the earlier outcome with this key whose score it took; else None.
         seconds: How long the evaluation took. This and what follows never decide anything.
         attempts: How many times it was tried.
@@ -65,7 +66,8 @@ class Final:
         rng_seeds: The rng seeds of the trainings.
         status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
-        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged, which ends all.
+        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged or a task was
+            hopeless, which ends all.
     """
 
     candidate: int | None = None

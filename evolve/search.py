@@ -70,9 +70,7 @@ def search(store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher
     """
     import tasks  # brings JAX
 
-    engines = [
-        f"{name} by {tasks.choose_engine(tasks.get(name), config.rng_seeds, pool.device)}" for name in config.tasks
-    ]
+    engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
     store.begin_session(pool.device, ", ".join(engines))
     session = _Session(store, config, pool, watcher)
     session.evolve()
@@ -105,7 +103,7 @@ class _Session:
         self.done = self.store.counts().generated
         for outcome in self.store.outcomes():
             self.evolution.recall(outcome)
-            self.best = max(self.best, outcome.score)
+            self.best = max(self.best, _winning_score(outcome))
         if self.done == 0:
             self.take(self.evolution.start())
         for outcome in self.store.outcomes():
@@ -158,7 +156,7 @@ class _Session:
                 )
             self.store.commit(outcome)
             del self.proposals[proposal.index]
-            self.best = max(self.best, outcome.score)
+            self.best = max(self.best, _winning_score(outcome))
             self.follow(outcome)
             self.look_around()
 
@@ -173,7 +171,9 @@ class _Session:
         }
         if proposal.known_from is not None:
             known = self.store.outcome(proposal.known_from)
-            return Outcome(**common, status=known.status, score=known.score, losses=known.losses, attempts=0)
+            return Outcome(
+                **common, status=known.status, score=known.score, losses=known.losses, attempts=0, message=known.message
+            )
         result = self.results.pop(proposal.index)
         return Outcome(
             **common,
@@ -237,3 +237,8 @@ class _Session:
                     losses=result.losses,
                 )
             )
+
+
+def _winning_score(outcome: Outcome) -> float:
+    """Give the score with which an outcome may become the best; what is hopeless may not."""
+    return outcome.score if outcome.status == workers.Status.OK else 0.0

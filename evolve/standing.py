@@ -47,7 +47,7 @@ class Standing:
         program: canonical text.
         statements: live statements.
         state_slots: numbers of state for each weight.
-        status: ``ok``, ``diverged``, ``crashed``, ``timeout`` or ``oom``.
+        status: ``ok``, ``hopeless``, ``diverged``, ``crashed``, ``timeout`` or ``oom``.
         search_score: the score it was selected by; None for a program that was not searched.
         fresh_score: its score on rng seeds that the search has not seen; None where there is none yet.
         losses: held-out loss in nats, an estimate for each task by name; empty unless ``ok``.

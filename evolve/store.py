@@ -210,11 +210,10 @@ class RunStore:
             RunConflict: An earlier session was trained by something else.
         """
         trained_by = {"device": device, "engines": engines}
-        for name, earlier in self.trained_by.items():
-            if earlier != trained_by[name]:
-                raise RunConflict(
-                    f"run {self.name} was trained on {earlier}, and scores may differ on {trained_by[name]}"
-                )
+        earlier = self.trained_by
+        if earlier and earlier != trained_by:
+            then, now = (", ".join(each.values()) for each in (earlier, trained_by))
+            raise RunConflict(f"run {self.name} was trained on {then}, and scores may differ on {now}")
         with self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
             self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")

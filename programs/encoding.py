@@ -7,6 +7,7 @@ multiplied by their factors before the operation.
 """
 
 import heapq
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ class _Encoder:
         facts = check(program)
         self.instructions: list[_Instruction] = []
         self.bank: list[float] = [1.0, 0.0, 0.0]
-        self.slots: dict[float, int] = {1.0: ONE}  # of literals
+        self.slots: dict[tuple[float, float], int] = {(1.0, 1.0): ONE}  # of literals, by number and sign
         self.spreads: dict[_Value, _Value] = {}  # small values that were made tensors
         self.tensors = 2  # how many tensors there are, numbered
         self.homes: dict[int, int] = {}  # final value of a state variable -> its home, both tensors' numbers
@@ -141,9 +142,10 @@ class _Encoder:
         return _Value(kind, len(self.bank) - 1)
 
     def _literal(self, number: float) -> _Value:
-        slot = self.slots.get(number)
-        if slot is None or number == 0.0:  # 0.0 and -0.0 are one key
-            slot = self.slots[number] = len(self.bank)
+        key = (number, math.copysign(1.0, number))  # 0.0 equals -0.0
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = len(self.bank)
             self.bank.append(number)
         return _Value(Kind.SCALAR, slot)
 

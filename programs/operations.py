@@ -32,8 +32,7 @@ def _operations(row: Function) -> list[Operation]:
     if not row.arity or row.name == "interp":  # a constant is a number in the bank; interp is a sum of scaled operands
         return []
     if not row.leafwise:
-        scalar = row.name == "clip"
-        forms = [sort * (row.arity - scalar) + "S" * scalar for sort in "TPS"]
+        forms = ["".join("S" if i in row.scalar_places else sort for i in range(row.arity)) for sort in "TPS"]
         return [Operation(row.name, form, form[0] == "T" and row.largest is Kind.TENSOR) for form in forms]
     if not row.elementwise:
         return [Operation(row.name, sort, sort == "T" and row.largest is Kind.TENSOR) for sort in "TS"]

@@ -65,7 +65,7 @@ def perceptron(width: int, depth: int) -> Model:
         layers = eqx.nn.MLP(PIXELS, CLASSES, width, depth, key=key)
         return eqx.tree_at(_last_layer, layers, replace_fn=jnp.zeros_like)
 
-    structure = eqx.filter_eval_shape(model, jax.random.key(0))
+    structure = eqx.filter_eval_shape(lambda: model(jax.random.key(0)))  # starts no device
     static = eqx.filter(structure, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), True)
 
     def init(key: jax.Array) -> Params:

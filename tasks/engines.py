@@ -33,13 +33,12 @@ def break_even(device: str) -> float:
     return BREAK_EVEN.get(device, _ELSEWHERE)
 
 
-def choose_engine(task: Task, rng_seeds: int, device: str) -> Engine:
-    """Choose the engine for the trainings of one program on a task.
+def choose_engine(task: Task, device: str) -> Engine:
+    """Choose the engine for a task: the same for every program, and for any number of rng seeds.
 
     Args:
         task: What is trained.
-        rng_seeds: How many trainings there are.
         device: As JAX names its platforms.
     """
-    work = weights(task) * task.steps * rng_seeds
+    work = weights(task) * task.steps
     return Engine.INTERPRETER if work < break_even(device) else Engine.COMPILER

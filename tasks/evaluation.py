@@ -21,14 +21,10 @@ class Evaluation:
     """What came of one optimizer on a suite of tasks."""
 
     trainings: tuple[tuple[Training, ...], ...]  # by task, then by rng seed; short where it ended early
-    score: float  # mean over all tasks of the mean over rng seeds, a task not trained as 0; 0 if any training diverged
+    score: float  # mean over tasks of the mean over rng seeds; 0 if any training diverged
     diverged: bool  # a training diverged, and those after it were skipped
-    reason: str = ""  # which task's score was below the hurdle, so that those after it were skipped
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether it ended at the hurdle."""
-        return bool(self.reason)
+    hopeless: bool = False  # a task's score was below the hurdle, and those after it were skipped: see `reason`
+    reason: str = ""  # why it was hopeless, for people
 
     @property
     def losses(self) -> tuple[tuple[float, ...], ...]:
@@ -87,7 +83,7 @@ def evaluate_programs(
     def train(task: Task, alive: Sequence[int]) -> list[tuple[Training, ...]]:
         interpreted: dict[programs.Capacity, list[int]] = defaultdict(list)
         trainings: dict[int, tuple[Training, ...]] = {}
-        interpret = choose_engine(task, len(rng_seeds), jax.default_backend()) is Engine.INTERPRETER
+        interpret = choose_engine(task, jax.default_backend()) is Engine.INTERPRETER
         for index in alive:
             code = encoded[index]
             if interpret and code is not None:
@@ -141,5 +137,8 @@ def _evaluation(tasks: Sequence[Task], rows: Sequence[tuple[Training, ...]], hur
         for task, row in zip(tasks, rows, strict=False)
     ]
     below = hurdle is not None and scores[-1] < hurdle and len(rows) < len(tasks)
-    reason = f"{scores[-1]:.4g} on {tasks[len(rows) - 1].name}, below the hurdle of {hurdle:g}" if below else ""
-    return Evaluation(tuple(rows), math.fsum(scores) / len(tasks), diverged=False, reason=reason)
+    if not below:
+        return Evaluation(tuple(rows), math.fsum(scores) / len(tasks), diverged=False)
+    # All other tasks count 0, so that it comes behind whatever has passed: scores have no upper end.
+    reason = f"{scores[-1]:.4g} on {tasks[len(rows) - 1].name}, below the hurdle of {hurdle:g}"
+    return Evaluation(tuple(rows), scores[-1] / len(tasks), diverged=False, hopeless=True, reason=reason)

@@ -222,7 +222,7 @@ def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> C
     split_codes = programs.MachineCode(lanes, whole, lanes, lanes, lanes)  # type: ignore[arg-type]
     train_all = jax.shard_map(
         train_all,
-        mesh=jax.make_mesh((_devices(size),), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,)),
+        mesh=_mesh(size),
         in_specs=(split_codes, lanes, lanes, lanes),
         out_specs=lanes,
         check_vma=False,
@@ -233,9 +233,10 @@ def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> C
     return compile_ahead(train_all, codes, rates, rng_seeds, used)
 
 
-def _devices(lanes: int) -> int:
-    """Give how many of this process's devices so many lanes can be dealt to."""
-    return math.gcd(lanes, jax.local_device_count())
+def _mesh(lanes: int) -> jax.sharding.Mesh:
+    """Give as many of this process's devices as share so many lanes evenly."""
+    devices = jax.local_devices()[: math.gcd(lanes, jax.local_device_count())]
+    return jax.make_mesh((len(devices),), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices)
 
 
 def _stack(candidates: Sequence[Candidate], size: int) -> tuple[programs.MachineCode, np.ndarray]:

@@ -18,18 +18,30 @@ def test_corpus_is_there():
     assert len(CHEATS) >= 20
 
 
+RNG_SEEDS = {"iris": (0,)}
+"""Of the trainings; elsewhere three. By luck a large step may learn iris, whose models are tiny, and cheats nobody."""
+
+
 @pytest.mark.parametrize(
     "task_name",
     [pytest.param(name, marks=pytest.mark.slow) if name in TRANSFORMERS else name for name in tasks.TASKS],
 )
+def test_cheats_score_nothing(task_name: str):
+    some = [programs.parse(path.read_text()) for path in CHEATS]
+    evaluations = tasks.evaluate_programs([tasks.get(task_name)], some, RNG_SEEDS.get(task_name, (0, 1, 2)))
+    assert [path.stem for path, found in zip(CHEATS, evaluations, strict=True) if found.score != 0.0] == []
+
+
 @pytest.mark.parametrize("path", CHEATS, ids=lambda path: path.stem)
-def test_cheat_scores_nothing(path: Path, task_name: str):
+def test_cheat_scores_nothing_when_compiled(path: Path):
     optimizer = programs.to_optax(programs.parse(path.read_text()))
-    assert tasks.evaluate([tasks.get(task_name)], optimizer, [0]).score == 0.0
+    assert tasks.evaluate([tasks.get("digits_tiny")], optimizer, [0]).score == 0.0
 
 
-@pytest.mark.parametrize("task_name", tasks.TASKS)
+@pytest.mark.parametrize(
+    "task_name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in TRANSFORMERS else name for name in tasks.TASKS],
+)
 def test_honest_program_scores(task_name: str):
-    optimizer = programs.to_optax(programs.load("adamw"))
-    evaluation = tasks.evaluate([tasks.get(task_name)], optimizer, [0])
+    (evaluation,) = tasks.evaluate_programs([tasks.get(task_name)], [programs.load("adamw")], [0])
     assert evaluation.score == pytest.approx(1.0, abs=0.15)

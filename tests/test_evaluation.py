@@ -69,6 +69,10 @@ def test_a_hurdle_ends_what_is_hopeless():
     (ended,) = tasks.evaluate_programs([IRIS, TINY], [programs.load("sgd")], [0], 100.0)
     assert ended.score == alone.score / 2
     assert ended.reason == f"{alone.score:.4g} on iris, below the hurdle of 100"
+    # Hopeless on the second, it does not keep what it had on the first: scores have no upper end.
+    (second,) = tasks.evaluate_programs([IRIS, TINY, IRIS], [programs.load("sgd")], [0], alone.score * 0.9)
+    assert (second.hopeless, len(second.trainings)) == (True, 2)
+    assert second.score == tasks.score(TINY, second.losses[1][0]) / 3
     # After the last task nothing is left to be saved.
     assert not tasks.evaluate_programs([IRIS], [programs.load("sgd")], [0], 100.0)[0].hopeless
     assert tasks.evaluate([IRIS, TINY], programs.to_optax(programs.load("sgd")), [0], 100.0).hopeless
@@ -88,14 +92,13 @@ def test_programs_of_any_size_are_evaluated_together():
         assert ours.losses[0] == pytest.approx(theirs.losses[0], rel=1e-5)
 
 
-def test_the_engine_follows_from_the_task_the_rng_seeds_and_the_device():
-    assert tasks.choose_engine(TINY, 3, "cpu") is tasks.Engine.INTERPRETER
-    per_seed = training.weights(TINY) * TINY.steps
-    enough = int(BREAK_EVEN["cpu"] / per_seed)
-    assert tasks.choose_engine(TINY, enough, "cpu") is tasks.Engine.INTERPRETER
-    assert tasks.choose_engine(TINY, enough + 1, "cpu") is tasks.Engine.COMPILER
-    longer = dataclasses.replace(TINY, steps=TINY.steps * 2)
-    assert tasks.choose_engine(longer, enough, "cpu") is tasks.Engine.COMPILER
+def test_the_engine_follows_from_the_task_and_the_device():
+    for name in tasks.TASKS:
+        assert tasks.choose_engine(tasks.get(name), "cpu") is tasks.Engine.INTERPRETER
+    enough = int(BREAK_EVEN["cpu"] / training.weights(TINY))
+    for steps, engine in ((enough, tasks.Engine.INTERPRETER), (enough + 1, tasks.Engine.COMPILER)):
+        assert tasks.choose_engine(dataclasses.replace(TINY, steps=steps), "cpu") is engine
+    assert tasks.choose_engine(dataclasses.replace(TINY, steps=enough + 1), "gpu") is tasks.Engine.INTERPRETER
 
 
 def test_long_trainings_compile(monkeypatch):

@@ -166,7 +166,7 @@ def test_a_run_stays_on_one_kind_of_device_and_with_its_engines(tmp_path, run):
     run.begin_session("cpu", "iris by interpreter")
     run.begin_session("cpu", "iris by interpreter")
     assert run.trained_by == {"device": "cpu", "engines": "iris by interpreter"}
-    with pytest.raises(RunConflict, match="trained on cpu"):
+    with pytest.raises(RunConflict, match="trained on cpu, iris by interpreter, and scores may differ on gpu"):
         run.begin_session("gpu", "iris by interpreter")
     with pytest.raises(RunConflict, match="iris by interpreter"):
         run.begin_session("cpu", "iris by compiler")

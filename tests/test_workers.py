@@ -101,6 +101,14 @@ def test_diverged_is_a_status_with_score_zero():
     assert len(result.losses) == 1
 
 
+def test_an_environment_of_64_bits_changes_nothing():
+    job = replace(TINY, program=programs.source_text("adamw"), tasks=("iris",))
+    (wanted,) = evaluate([job])
+    with jax.enable_x64(True):
+        (got,) = evaluate([job])
+    assert got.losses == wanted.losses
+
+
 def test_hopeless_is_a_status_with_the_score_of_what_was_trained():
     job = replace(TINY, program=programs.source_text("sgd"), tasks=("digits_tiny", "iris"), hurdle=1e6)
     (result,) = evaluate([job])

@@ -8,7 +8,7 @@ only read; an entry that they find half written, they compile.
 
 To load an entry is to run it, so the folder is private. It is for one kind of CPU: XLA loads what
 was compiled for another, with an error in the log, and it may crash. What is compiled for one
-candidate alone stays out: see `tasks.training`.
+candidate alone stays out: see `tasks.compiling`.
 """
 
 import errno
@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LIMIT_BYTES = 64 * 2**20
-"""What the entries for one kind of CPU may take when a process starts to write; a task takes 0.3 MB."""
+"""What the entries for one kind of CPU may take when a process starts to write; a task takes up to 0.7 MB."""
 
 LOCK = "lock"
 """The name of the lock file, beside the entries."""

@@ -74,16 +74,19 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
     start = time.monotonic()
     suite = tuple(tasks.get(name) for name in jobs[0].tasks)
     some = [programs.parse(job.program) for job in jobs]
+    evaluations, problem = [], ""
     try:
-        evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
+        with jax.enable_x64(False):  # whatever the environment says: a score is one of 32 bits
+            evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        if len(jobs) > 1:
-            half = len(jobs) // 2
-            return _evaluate_alike(jobs[:half]) + _evaluate_alike(jobs[half:])
-        seconds = time.monotonic() - start
-        return [Result(jobs[0].index, Status.OOM, seconds=seconds, message=describe(error))]
+        problem = describe(error)
+    if problem and len(jobs) > 1:  # outside of the handler, which keeps what the failed call allocated
+        half = len(jobs) // 2
+        return _evaluate_alike(jobs[:half]) + _evaluate_alike(jobs[half:])
+    if problem:
+        return [Result(jobs[0].index, Status.OOM, seconds=time.monotonic() - start, message=problem)]
     seconds = (time.monotonic() - start) / len(jobs)
     return [
         Result(

@@ -82,7 +82,7 @@ class RayPool:
               microseconds, a millisecond for a job alone) is below 1 % of a training of 10 ms.
             deadline_s: Seconds one attempt at a job may take; jobs that are evaluated together may
               take the sum of theirs.
-            startup_deadline_s: Seconds a worker may take to start and warm up.
+            startup_deadline_s: Seconds a worker may take to start, and to warm up each task.
             warm: Names of tasks to train once before the first job, so that they are compiled.
             evaluate: What to do with jobs; picklable.
             on_event: Called with a note when a worker or a job fails.
@@ -92,7 +92,7 @@ class RayPool:
         """
         self._batch = batch
         self._deadline_s = deadline_s
-        self._startup_deadline_s = startup_deadline_s
+        self._startup_deadline_s = startup_deadline_s * max(1, len(warm))
         self._warm = Job(-1, programs.source_text("sgd"), warm, (0,)) if warm else None
         self._evaluate = evaluate
         self._on_event = on_event
