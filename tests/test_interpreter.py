@@ -135,9 +135,9 @@ def random_programs(count):
 
 @pytest.mark.parametrize("part", range(4))
 def test_random_programs_and_mutants(part):
-    subjects = random_programs(80) + random_mutants(80)
+    subjects = random_programs(50) + random_mutants(50)
     judged = sum(compare(subject) for subject in subjects[part::4])
-    assert judged > 40 * STEPS * 0.5
+    assert judged > 25 * STEPS * 0.5
 
 
 OPERANDS = {"T": ("g", "w", "m"), "P": ("n", "mean(w)", "std(g)"), "S": ("0.75", "lr", "s")}
@@ -200,6 +200,7 @@ def test_one_compilation_runs_every_program():
     assert traced == list(dict.fromkeys(traced))
 
 
+@pytest.mark.slow
 def test_lanes_side_by_side_do_the_same():
     subjects = [programs.load(name) for name in SEEDS] + random_programs(40)
     capacity = programs.CAPACITIES[0]

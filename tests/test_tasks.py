@@ -195,6 +195,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [["digits_tiny", "iris"], pytest.param(["digits_mlp", "digits_vit", "text_gpt"], marks=pytest.mark.slow)],
