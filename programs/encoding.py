@@ -6,16 +6,18 @@ are shared by values that are not needed at the same time. No number changes by 
 multiplied by their factors before the operation.
 """
 
+import functools
 import heapq
 import math
+import operator
 from typing import NamedTuple
 
 import numpy as np
 
 from programs.checking import check
-from programs.function import Kind
+from programs.function import PER_ARRAY, SCALAR, TENSOR, Kind
 from programs.functions import FUNCTIONS
-from programs.operations import CODES, MAX_OPERANDS, OPERATIONS
+from programs.operations import CODES, MAX_OPERANDS, TENSOR_OPERATIONS
 from programs.program import Argument, Program
 
 WEIGHTS, GRADIENT = 0, 1
@@ -60,8 +62,9 @@ class MachineCode(NamedTuple):
     factor: np.ndarray
 
     @classmethod
+    @functools.cache
     def empty(cls, capacity: Capacity) -> "MachineCode":
-        """Give a code of the machine's size that does nothing."""
+        """Give a code of the machine's size that does nothing; always the same arrays."""
         nothing = [CODES["copy", "S"], *[ONE] * (2 * MAX_OPERANDS), capacity.slots - 1]
         instructions = np.empty((capacity.instructions, len(nothing)), np.int32)
         instructions[:] = nothing
@@ -78,6 +81,9 @@ class _Value(NamedTuple):
     kind: Kind
     place: int  # of a tensor its number, from 0, in order of appearance; of a small value its slot
     factor: int = ONE
+
+
+_kind = operator.attrgetter("kind")
 
 
 class _Instruction(NamedTuple):
@@ -119,10 +125,10 @@ class _Encoder:
         self.tensors = 2  # how many tensors there are, numbered
         self.homes: dict[int, int] = {}  # final value of a state variable -> its home, both tensors' numbers
         known = {
-            "w": _Value(Kind.TENSOR, WEIGHTS),
-            "g": _Value(Kind.TENSOR, GRADIENT),
-            "lr": _Value(Kind.SCALAR, RATE),
-            "t": _Value(Kind.SCALAR, STEP),
+            "w": _Value(TENSOR, WEIGHTS),
+            "g": _Value(TENSOR, GRADIENT),
+            "lr": _Value(SCALAR, RATE),
+            "t": _Value(SCALAR, STEP),
         }
         homes = {name: self._new(facts.state_kinds[name]) for name in facts.live_state}
         self.fixed = self.tensors  # tensors up to here have registers of their own
@@ -135,7 +141,7 @@ class _Encoder:
         self._keep_state([(home, known[name]) for name, home in homes.items()])
 
     def _new(self, kind: Kind) -> _Value:
-        if kind is Kind.TENSOR:
+        if kind is TENSOR:
             self.tensors += 1
             return _Value(kind, self.tensors - 1)
         self.bank.append(0.0)
@@ -147,7 +153,7 @@ class _Encoder:
         if slot is None:
             slot = self.slots[key] = len(self.bank)
             self.bank.append(number)
-        return _Value(Kind.SCALAR, slot)
+        return _Value(SCALAR, slot)
 
     def _argument(self, argument: Argument, known: dict[str, _Value]) -> _Value:
         return known[argument] if isinstance(argument, str) else self._literal(argument)
@@ -165,24 +171,22 @@ class _Encoder:
             return self._interpolate(kind, arguments, written[2])
         if function == "copy":
             return arguments[0]
-        if function == "negative" and kind is Kind.TENSOR and arguments[0].factor == ONE:
-            return arguments[0]._replace(factor=self._literal(-1.0).place)
-        if function == "multiply" and kind is Kind.TENSOR:
-            tensors = [value for value in arguments if value.kind is Kind.TENSOR]
-            factors = [value for value in arguments if value.kind is Kind.SCALAR]
-            if factors and tensors[0].factor == ONE:
-                return tensors[0]._replace(factor=factors[0].place)
+        if function == "negative" and kind is TENSOR and arguments[0].factor == ONE:
+            return _Value(kind, arguments[0].place, self._literal(-1.0).place)
+        if function == "multiply" and kind is TENSOR:
+            small, tensor = sorted(arguments, key=_kind)
+            if small.kind is SCALAR and tensor.factor == ONE:
+                return _Value(kind, tensor.place, small.place)
         if not row.leafwise:
             places = [place for place in range(row.arity) if place not in row.scalar_places]
             joined = max(arguments[place].kind for place in places)
-            arguments = [
-                self._tensor(x) if joined is Kind.TENSOR and i in places else x for i, x in enumerate(arguments)
-            ]
+            arguments = [self._tensor(x) if joined is TENSOR and i in places else x for i, x in enumerate(arguments)]
             sorts = "".join("SPT"[joined] if i in places else "S" for i in range(row.arity))
             return self._emit(function, kind, arguments, sorts)
-        if any(value.kind is Kind.TENSOR for value in arguments):
-            arguments = [self._tensor(value) if value.kind is Kind.PER_ARRAY else value for value in arguments]
-        sorts = "".join("T" if value.kind is Kind.TENSOR else "S" for value in arguments)
+        kinds = [value.kind for value in arguments]
+        if TENSOR in kinds and PER_ARRAY in kinds:
+            arguments = [self._tensor(value) if value.kind is PER_ARRAY else value for value in arguments]
+        sorts = "".join(["T" if value.kind is TENSOR else "S" for value in arguments])
         if row.commutative and sorts == "ST":
             arguments, sorts = arguments[::-1], "TS"
         return self._emit(function, kind, arguments, sorts)
@@ -191,38 +195,35 @@ class _Encoder:
         """Encode (1 - a) x + a y as a sum of operands with factors; 1 - a of a literal is as exact as it can be."""
         x, y, a = arguments
         if isinstance(written, str):
-            rest = self._emit("subtract", Kind.SCALAR, [self._literal(1.0), a], "SS")
+            rest = self._emit("subtract", SCALAR, [self._literal(1.0), a], "SS")
         else:
             rest = self._literal(1.0 - written)
-        terms = [self._plain(x)._replace(factor=rest.place), self._plain(y)._replace(factor=a.place)]
-        if kind is Kind.TENSOR:
-            terms = [self._tensor(value) if value.kind is Kind.PER_ARRAY else value for value in terms]
-        terms.sort(key=lambda value: -value.kind)
-        return self._emit("add", kind, terms, "".join("T" if x.kind is Kind.TENSOR else "S" for x in terms))
+        terms = [_Value(value.kind, self._plain(value).place, part.place) for value, part in ((x, rest), (y, a))]
+        return self._call("add", kind, terms, ())
 
     def _plain(self, value: _Value) -> _Value:
         """Multiply a value by its factor, if it has one."""
         return value if value.factor == ONE else self._emit("copy", value.kind, [value], "T")
 
     def _tensor(self, value: _Value) -> _Value:
-        if value.kind is Kind.TENSOR:
+        if value.kind is TENSOR:
             return value
         if value not in self.spreads:
-            self.spreads[value] = self._emit("spread", Kind.TENSOR, [value], "S")
+            self.spreads[value] = self._emit("spread", TENSOR, [value], "S")
         return self.spreads[value]
 
     def _keep_state(self, finals: list[tuple[_Value, _Value]]) -> None:
         """Bring the final value of every state variable to its home: where it can be as it is made, or in the end."""
-        homes = {(home.kind is Kind.TENSOR, home.place) for home, _ in finals}
+        homes = {(home.kind is TENSOR, home.place) for home, _ in finals}
         # What the update or another variable still needs of a home is saved before it is overwritten.
         if (True, self.update.place) in homes:
-            self.update = self._emit("copy", Kind.TENSOR, [self.update], "T")
+            self.update = self._emit("copy", TENSOR, [self.update], "T")
         if (False, self.update.factor) in homes:
-            factor = self._emit("copy", Kind.SCALAR, [_Value(Kind.SCALAR, self.update.factor)], "S")
+            factor = self._emit("copy", SCALAR, [_Value(SCALAR, self.update.factor)], "S")
             self.update = self.update._replace(factor=factor.place)
         moves = []
         for home, final in sorted(finals, key=lambda pair: -pair[0].kind):  # tensors first: they may have factors
-            sort = "T" if home.kind is Kind.TENSOR else "S"
+            sort = "T" if home.kind is TENSOR else "S"
             value = self._tensor(final) if sort == "T" else final
             if value.place != home.place and (sort == "T", value.place) in homes:
                 value = self._emit("copy", value.kind, [value], sort)
@@ -230,7 +231,7 @@ class _Encoder:
                 moves.append((home.place, value, sort))
         read, made = self.last_reads(), {}
         for index, instruction in enumerate(self.instructions):
-            if OPERATIONS[instruction.operation].tensor:
+            if instruction.operation < TENSOR_OPERATIONS:
                 made[instruction.target] = index
         for home, value, sort in moves:
             movable = sort == "T" and value.factor == ONE and value.place in made and value.place not in self.homes
@@ -245,7 +246,7 @@ class _Encoder:
             value.place: index
             for index, instruction in enumerate(self.instructions)
             for value in instruction.operands
-            if value.kind is Kind.TENSOR
+            if value.kind is TENSOR
         }
 
 
@@ -258,10 +259,10 @@ def _allocate(encoder: _Encoder) -> list[int]:
     free: list[int] = []
     top = encoder.fixed
     for index, instruction in enumerate(encoder.instructions):
-        for place in {value.place for value in instruction.operands if value.kind is Kind.TENSOR}:
+        for place in {value.place for value in instruction.operands if value.kind is TENSOR}:
             if ends[place] == index and place >= encoder.fixed and place not in encoder.homes:
                 heapq.heappush(free, registers[place])
-        if OPERATIONS[instruction.operation].tensor and registers[instruction.target] < 0:
+        if instruction.operation < TENSOR_OPERATIONS and registers[instruction.target] < 0:
             if not free:
                 heapq.heappush(free, top)
                 top += 1
@@ -271,23 +272,17 @@ def _allocate(encoder: _Encoder) -> list[int]:
 
 def _pack(encoder: _Encoder, registers: list[int], capacity: Capacity) -> MachineCode:
     """Write the instructions into arrays of the machine's size."""
-
-    def place(value: _Value) -> int:
-        return registers[value.place] if value.kind is Kind.TENSOR else value.place
-
     rows = []
     for operation, operands, target in encoder.instructions:
-        unused = [0] * (MAX_OPERANDS - len(operands))
-        factors = [value.factor for value in operands]
-        kept = registers[target] if OPERATIONS[operation].tensor else target
-        rows.append([operation, *map(place, operands), *unused, *factors, *unused, kept])
-    code = MachineCode.empty(capacity)
+        places, factors = [0] * MAX_OPERANDS, [ONE] * MAX_OPERANDS
+        for i, (kind, place, factor) in enumerate(operands):
+            places[i], factors[i] = registers[place] if kind is TENSOR else place, factor
+        rows.append((operation, *places, *factors, registers[target] if operation < TENSOR_OPERATIONS else target))
+    empty = MachineCode.empty(capacity)
+    instructions, bank = empty.instructions.copy(), empty.bank.copy()
     if rows:
-        code.instructions[: len(rows)] = rows
+        instructions[: len(rows)] = rows
     with np.errstate(over="ignore"):  # a number too large for 32 bits is infinite, as everywhere
-        code.bank[: len(encoder.bank)] = encoder.bank
-    return code._replace(
-        length=_number(len(rows)),
-        update=_number(registers[encoder.update.place]),
-        factor=_number(encoder.update.factor),
-    )
+        bank[: len(encoder.bank)] = encoder.bank
+    update = encoder.update
+    return MachineCode(instructions, _number(len(rows)), bank, _number(registers[update.place]), _number(update.factor))
