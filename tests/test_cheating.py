@@ -11,7 +11,10 @@ import programs
 import tasks
 
 CHEATS = sorted(Path(__file__).parent.glob("cheats/*.opt"))
-TRANSFORMERS = ("digits_vit", "text_gpt")  # about a second for each cheat
+LONG = ("digits_mlp", "digits_vit", "text_gpt")  # up to a second for each cheat
+BY_TASK = pytest.mark.parametrize(
+    "task_name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in tasks.TASKS]
+)
 
 
 def test_corpus_is_there():
@@ -22,10 +25,7 @@ RNG_SEEDS = {"iris": (0,)}
 """Of the trainings; elsewhere three. By luck a large step may learn iris, whose models are tiny, and cheats nobody."""
 
 
-@pytest.mark.parametrize(
-    "task_name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in TRANSFORMERS else name for name in tasks.TASKS],
-)
+@BY_TASK
 def test_cheats_score_nothing(task_name: str):
     some = [programs.parse(path.read_text()) for path in CHEATS]
     evaluations = tasks.evaluate_programs([tasks.get(task_name)], some, RNG_SEEDS.get(task_name, (0, 1, 2)))
@@ -38,10 +38,7 @@ def test_cheat_scores_nothing_when_compiled(path: Path):
     assert tasks.evaluate([tasks.get("digits_tiny")], optimizer, [0]).score == 0.0
 
 
-@pytest.mark.parametrize(
-    "task_name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in TRANSFORMERS else name for name in tasks.TASKS],
-)
+@BY_TASK
 def test_honest_program_scores(task_name: str):
     (evaluation,) = tasks.evaluate_programs([tasks.get(task_name)], [programs.load("adamw")], [0])
     assert evaluation.score == pytest.approx(1.0, abs=0.15)

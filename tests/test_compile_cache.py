@@ -121,6 +121,7 @@ def is_whole(entry):
     return True
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_only_the_updates_and_gets_the_same_bits(tmp_path):
     cold, warm = (json.loads(run(TRAIN, tmp_path)) for _ in range(2))
     assert (cold["hits"], warm["misses"], cold["still_writes"]) == (0, 0, True)

@@ -81,7 +81,12 @@ def test_text_is_ascii_and_held_out_windows_come_after_the_training_part():
     assert all(bytes(window.tolist()) in ascii_rest for window in data.held_out)
 
 
-@pytest.mark.parametrize("name", tasks.TASKS)
+TRANSFORMERS = ("digits_vit", "text_gpt")  # seconds to compile
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in TRANSFORMERS else name for name in tasks.TASKS]
+)
 def test_task_row(name: str):
     task = tasks.get(name)
     assert task is tasks.get(name)
@@ -101,6 +106,7 @@ def test_suites_name_tasks(suite: str):
     assert set(tasks.SUITES[suite]) <= set(tasks.TASKS)
 
 
+@pytest.mark.slow
 def test_transformer_does_not_look_ahead():
     params = text.Transformer(jax.random.key(0))
     params = eqx.tree_at(lambda tree: tree.predict, params, params.embedding.T)
@@ -111,6 +117,7 @@ def test_transformer_does_not_look_ahead():
     assert not np.array_equal(before[20:], after[20:])
 
 
+@pytest.mark.slow
 def test_tokens_without_a_mask_all_see_each_other_alike():
     blocks = Blocks(jax.random.split(jax.random.key(0), 4))
     tokens = jax.random.normal(jax.random.key(1), (16, WIDTH))

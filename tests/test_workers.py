@@ -101,6 +101,7 @@ def test_diverged_is_a_status_with_score_zero():
     assert len(result.losses) == 1
 
 
+@pytest.mark.slow
 def test_an_environment_of_64_bits_changes_nothing():
     job = replace(TINY, program=programs.source_text("adamw"), tasks=("iris",))
     (wanted,) = evaluate([job])
