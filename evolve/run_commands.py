@@ -17,7 +17,7 @@ from evolve.records import dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
 from evolve.runs import list_runs, open_to_read, summarise
-from evolve.standing import candidate, comparison, finalists, pareto_front
+from evolve.standing import candidate, comparison, finalists
 from evolve.store import RunStore
 
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
@@ -149,10 +149,8 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
     """List a run's best programs by the score of the search."""
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
-        best = store.best(store.counts().generated if pareto else count)
+        best = store.pareto()[:count] if pareto else store.best(count)
         standings = [candidate(store, config, outcome) for outcome in best]
-        if pareto:
-            standings = pareto_front(standings)[:count]
         if as_json:
             print_json([asdict(entry) for entry in standings])
             return

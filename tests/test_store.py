@@ -77,7 +77,7 @@ def test_counts(tmp_path, run):
     for index, status in enumerate(statuses):
         run.commit(outcome(index, status=status))
     run.commit(outcome(6, key="key1", known_from=1, status="diverged"))
-    expected = Counts(generated=7, trained=6, known=1, diverged=1, failed=3)
+    expected = Counts(generated=7, trained=6, known=1, diverged=1, failed=3, training_seconds=3.0)
     with runs.open_to_read(tmp_path, "run") as reader:
         assert run.counts() == reader.counts() == expected
     run.close()

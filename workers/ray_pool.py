@@ -152,10 +152,14 @@ class RayPool:
                 break
         return self._backlog.give_back()
 
+    def forget(self) -> None:
+        """Drop what is in flight. See Pool."""
+        self._backlog.forget()
+
     def close(self) -> None:
         """Drop what is in flight, kill the workers, and end Ray where this pool started it."""
         self._closed = True
-        self._backlog.clear()
+        self._backlog.forget()
         self._stack.close()
 
     def __enter__(self) -> Self:
