@@ -1,4 +1,4 @@
-"""Evaluation on Ray: one single-threaded process a core, watched from here.
+"""Evaluation on Ray: one process for each GPU or TPU, or single-threaded for each core, watched from here.
 
 Ray's own retries and restarts are off. This process keeps the deadlines, kills and replaces
 workers, and tries a job again, once. Which worker evaluates what, and beside which other jobs,
@@ -15,12 +15,13 @@ from typing import Any, Self, TypeAlias
 
 import programs
 from workers.backlog import Attempt, Backlog, Evaluate, Failure, OnEvent
-from workers.cores import default_workers, jax_uses_gpus
+from workers.cores import default_workers
+from workers.devices import device_of
 from workers.evaluate import evaluate
 from workers.job import Job, Result, Status
 from workers.pool import PoolError, ignore
 from workers.ray_connection import ray_connection
-from workers.ray_worker import CPU_ENVIRONMENT, GPU_ENVIRONMENT, Evaluator, cause_of_death
+from workers.ray_worker import Evaluator, Expected, cause_of_death, versions_here
 
 MAX_STARTS = 2
 """How often in a row a worker may fail to start before it is given up."""
@@ -74,7 +75,7 @@ class RayPool:
         """Start the workers, without waiting for them.
 
         Args:
-            workers: How many; None for one a GPU where the cluster has some, else one a free core.
+            workers: How many; None for one a free GPU or TPU where the cluster has some, else one a free core.
             address: Of a running cluster, which the pool leaves running; None for that in
               RAY_ADDRESS, and without one to start a cluster here. A connection that this process
               already has is used in any case.
@@ -107,20 +108,20 @@ class RayPool:
             import ray
 
             self._ray: Any = ray
-            free = self._ray.available_resources()
-            gpus = int(free.get("GPU", 0)) if jax_uses_gpus() else 0
+            self._device = device_of(self._ray.cluster_resources())
+            self._expected = Expected(self._device.name, versions_here())
             self._actor_class = self._ray.remote(
-                num_cpus=1, num_gpus=int(gpus > 0), max_restarts=0, max_task_retries=0
+                num_cpus=1, max_restarts=0, max_task_retries=0, **self._device.request
             )(Evaluator)
-            self._environment = GPU_ENVIRONMENT if gpus else CPU_ENVIRONMENT
-            for number in range(1, (workers or gpus or max(1, int(free.get("CPU", 0)))) + 1):
+            free = int(self._ray.available_resources().get(self._device.resource, 0))
+            for number in range(1, (workers or max(1, free)) + 1):
                 self._start(number, starts=1)
             self._stack = stack.pop_all()
 
     @property
     def device(self) -> str:
         """What trains; see Pool."""
-        return "gpu" if self._environment is GPU_ENVIRONMENT else "cpu"
+        return self._device.name
 
     @property
     def workers(self) -> int:
@@ -174,8 +175,8 @@ class RayPool:
         self.close()
 
     def _start(self, number: int, starts: int) -> None:
-        actor = self._actor_class.remote(self._environment)
-        self._calls[actor.start.remote(self._evaluate, self._warm)] = _Call(
+        actor = self._actor_class.remote(self._device.environment)
+        self._calls[actor.start.remote(self._evaluate, self._warm, self._expected)] = _Call(
             _Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s
         )
 
