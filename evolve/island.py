@@ -1,9 +1,9 @@
 """One island: an evolution, what it has under way, and the order in which outcomes count. No clock, no processes.
 
 In strict order outcomes are committed in the order of the proposals, and the proposal at place i of an island sees its
-population exactly as it is after the outcome at place i - window. So what is found depends on the config alone; workers,
-timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it is there, and takes the
-next place; the window then only says how many proposals are under way.
+population exactly as it is after the outcome at place i - window. So what is found depends on the config alone;
+workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it is there, and
+takes the next place; the window then only says how many proposals are under way.
 """
 
 from collections.abc import Iterator
@@ -24,6 +24,21 @@ class Founder:
 
     program: str
     parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Migrant:
+    """Who comes to an island.
+
+    Attributes:
+        island: Which one, from 0.
+        place: Before the outcome at this place.
+        outcome: Who; None for nobody.
+    """
+
+    island: int
+    place: int
+    outcome: Outcome | None
 
 
 class Island:
@@ -85,9 +100,9 @@ class Island:
         """Propose nothing more; what is under way goes on."""
         self._ended = True
 
-    def migrate(self, place: int, outcome: Outcome | None) -> None:
-        """Give what comes to this island before the outcome at a place; None for nobody."""
-        self._migrants[place] = outcome
+    def migrate(self, migrant: Migrant) -> None:
+        """Let somebody come to this island, in time before the place that is said."""
+        self._migrants[migrant.place] = migrant.outcome
 
     def jobs(self) -> list[workers.Job]:
         """Give what is to be trained and was not given yet; the index of a job is that of its proposal."""
@@ -220,7 +235,7 @@ class Exchange:
         self._leg = leg
         self._best: list[Outcome | None] = [None] * leg.islands
         self._noted = [0] * leg.islands
-        self._due: list[tuple[int, int, Outcome | None]] = []
+        self._due: list[Migrant] = []
 
     def note(self, outcome: Outcome) -> None:
         """Take note of an outcome of any island."""
@@ -234,14 +249,14 @@ class Exchange:
         self._noted[island] += 1
         if self._noted[island] % every == 0:
             target = (island + 1) % self._leg.islands
-            self._due.append((target, self._noted[island] + every, self._best[island]))
+            self._due.append(Migrant(target, self._noted[island] + every, self._best[island]))
 
-    def migrants(self) -> list[tuple[int, int, Outcome | None]]:
-        """Give who is due and was not given yet: to which island, before which place, and who."""
+    def migrants(self) -> list[Migrant]:
+        """Give who is due and was not given yet."""
         due, self._due = self._due, []
         return due
 
-    def first(self) -> list[tuple[int, int, Outcome | None]]:
+    def first(self) -> list[Migrant]:
         """Give that nobody comes before the first boundary."""
         every = self._leg.migrate_every
-        return [] if every is None else [(island, every, None) for island in range(self._leg.islands)]
+        return [] if every is None else [Migrant(island, every, None) for island in range(self._leg.islands)]

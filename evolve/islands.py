@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias
 
 import workers
 from evolve.config import Config
-from evolve.island import Exchange, Founder, Island
+from evolve.island import Exchange, Founder, Island, Migrant
 from evolve.records import Outcome
 from evolve.rounds import Leg
 
@@ -101,9 +101,9 @@ class IslandsHere:
         self._submit()
         return found
 
-    def _deliver(self, migrants: Iterable[tuple[int, int, Outcome | None]]) -> None:
-        for number, place, outcome in migrants:
-            self._islands[number].migrate(place, outcome)
+    def _deliver(self, migrants: Iterable[Migrant]) -> None:
+        for migrant in migrants:
+            self._islands[migrant.island].migrate(migrant)
 
     def _submit(self) -> None:
         for island in self._islands:

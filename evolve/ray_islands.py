@@ -1,7 +1,7 @@
 """Islands as actors on Ray: each proposes in a process of its own, with evaluators of its own."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ _Ref: TypeAlias = Any
 
 
 def open_islands(config: Config, leg: Leg, founder: Founder, pool: workers.Pool, history: History) -> Islands:
-    """Begin a round on Ray: in actors where each island can have an evaluator of its own, else here, sharing the pool."""
+    """Begin a round: in actors where each island can have an evaluator of its own, else here, sharing the pool."""
     if isinstance(pool, workers.RayPool) and 1 < leg.islands <= pool.workers:
         return IslandsOnRay(config, leg, founder, pool, history)
     return IslandsHere(config, leg, founder, pool, history)
@@ -51,7 +51,7 @@ class Report:
 class IslandActor:
     """What runs in the process of an island."""
 
-    def __init__(self, config: str, leg: Leg, number: int, founder: Founder, evaluators: workers.PoolSettings):
+    def __init__(self, config: str, leg: Leg, number: int, founder: Founder, evaluators: Mapping[str, Any]):
         """Start the evaluators.
 
         Args:
@@ -59,11 +59,11 @@ class IslandActor:
             leg: The round.
             number: The island's, from 0.
             founder: What it begins with.
-            evaluators: What its pool is made of.
+            evaluators: What its pool is made of: arguments of RayPool.
         """
         self._island = Island(Config.model_validate_json(config), leg, number, founder)
         self._notes: list[str] = []
-        self._pool = workers.RayPool(settings=evaluators, on_event=self._notes.append)
+        self._pool = workers.RayPool(**evaluators, on_event=self._notes.append)
 
     def recall(self, outcomes: Sequence[Outcome]) -> None:
         """Take note of outcomes. See Island."""
@@ -103,7 +103,7 @@ class IslandActor:
 
     def _welcome(self, migrants: Sequence[Migrant]) -> None:
         for migrant in migrants:
-            self._island.migrate(migrant.place, migrant.outcome)
+            self._island.migrate(migrant)
 
     def _collect(self, most: int) -> list[Outcome]:
         outcomes = list(self._island.outcomes(most))
@@ -140,6 +140,7 @@ class IslandsOnRay:
         self._counts = [0] * leg.islands
         self._ended = False
         self._calls: dict[_Ref, int] = {}  # the island of each, by the reply to come
+        self._failed: list[int] = []  # islands whose processes have failed
         self._remotes: list[_Remote] = []
         try:
             self._remotes = [_Remote(self._start(number)) for number in range(leg.islands)]
@@ -160,6 +161,9 @@ class IslandsOnRay:
 
     def advance(self, timeout_s: float) -> list[Outcome]:
         """Wait for reports and give outcomes. See Islands."""
+        for number in self._failed:  # by now, whatever had come is part of the history
+            self._restart(number)
+        self._failed.clear()
         self._ask(timeout_s)
         calls = list(self._calls)
         ready, _ = self._ray.wait(calls, timeout=timeout_s) if calls else ([], [])
@@ -232,7 +236,7 @@ class IslandsOnRay:
         try:
             report: Report = self._ray.get(reply)
         except self._ray.exceptions.RayError as error:
-            self._restart(number, error)
+            self._fail(number, error)
             return []
         remote.failures = 0
         remote.idle, remote.stalled = report.idle, report.stalled
@@ -245,8 +249,7 @@ class IslandsOnRay:
             self._wake()
         return report.outcomes
 
-    def _restart(self, number: int, error: Exception) -> None:
-        """Replace an island's process; it goes again through what is known."""
+    def _fail(self, number: int, error: Exception) -> None:
         remote = self._remotes[number]
         remote.failures += 1
         _, reason = workers.cause_of_death(error)
@@ -254,6 +257,11 @@ class IslandsOnRay:
             raise workers.PoolError(f"island {number} cannot be kept running: {reason}")
         self._on_event(f"island {number} is started again: {reason}")
         self._ray.kill(remote.actor)
+        self._failed.append(number)
+
+    def _restart(self, number: int) -> None:
+        """Replace an island's process; the new one goes again through what is known."""
+        remote = self._remotes[number]
         remote.actor, remote.idle, remote.waits = self._start(number), False, False
         self._catch_up(number)
 

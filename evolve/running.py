@@ -15,6 +15,7 @@ import workers
 from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_config, to_yaml
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
+from evolve.ray_islands import open_islands
 from evolve.references import read_suite, run_config, runs_folder
 from evolve.runs import check_new, create, environment, open_to_read, open_to_write
 from evolve.search import Watcher, search
@@ -129,7 +130,7 @@ class _Stage:
 
     def search(self, store: RunStore, config: Config) -> Ended:
         watcher = Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
-        stop = search(store, config, self.pool, watcher)
+        stop = search(store, config, self.pool, watcher, open_islands)
         return Ended(store.name, stop.reason, self.received[0] if stop.interrupted else None)
 
 
