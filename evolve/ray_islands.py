@@ -51,17 +51,19 @@ class Report:
 class IslandActor:
     """What runs in the process of an island."""
 
-    def __init__(self, config: str, leg: Leg, number: int, founder: Founder, evaluators: Mapping[str, Any]):
+    def __init__(
+        self, config: Mapping[str, Any], leg: Leg, number: int, founder: Founder, evaluators: Mapping[str, Any]
+    ):
         """Start the evaluators.
 
         Args:
-            config: The search's, as JSON.
+            config: The search's, as plain data.
             leg: The round.
             number: The island's, from 0.
             founder: What it begins with.
             evaluators: What its pool is made of: arguments of RayPool.
         """
-        self._island = Island(Config.model_validate_json(config), leg, number, founder)
+        self._island = Island(Config.model_validate(config), leg, number, founder)
         self._notes: list[str] = []
         self._pool = workers.RayPool(**evaluators, on_event=self._notes.append)
 
@@ -190,7 +192,7 @@ class IslandsOnRay:
 
     def _start(self, number: int) -> Any:
         remote_class = self._ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(IslandActor)
-        config = self._config.model_dump_json()
+        config = self._config.model_dump()
         return remote_class.remote(config, self._leg, number, self._founder, self._evaluators)
 
     def _catch_up(self, number: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import search_cases
 from search_cases import CONFIG, ShuffledPool, evaluate, interrupt_after, run
 
 import workers
@@ -109,6 +110,7 @@ def test_seconds_of_training_are_counted_by_what_was_committed(tmp_path: Path):
     assert dump.count('"known_from":null') == 30
 
 
+@pytest.mark.slow
 def test_on_ray_as_here(tmp_path: Path, unbroken: str):
     """Three actors with an evaluator each; then one island that shares the pool."""
     dump = run_on_ray(tmp_path, "ray", ISLANDS)
@@ -123,6 +125,10 @@ def test_an_interrupted_run_on_ray_goes_on(tmp_path: Path, unbroken: str, calls:
 
 
 def run_on_ray(root: Path, name: str, config: Config, watcher: Watcher | None = None) -> str:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(search_cases)  # the islands' processes cannot import tests
+
     def search_on_ray(store, config, pool, watcher):
         return search(store, config, pool, watcher, open_islands)
 
