@@ -234,8 +234,9 @@ def mutate(
         name = _draw(rng, left)
         if name == CROSSOVER:
             return name, programs.crossover(program, partner, rng, limits)
-        if programs.EDITS[name].applies(program, limits):
-            return name, programs.EDITS[name].apply(program, rng, limits)
+        child = programs.EDITS[name].attempt(program, rng, limits)
+        if child is not None:
+            return name, child
         del left[name]  # which leaves the others as likely, against each other, as they were
     return NO_EDIT, program
 
