@@ -198,7 +198,7 @@ def misplaced_arguments(program: Program) -> list[tuple[int, int]]:
 
 
 def _misplaced(program: Program, walk: _Walk) -> list[tuple[int, int, Kind]]:
-    if not takes_scalars(program.statements):
+    if not _takes_scalars(program.statements):
         return []
     found = []
     known = INPUT_KINDS | walk.state
@@ -248,13 +248,10 @@ def _live_across_steps(program: Program) -> tuple[list[bool], tuple[str, ...], s
         live_state = grown
 
 
-def takes_scalars(statements: Sequence[Statement]) -> bool:
+def _takes_scalars(statements: Sequence[Statement]) -> bool:
     """Tell whether a variable is anywhere taken where only a scalar will do."""
-    return any(
-        [
-            isinstance(arguments[place], str)
-            for _, function, arguments in statements
-            if function in _SCALAR_PLACES
-            for place in _SCALAR_PLACES[function]
-        ]
-    )
+    for _, function, arguments in statements:
+        for place in _SCALAR_PLACES.get(function, ()):
+            if isinstance(arguments[place], str):
+                return True
+    return False
