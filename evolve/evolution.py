@@ -143,9 +143,16 @@ class Evolution:
             self._settle(outcome)
         self._unchanged = self._unchanged + 1 if outcome.mutation == NO_EDIT else 0
 
-    def commit(self, outcome: Outcome) -> None:
-        """Let an outcome live; the oldest member dies where the population is full."""
+    def commit(self, outcome: Outcome, program: programs.Program | None = None) -> None:
+        """Let an outcome live; the oldest member dies where the population is full.
+
+        Args:
+            outcome: what came of a proposal.
+            program: its program, where that is at hand and need not be read from the text.
+        """
         member = Member(outcome.index, outcome.program, outcome.score)
+        if program is not None:
+            member.__dict__["program"] = program  # as cached_property does on a frozen record
         copies = self._config.population if self._origin is None else 1
         self._origin = self._origin or member
         self._population.extend([member] * copies)
@@ -227,8 +234,9 @@ def mutate(
         name = _draw(rng, left)
         if name == CROSSOVER:
             return name, programs.crossover(program, partner, rng, limits)
-        if programs.EDITS[name].applies(program, limits):
-            return name, programs.EDITS[name].apply(program, rng, limits)
+        child = programs.EDITS[name].attempt(program, rng, limits)
+        if child is not None:
+            return name, child
         del left[name]  # which leaves the others as likely, against each other, as they were
     return NO_EDIT, program
 

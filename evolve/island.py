@@ -124,8 +124,9 @@ class Island:
             and self._welcome_migrant()
             and (place := self._next_ready()) is not None
         ):
+            program = self._under_way[place].program
             outcome = self._outcome(place)
-            self._commit(outcome)
+            self._commit(outcome, program if str(program) == outcome.program else None)
             yield outcome
 
     def _is_own(self, outcome: Outcome) -> bool:
@@ -203,9 +204,9 @@ class Island:
             message=result.message,
         )
 
-    def _commit(self, outcome: Outcome) -> None:
+    def _commit(self, outcome: Outcome, program: programs.Program | None = None) -> None:
         """Let an outcome live, and make the proposals that were waiting for just that."""
-        self._evolution.commit(outcome)
+        self._evolution.commit(outcome, program)
         self._committed += 1
         self._propose_until(self._committed + self._config.window)
 

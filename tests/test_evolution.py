@@ -114,6 +114,20 @@ def test_only_parents_are_read(monkeypatch: pytest.MonkeyPatch):
     assert 1 <= len(read) <= CONFIG.population
 
 
+def test_a_program_that_is_at_hand_is_not_read(monkeypatch: pytest.MonkeyPatch):
+    one, other = evolution_of(), started()
+    monkeypatch.setattr(programs, "parse", lambda text: pytest.fail(f"read {text}"))
+    first = one.start(0)
+    one.commit(outcome(first, 1.0), first.program)
+    for index in range(1, 30):
+        proposal = one.propose(index)
+        one.commit(outcome(proposal, float(np.sin(index))), proposal.program)
+    monkeypatch.undo()
+    for index in range(1, 30):
+        other.commit(outcome(other.propose(index), float(np.sin(index))))
+    assert [one.propose(index) for index in range(30, 40)] == [other.propose(index) for index in range(30, 40)]
+
+
 @pytest.mark.parametrize("name", Mutations.model_fields)
 def test_weights_of_zero_leave_a_mutation_out(name: str):
     weights = Mutations(**{mutation: float(mutation == name) for mutation in Mutations.model_fields})
