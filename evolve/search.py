@@ -12,6 +12,7 @@ from evolve.errors import StoppedEarly
 from evolve.evolution import Evolution, Proposal
 from evolve.records import Counts, Final, Outcome
 from evolve.store import RunStore
+from workers import faults
 
 _POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
 
@@ -114,6 +115,7 @@ class _Session:
             if self.proposals:
                 for result in self.pool.wait(_POLL_SECONDS):
                     self.results[result.index] = result
+                faults.hit("search.results")
 
     def follow(self, outcome: Outcome) -> None:
         """Let the evolution see an outcome, and make the proposals that were waiting for just that."""
@@ -137,6 +139,7 @@ class _Session:
         return self.stopped is None
 
     def take(self, proposal: Proposal) -> None:
+        faults.hit("search.propose")
         self.proposals[proposal.index] = proposal
         if proposal.known_from is None:
             seeds = search_rng_seeds(self.config)

@@ -17,6 +17,7 @@ from typing import Self
 
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.records import Counts, Final, Outcome, columns, from_row, to_row
+from workers import faults
 
 SCHEMA_VERSION = 1
 _APPLICATION = 0x50726964  # "Prid", in the header of every run.db
@@ -68,8 +69,10 @@ def create_database(path: Path, meta: Mapping[str, str]) -> None:
 def write_file(path: Path, text: str) -> None:
     """Write a text file; it is on the disk when this returns."""
     with path.open("w", encoding="utf-8") as file:
+        faults.hit("file.write")
         file.write(text)
         file.flush()
+        faults.hit("file.sync")
         os.fsync(file.fileno())
 
 
@@ -143,14 +146,17 @@ class RunStore:
     def _transaction(self) -> Iterator[None]:
         self._check_writable()
         with self._told():
+            faults.hit("store.begin")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                faults.hit("store.commit")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            faults.hit("store.committed")
 
     def commit(self, outcome: Outcome) -> None:
         """Write the next outcome; it is on the disk when this returns.
@@ -195,6 +201,7 @@ class RunStore:
         fresh = self.folder / "resolved.yaml.new"
         try:
             write_file(fresh, resolved)
+            faults.hit("file.rename")
             fresh.replace(self.folder / "resolved.yaml")
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
