@@ -116,6 +116,10 @@ class RunStore:
             if self._lock is None:
                 return
             self._db.execute("PRAGMA synchronous = FULL")
+            # Into WAL and out of it one page is written, in which only bytes of the first 512 change: whole or not at
+            # all. A journal of that would, after a kill, lie beside the database and keep every reader out.
+            if self._db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                self._db.execute("PRAGMA journal_mode = MEMORY")
             if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
                 raise UsageError(f"{self.folder} lies on a file system that SQLite's WAL cannot use")
             self._counts = self._counted()
@@ -331,7 +335,7 @@ class RunStore:
         if self._lock is not None:
             with contextlib.suppress(sqlite3.Error):  # a reader is there, or the disk is full:
                 self._db.execute("PRAGMA busy_timeout = 0")  # then the WAL file stays, and is
-                self._db.execute("PRAGMA journal_mode = DELETE")  # read by whoever comes next
+                self._db.execute("PRAGMA journal_mode = MEMORY")  # read by whoever comes next
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)
