@@ -8,6 +8,7 @@ from evolve.config import Config
 from evolve.island import Exchange, Founder, Island, Migrant
 from evolve.records import Outcome
 from evolve.rounds import Leg
+from workers import faults
 
 History: TypeAlias = Callable[[], Iterator[Outcome]]
 """Gives all outcomes so far, by index."""
@@ -108,4 +109,5 @@ class IslandsHere:
     def _submit(self) -> None:
         for island in self._islands:
             for job in island.jobs():
+                faults.hit("search.propose")
                 self._pool.submit(job)

@@ -11,6 +11,7 @@ from evolve.island import Exchange, Founder, Island, Migrant
 from evolve.islands import History, Islands, IslandsHere
 from evolve.records import Outcome
 from evolve.rounds import Leg
+from workers import faults
 
 MAX_FAILURES = 2
 """How often in a row the process of an island may fail before the search is given up."""
@@ -110,6 +111,7 @@ class IslandActor:
     def _collect(self, most: int) -> list[Outcome]:
         outcomes = list(self._island.outcomes(most))
         for job in self._island.jobs():
+            faults.hit("search.propose")
             self._pool.submit(job)
         return outcomes
 

@@ -20,6 +20,7 @@ from evolve.references import read_suite, run_config, runs_folder
 from evolve.runs import check_new, create, environment, open_to_read, open_to_write
 from evolve.search import Watcher, search
 from evolve.store import RunStore
+from workers import faults
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
 
 
 def _check_placement(placement: Placement) -> None:
+    try:
+        faults.plan()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     if placement.pool == "serial" and (placement.address or (placement.workers or 1) > 1):
         raise UsageError("--pool serial is one process here; right would be --pool ray for --workers and --address")
 

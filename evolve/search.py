@@ -15,6 +15,7 @@ from evolve.records import Counts, Final, Outcome
 from evolve.rounds import Leg, legs
 from evolve.spending import share_used, used_up
 from evolve.store import RunStore
+from workers import faults
 
 _POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
 _COMMIT_SECONDS = 0.05  # between two transactions while there is more to come: what a crash may cost
@@ -136,6 +137,7 @@ class _Session:
                     islands.end()
                 for outcome in islands.advance(_POLL_SECONDS):
                     self.arrived[outcome.index] = outcome
+                faults.hit("search.results")
                 self.line_up()
                 if time.monotonic() - self.committed_at >= _COMMIT_SECONDS:
                     self.commit()

@@ -17,6 +17,7 @@ from typing import Self
 
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.records import Counts, Final, Outcome, columns, from_row, to_row
+from workers import faults
 
 SCHEMA_VERSION = 2
 _APPLICATION = 0x50726964  # "Prid", in the header of every run.db
@@ -71,8 +72,10 @@ def create_database(path: Path, meta: Mapping[str, str]) -> None:
 def write_file(path: Path, text: str) -> None:
     """Write a text file; it is on the disk when this returns."""
     with path.open("w", encoding="utf-8") as file:
+        faults.hit("file.write")
         file.write(text)
         file.flush()
+        faults.hit("file.sync")
         os.fsync(file.fileno())
 
 
@@ -119,6 +122,10 @@ class RunStore:
             if self._lock is None:
                 return
             self._db.execute("PRAGMA synchronous = FULL")
+            # Into WAL and out of it one page is written, in which only bytes of the first 512 change: whole or not at
+            # all. A journal of that would, after a kill, lie beside the database and keep every reader out.
+            if self._db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                self._db.execute("PRAGMA journal_mode = MEMORY")
             if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
                 raise UsageError(f"{self.folder} lies on a file system that SQLite's WAL cannot use")
             self._counts = self._counted()
@@ -149,14 +156,17 @@ class RunStore:
     def _transaction(self) -> Iterator[None]:
         self._check_writable()
         with self._told():
+            faults.hit("store.begin")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                faults.hit("store.commit")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            faults.hit("store.committed")
 
     def commit(self, *outcomes: Outcome, seconds: float | None = None) -> None:
         """Write the next outcomes, all or none; they are on the disk when this returns.
@@ -209,6 +219,7 @@ class RunStore:
         fresh = self.folder / "resolved.yaml.new"
         try:
             write_file(fresh, resolved)
+            faults.hit("file.rename")
             fresh.replace(self.folder / "resolved.yaml")
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
@@ -371,7 +382,7 @@ class RunStore:
         if self._lock is not None:
             with contextlib.suppress(sqlite3.Error):  # a reader is there, or the disk is full:
                 self._db.execute("PRAGMA busy_timeout = 0")  # then the WAL file stays, and is
-                self._db.execute("PRAGMA journal_mode = DELETE")  # read by whoever comes next
+                self._db.execute("PRAGMA journal_mode = MEMORY")  # read by whoever comes next
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from workers import faults
 from workers.evaluate import describe
 from workers.job import FAILURES, Job, Result, Status
 
@@ -55,7 +56,9 @@ def evaluate_together(evaluate: Evaluate, jobs: Sequence[Job]) -> list[Result] |
     """
     start = time.monotonic()
     try:
+        faults.hit("worker.evaluate")
         results = evaluate(jobs)
+        faults.hit("worker.reply")
         got, wanted = [result.index for result in results], [job.index for job in jobs]
         if got != wanted:
             raise ValueError(f"got results of the candidates {got}; right would be {wanted}")
