@@ -80,10 +80,7 @@ def search(
     Raises:
         StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
     """
-    import tasks  # brings JAX
-
-    engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
-    store.begin_session(pool.device, ", ".join(engines))
+    store.begin_session(**trained_by(config, pool))
     session = _Session(store, config, pool, watcher, open_islands)
     session.evolve()
     if session.interruption is None:
@@ -93,6 +90,14 @@ def search(
     reason = session.spent or session.ending or "every round was gone through"
     store.finish(reason)
     return Stop(reason, interrupted=False)
+
+
+def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:
+    """Say by what a pool trains, as `RunStore.trained_by` has it: the device, and the engine of each task."""
+    import tasks  # brings JAX
+
+    engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
+    return {"device": pool.device, "engines": ", ".join(engines)}
 
 
 class _Session:
