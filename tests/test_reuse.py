@@ -13,7 +13,7 @@ from evolve.reuse import ReusingPool
 from evolve.runs import create, environment, open_to_write
 from evolve.search import Watcher, search, trained_by
 
-OTHER = CONFIG.model_copy(update={"limits": Limits(statements=20)})
+OTHER = CONFIG.model_copy(update={"limits": Limits(statements=18)})
 
 
 class Counting(workers.SerialPool):
