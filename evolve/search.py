@@ -18,7 +18,6 @@ from evolve.store import RunStore
 from workers import faults
 
 _POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
-_COMMIT_SECONDS = 0.05  # between two transactions while there is more to come: what a crash may cost
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class _Session:
         self.counts = store.counts()  # of what is committed and what is lined up
         self.best = max((outcome.score for outcome in store.best(1)), default=0.0)
         self.earlier_seconds = store.seconds
-        self.began = self.committed_at = time.monotonic()
+        self.began = time.monotonic()
         self.arrived: dict[int, Outcome] = {}  # by index, whose turn has not come
         self.lined_up: list[Outcome] = []  # the next to be committed, in order
         self.spent: str | None = None  # why nothing more is committed: what the budget says
@@ -144,10 +143,8 @@ class _Session:
                     self.arrived[outcome.index] = outcome
                 faults.hit("search.results")
                 self.line_up()
-                if time.monotonic() - self.committed_at >= _COMMIT_SECONDS:
-                    self.commit()
+                self.commit()
                 self.look_around()
-            self.commit()
             if not self.spent and not self.ending and (leg.end is None or self.counts.generated < leg.end):
                 self.spent = "no mutation applies to any program that is alive"
         finally:
@@ -195,7 +192,6 @@ class _Session:
         if self.lined_up:
             self.store.commit(*self.lined_up, seconds=self.seconds)
             self.lined_up.clear()
-        self.committed_at = time.monotonic()
 
     def look_around(self) -> None:
         """Show the progress, and see whether time is up or someone wants an end."""
