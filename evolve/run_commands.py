@@ -10,7 +10,8 @@ import click
 import programs
 from evolve import documents
 from evolve.champion import find_champion
-from evolve.config import Config, presets
+from evolve.config import Config
+from evolve.config_files import presets
 from evolve.options import json_option, output_option, write
 from evolve.printing import print_json, print_table
 from evolve.records import dump_lines

@@ -12,7 +12,8 @@ from types import FrameType
 
 import programs
 import workers
-from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_config, to_yaml
+from evolve.config import FREE_TO_CHANGE, Config
+from evolve.config_files import config_text, difference, load_config, to_yaml
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
 from evolve.ray_islands import open_islands

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import programs
-from evolve import config as configs
-from evolve.config import FREE_TO_CHANGE, Budget, Config, Limits, Mutations
+from evolve import config_files as configs
+from evolve.config import FREE_TO_CHANGE, Budget, Config, Limits, Mutations, Round
 from evolve.errors import UsageError, UserError
 
 TASKS = ("digits_tiny", "smoke", "first")
@@ -326,7 +326,7 @@ def test_rounds(load):
     first, second = config.rounds
     assert (first.islands, first.start, first.candidates, first.migrate_every) == (5, "initial", 100, 10)
     assert (second.islands, second.start, second.candidates, second.migrate_every) == (1, "best", None, None)
-    assert load("tasks: smoke\nbudget: {candidates: 10}\n").rounds == (configs.Round(),)
+    assert load("tasks: smoke\nbudget: {candidates: 10}\n").rounds == (Round(),)
 
 
 @pytest.mark.parametrize(

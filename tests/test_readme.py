@@ -17,7 +17,7 @@ from parity_training import CASES
 
 import programs
 import tasks
-from evolve.config import load_config
+from evolve.config_files import load_config
 from evolve.program_commands import functions_command
 
 ROOT = Path(__file__).parents[1]
