@@ -170,6 +170,7 @@ def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], N
         placement.address,
         deadline_s=config.deadline_seconds,
         warm=config.tasks,
+        lazy=config.rounds[0].islands > 1,  # which may have workers of their own
         on_event=on_event,
     )
 
