@@ -1,0 +1,195 @@
+"""What a candidate costs beside its training: in the island that proposes it, in the driver, and on Ray.
+
+Gives the costs that evolve/scaling.py simulates with, and then what a search makes a second that trains nothing.
+"""
+
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import programs
+import workers
+from evolve.config import Budget, Config, to_yaml
+from evolve.evolution import limits, mutate
+from evolve.island import Founder, Island
+from evolve.records import Outcome
+from evolve.rounds import legs
+from evolve.runs import create
+from evolve.search import Progress, Watcher, search
+from evolve.store import RunStore
+from workers.ray_connection import ray_connection
+
+PROPOSALS = 6_000  # of an island, in one measurement
+GROUPS = (1, 4, 16, 64, 256)  # outcomes in a transaction
+JOBS = 4_096  # on Ray, in one measurement
+BATCHES = (1, 4, 16, 64)
+CALLS = (16, 64, 256, 1_024)  # under way at once, while results are waited for
+CANDIDATES = 10_000
+REPEATS = 5  # the median counts: the machine is shared
+
+
+def config(candidates: int, **changes: Any) -> Config:
+    return Config(tasks=("digits_tiny",), budget=Budget(candidates=candidates), finalists=1, compare=(), **changes)
+
+
+def result(job: workers.Job) -> workers.Result:
+    """Give a result at once, of the size of a real one; its score says nothing about the program."""
+    score = float(np.random.default_rng(job.index).random())
+    return workers.Result(job.index, workers.Status.OK, score, ((0.1, 0.2, 0.3),), seconds=0.01)
+
+
+def do_nothing(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+    return [result(job) for job in jobs]
+
+
+def outcomes_of_an_island(settings: Config) -> tuple[list[Outcome], float]:
+    """Let an island evolve, and give what came of it and the seconds of its processor for each."""
+    (leg,) = legs(settings)
+    island = Island(settings, leg, 0, Founder(str(programs.load(settings.start))))
+    island.begin()
+    outcomes, spent = [], 0.0
+    while not island.idle:
+        for done in [result(job) for job in island.jobs()]:
+            island.take(done)
+        began = time.process_time()
+        outcomes += island.outcomes()
+        spent += time.process_time() - began
+    return outcomes, spent / len(outcomes)
+
+
+def print_island() -> list[Outcome]:
+    """Print what an island spends on a candidate, in all and by part; give the outcomes."""
+    settings = config(PROPOSALS)
+    outcomes, in_all = min((outcomes_of_an_island(settings) for _ in range(REPEATS)), key=lambda pair: pair[1])
+    texts = [outcome.program for outcome in outcomes[-1_000:]]
+    parents = [programs.parse(text) for text in texts]
+    rng, weights, within = np.random.default_rng(0), settings.mutations.model_dump(), limits(settings)
+
+    def children() -> list[programs.Program]:
+        return [mutate(parent, parent, rng, weights, within)[1] for parent in parents]
+
+    parts = {"mutate": lambda _: children(), "check": map_over(programs.check), "key": map_over(programs.key)}
+    parts |= {"print": map_over(str), "parse": lambda _: [programs.parse(text) for text in texts]}
+    length = statistics.mean(len(parent.statements) for parent in parents)
+    print(f"an island, {len(outcomes)} candidates; the last have {length:.0f} statements. Processor, us a candidate")
+    print(f"{'in all':<10}{1e6 * in_all:>8.0f}")
+    for name, work in parts.items():
+        print(f"{name:<10}{1e6 * min(timed(work, children()) for _ in range(REPEATS)) / len(texts):>8.0f}")
+    return outcomes
+
+
+def map_over(work: Any) -> Any:
+    return lambda items: [work(item) for item in items]
+
+
+def timed(work: Any, items: Any) -> float:
+    began = time.process_time()
+    work(items)
+    return time.process_time() - began
+
+
+@contextmanager
+def store_of(settings: Config) -> Iterator[RunStore]:
+    with tempfile.TemporaryDirectory() as root, create(Path(root), "bench", "", to_yaml(settings), {}) as store:
+        yield store
+
+
+def print_commits(outcomes: Sequence[Outcome]) -> None:
+    """Print what a transaction takes, by the outcomes in it."""
+    print("\na transaction on this disk, ms by the clock, and us an outcome")
+    with store_of(config(len(outcomes))) as store:
+        rest = iter(outcomes)
+        for size in GROUPS:
+            times = []
+            for _ in range(12):
+                group = [next(rest) for _ in range(size)]
+                began = time.perf_counter()
+                store.commit(*group)
+                times.append(time.perf_counter() - began)
+            spent = statistics.median(times)
+            print(f"{size:>5}{1e3 * spent:>9.2f}{1e6 * spent / size:>9.0f}")
+
+
+def print_ray(jobs: Sequence[workers.Job]) -> None:
+    """Print what jobs on Ray take that train nothing, one worker, by batch; and what it takes to watch many calls."""
+    print("\njobs on Ray, one worker: us a call by the clock, and us of the calling thread's processor")
+    for batch in BATCHES:
+        with workers.RayPool(1, batch=batch, evaluate=do_nothing) as pool:
+            times = [seconds_a_call(pool, jobs[: 64 * batch], batch) for _ in range(REPEATS + 1)][1:]
+        clock, processor = (statistics.median(column) for column in zip(*times, strict=True))
+        print(f"{batch:>5}{1e6 * clock:>9.0f}{1e6 * processor:>9.0f}", flush=True)
+    import ray  # not before Pride, which prepares what Ray reads when it is imported
+
+    print("\nto ask Ray which of so many calls are done: us, and us a call")
+    blocker = ray.remote(num_cpus=0, max_concurrency=2)(Blocker).remote()
+    for count in CALLS:
+        calls = [blocker.wait_for_end.remote() for _ in range(count)]
+        times = [timed(lambda refs: ray.wait(refs, timeout=0), calls) for _ in range(20 * REPEATS)]
+        print(f"{count:>5}{1e6 * statistics.mean(times):>9.0f}{1e6 * statistics.mean(times) / count:>9.2f}", flush=True)
+    ray.kill(blocker)
+
+
+class Blocker:
+    """An actor whose calls do not end."""
+
+    def wait_for_end(self) -> None:
+        import threading
+
+        threading.Event().wait()
+
+
+def seconds_a_call(pool: workers.Pool, jobs: Sequence[workers.Job], batch: int) -> tuple[float, float]:
+    """Give the seconds of a call, one after another, by the clock and by this thread's processor."""
+    clock, processor = time.perf_counter(), time.thread_time()
+    for start in range(0, len(jobs), batch):
+        for job in jobs[start : start + batch]:
+            pool.submit(job)
+        while pool.in_flight:
+            pool.wait()
+    calls = len(jobs) / batch
+    return (time.perf_counter() - clock) / calls, (time.thread_time() - processor) / calls
+
+
+def print_search() -> None:
+    """Print what a search makes a second that trains nothing, from its first tenth to its last, and how it grows."""
+    print(f"\na search of {CANDIDATES} candidates that trains nothing, in this process")
+    print(f"{'window':>7}{'outcomes/s':>12}{'last/first tenth':>18}{'growth, MiB':>13}{'processor us':>14}")
+    for window in (8, 64):
+        settings = config(CANDIDATES, window=window)
+        tenths: dict[int, tuple[float, float, float]] = {}
+
+        def note(progress: Progress, tenths: dict[int, tuple[float, float, float]] = tenths) -> None:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            tenths.setdefault(progress.counts.generated // (CANDIDATES // 10), (time.perf_counter(), peak, 0.0))
+
+        processor = time.process_time()
+        with store_of(settings) as store:
+            search(store, settings, workers.SerialPool(do_nothing), Watcher(on_progress=note))
+        processor = time.process_time() - processor
+        first, last = (tenths[place + 1][0] - tenths[place][0] for place in (0, 9))
+        rate = CANDIDATES / (tenths[10][0] - tenths[0][0])
+        growth = tenths[10][1] - tenths[1][1]
+        spent = 1e6 * processor / CANDIDATES
+        print(f"{window:>7}{rate:>12.0f}{last / first:>18.2f}{growth:>13.1f}{spent:>14.0f}", flush=True)
+
+
+def main() -> None:
+    """Print all tables."""
+    outcomes = print_island()
+    print_commits(outcomes)
+    print_search()
+    rng_seeds = (0, 1, 2)
+    jobs = [workers.Job(o.index, o.program, ("digits_tiny",), rng_seeds) for o in outcomes[-JOBS:]]
+    with ray_connection(None, 1, print):
+        print_ray(jobs)
+
+
+if __name__ == "__main__":
+    main()
