@@ -2,30 +2,24 @@
 
 The parts are the driver, which alone writes the store; islands, each of which proposes and hands jobs to workers of its
 own; and workers, each of which evaluates the jobs of one call, one after another. An island alone is in the driver's
-process, as `evolve.islands` has it; several are processes of their own, as in `evolve.ray_islands`: the driver asks each
-to go on, and an island that was asked goes on until it has outcomes, sends them, and waits to be asked again. Jobs are
-handed out when an island waits for results, as `workers.RayPool` does.
+process, as in `evolve.islands`; several are processes of their own, as in `evolve.ray_islands`: the driver asks each to
+go on, and an island that was asked goes on until it has outcomes, sends them, and waits to be asked again. Jobs are
+handed out when an island waits for results, as by `workers.RayPool`.
 
 What is left out: islands keep step by themselves, no outcome is lost, and a known key is always known in time.
 """
 
-import heapq
-import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-import numpy as np
+from evolve.virtual_time import Process, Step, Steps, VirtualTime
 
 Draw = Callable[[int, int], float | None]
 """What becomes of the proposal at a place of an island: seconds of evaluation; None where its key is known."""
 
-Cause = Literal["driver", "island", "way", "window"]
-CAUSES: tuple[Cause, ...] = get_args(Cause)
-_Steps = Generator[tuple[Cause, float] | None, None, int | None]
-"""What a process does, one thing after another: as what it counts and its seconds; None: it waits to be woken."""
+CAUSES = ("driver", "island", "way", "window")
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Report:
-    """What a simulation found, after its first fifth, in which the window fills.
+    """What a simulation found in its second half; the first fills the window and evens out how it began.
 
     Attributes:
         seconds: Of virtual time that were looked at.
@@ -93,7 +87,7 @@ class Report:
     seconds: float
     outcomes: int
     utilisation: float
-    idle: dict[Cause, float]
+    idle: dict[str, float]
     driver: float
     island: float
 
@@ -101,33 +95,6 @@ class Report:
     def outcomes_per_s(self) -> float:
         """Outcomes a second."""
         return self.outcomes / self.seconds
-
-
-def constant(seconds: float) -> Draw:
-    """Let every evaluation take the same time."""
-    return lambda island, index: seconds
-
-
-def lognormal(mean_s: float, sigma: float, rng: np.random.Generator, known: float = 0.0) -> Draw:
-    """Let evaluations take exp(N(0, sigma^2)) times the same, so that their mean is ``mean_s``.
-
-    Args:
-        mean_s: Seconds of an evaluation, on average.
-        sigma: Of the logarithm; 0 for no spread, 1 where one in forty takes more than four times the mean.
-        rng: The source of randomness.
-        known: The share of proposals whose key is known, below 1.
-    """
-
-    def draw(island: int, index: int) -> float | None:
-        seconds = mean_s * math.exp(sigma * rng.standard_normal() - sigma**2 / 2.0)
-        return None if known and rng.random() < known else seconds
-
-    return draw
-
-
-def pareto(mean_s: float, tail: float, rng: np.random.Generator) -> Draw:
-    """Let evaluations have a heavy tail: the share that takes longer than x falls as x^-tail; ``tail`` above 1."""
-    return lambda island, index: mean_s * (1.0 - 1.0 / tail) * (1.0 + rng.pareto(tail))
 
 
 def simulate(setting: Setting, costs: Costs, draw: Draw, outcomes: int) -> Report:
@@ -142,28 +109,7 @@ def simulate(setting: Setting, costs: Costs, draw: Draw, outcomes: int) -> Repor
     return _Simulation(setting, costs, draw, outcomes).run()
 
 
-class _Process:
-    """The driver, or an island: does one thing after another, or waits."""
-
-    def __init__(self):
-        self.steps: _Steps
-        self.doing: Cause | None = None
-        self.waits = False
-        self.since_s = 0.0  # until when its time is accounted for
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin to measure anew."""
-        self.busy_s: dict[Cause, float] = dict.fromkeys(CAUSES, 0.0)
-
-    def account(self, now_s: float) -> None:
-        """Note how the time since the last call was spent."""
-        if self.doing is not None:
-            self.busy_s[self.doing] += now_s - self.since_s
-        self.since_s = now_s
-
-
-class _Island(_Process):
+class _Island(Process):
     """One island: what it holds, and what its workers wait for."""
 
     def __init__(self, number: int, workers: int):
@@ -183,7 +129,7 @@ class _Island(_Process):
         """Begin to measure anew."""
         super().forget()
         self.trained_s = 0.0  # all workers together
-        self.idle_s: dict[Cause, float] = dict.fromkeys(CAUSES, 0.0)
+        self.idle_s: dict[str, float] = dict.fromkeys(CAUSES, 0.0)
 
     def account(self, now_s: float) -> None:
         """Note how its time and its workers' since the last call was spent."""
@@ -211,9 +157,7 @@ class _Simulation:
 
     def __init__(self, setting: Setting, costs: Costs, draw: Draw, outcomes: int):
         self.setting, self.costs, self.draw, self.wanted = setting, costs, draw, outcomes
-        self.now_s = 0.0
-        self.events: list[tuple[float, int, Callable[..., None], tuple]] = []
-        self.order = itertools.count()
+        self.time = VirtualTime()
         self.came = 0  # outcomes to the driver
         self.pending = 0  # of these, not committed
         self.committed_s = 0.0  # when the last transaction ended
@@ -221,53 +165,34 @@ class _Simulation:
         self.reports: list[tuple[_Island, int]] = []  # from islands, with their outcomes, not taken in yet
         least, more = divmod(setting.workers, setting.islands)
         self.islands = [_Island(number, least + (number < more)) for number in range(setting.islands)]
-        self.driver = _Process() if setting.islands > 1 else self.islands[0]
+        self.driver = Process() if setting.islands > 1 else self.islands[0]
         self.processes = list(dict.fromkeys([self.driver, *self.islands]))
-        for island in self.islands:
-            island.steps = self.answer(island)
-        self.driver.steps = self.drive() if setting.islands > 1 else self.alone(self.islands[0])
 
     def run(self) -> Report:
         """Let time pass until enough came."""
-        for process in self.processes:
-            self.resume(process)
+        if self.setting.islands == 1:
+            self.time.start(self.driver, self.alone(self.islands[0]))
+        else:
+            for island in self.islands:
+                self.time.start(island, self.answer(island))
+            self.time.start(self.driver, self.drive())
         while self.came < self.wanted:
-            self.now_s, _, happen, arguments = heapq.heappop(self.events)
-            happen(*arguments)
+            self.time.go_on()
         return self.report()
 
-    def after(self, seconds: float, happen: Callable[..., None], *arguments: object) -> None:
-        """Let something happen later."""
-        heapq.heappush(self.events, (self.now_s + seconds, next(self.order), happen, arguments))
-
-    def resume(self, process: _Process) -> None:
-        """Let a process begin what comes next."""
-        process.account(self.now_s)
-        process.doing = None
-        step = next(process.steps)
-        process.waits = step is None
-        if step is not None:
-            process.doing = step[0]
-            self.after(step[1], self.resume, process)
-
-    def wake(self, process: _Process) -> None:
-        """Let a process that waits look at what came."""
-        if process.waits:
-            self.resume(process)
-
-    def alone(self, island: _Island) -> _Steps:
+    def alone(self, island: _Island) -> Steps:
         """Be the driver and the one island."""
         island.asked = True
         while True:
             count = yield from self.advance(island)
             yield from self.take(count)
 
-    def drive(self) -> _Steps:
+    def drive(self) -> Steps:
         """Be the driver of several islands: ask those that have reported, and take in what has come."""
         asked: list[_Island] = self.islands
         while True:
             for island in asked:
-                self.after(self.costs.way_s / 2.0, self.ask, island)
+                self.time.after(self.costs.way_s / 2.0, self.ask, island)
             while not self.reports:
                 yield None
             reports, self.reports = self.reports, []
@@ -276,27 +201,27 @@ class _Simulation:
             yield "driver", len(self.islands) * self.costs.look_s + len(reports) * self.costs.call_s
             yield from self.take(count)
 
-    def answer(self, island: _Island) -> _Steps:
+    def answer(self, island: _Island) -> Steps:
         """Be one of several islands: go on when asked, and report."""
         while True:
             while not island.asked:
                 yield None
             count = yield from self.advance(island)
             yield "island", count * self.costs.job_s
-            island.account(self.now_s)
+            island.account(self.time.now_s)
             island.asked = False
-            self.after(self.costs.way_s / 2.0, self.hear, island, count)
+            self.time.after(self.costs.way_s / 2.0, self.hear, island, count)
 
-    def take(self, count: int) -> _Steps:
+    def take(self, count: int) -> Steps:
         """Line up outcomes, and commit what is lined up where that is due."""
         yield "driver", count * self.costs.outcome_s
         self.note(count)
         self.pending += count
-        if self.pending and self.now_s - self.committed_s >= self.costs.pause_s:
+        if self.pending and self.time.now_s - self.committed_s >= self.costs.pause_s:
             yield "driver", self.costs.commit_s
-            self.pending, self.committed_s = 0, self.now_s
+            self.pending, self.committed_s = 0, self.time.now_s
 
-    def advance(self, island: _Island) -> Generator[tuple[Cause, float] | None, None, int]:
+    def advance(self, island: _Island) -> Generator[Step, None, int]:
         """Let an island go on until there are outcomes, or a reply that allows none."""
         count = yield from self.collect(island)
         if count:
@@ -305,13 +230,13 @@ class _Simulation:
         while not island.replies:
             yield None
         yield "island", (island.workers - island.unused) * self.costs.look_s
-        island.account(self.now_s)
+        island.account(self.time.now_s)
         island.done.update(island.replies)
         island.replies.clear()
         yield from self.hand_out(island)
         return (yield from self.collect(island))
 
-    def collect(self, island: _Island) -> Generator[tuple[Cause, float] | None, None, int]:
+    def collect(self, island: _Island) -> Generator[Step, None, int]:
         """Make outcomes, and the proposals that they allow, which may be known and so outcomes, too."""
         count = 0
         if not island.proposed:
@@ -323,7 +248,7 @@ class _Simulation:
                 yield from self.propose(island)
         return count
 
-    def propose(self, island: _Island) -> _Steps:
+    def propose(self, island: _Island) -> Steps:
         """Make a proposal; what is known is done at once, the others wait for a worker."""
         yield "island", self.costs.propose_s
         place, island.proposed = island.proposed, island.proposed + 1
@@ -333,69 +258,69 @@ class _Simulation:
         else:
             island.waiting.append((place, seconds))
 
-    def hand_out(self, island: _Island) -> _Steps:
+    def hand_out(self, island: _Island) -> Steps:
         """Give every unused worker a fair share of what waits."""
         share = min(self.setting.batch, math.ceil(len(island.waiting) / island.workers))
         while island.waiting and island.unused:
             jobs = [island.waiting.popleft() for _ in range(min(share, len(island.waiting)))]
             yield "island", self.costs.call_s + len(jobs) * self.costs.job_s
-            island.account(self.now_s)
+            island.account(self.time.now_s)
             island.unused -= 1
             island.on_the_way += 1
-            self.after(self.costs.way_s / 2.0, self.begin, island, jobs)
+            self.time.after(self.costs.way_s / 2.0, self.begin, island, jobs)
 
     def begin(self, island: _Island, jobs: list[tuple[int, float]]) -> None:
         """Let a worker begin with what it was given."""
-        island.account(self.now_s)
+        island.account(self.time.now_s)
         island.on_the_way -= 1
-        self.after(math.fsum(seconds for _, seconds in jobs), self.end, island, jobs)
+        self.time.after(math.fsum(seconds for _, seconds in jobs), self.end, island, jobs)
 
     def end(self, island: _Island, jobs: list[tuple[int, float]]) -> None:
         """Let a worker send its reply."""
-        island.account(self.now_s)
+        island.account(self.time.now_s)
         island.on_the_way += 1
-        self.after(self.costs.way_s / 2.0, self.reply, island, jobs)
+        self.time.after(self.costs.way_s / 2.0, self.reply, island, jobs)
 
     def reply(self, island: _Island, jobs: list[tuple[int, float]]) -> None:
         """Let a reply reach its island."""
-        island.account(self.now_s)
+        island.account(self.time.now_s)
         island.on_the_way -= 1
         island.unused += 1
         island.replies.extend(place for place, _ in jobs)
-        self.wake(island)
+        self.time.wake(island)
 
     def ask(self, island: _Island) -> None:
         """Let an island hear that it may go on."""
-        island.account(self.now_s)
+        island.account(self.time.now_s)
         island.asked = True
-        self.wake(island)
+        self.time.wake(island)
 
     def hear(self, island: _Island, count: int) -> None:
         """Let a report reach the driver."""
         self.reports.append((island, count))
-        self.wake(self.driver)
+        self.time.wake(self.driver)
 
     def note(self, count: int) -> None:
-        """Count what came; begin to measure after the first fifth."""
+        """Count what came; begin to measure after the first half."""
         self.came += count
-        if self.began is None and self.came >= self.wanted // 5:
-            self.began = self.now_s, self.came
+        if self.began is None and self.came >= self.wanted // 2:
+            self.began = self.time.now_s, self.came
             for process in self.processes:
-                process.account(self.now_s)
+                process.account(self.time.now_s)
                 process.forget()
 
     def report(self) -> Report:
         """Give the shares of the time that was measured."""
         for process in self.processes:
-            process.account(self.now_s)
+            process.account(self.time.now_s)
         began_s, before = self.began or (0.0, 0)
-        seconds = self.now_s - began_s
+        seconds = self.time.now_s - began_s
         workers_s = seconds * self.setting.workers
         return Report(
             seconds=seconds,
             outcomes=self.came - before,
             utilisation=sum(island.trained_s for island in self.islands) / workers_s,
             idle={cause: sum(island.idle_s[cause] for island in self.islands) / workers_s for cause in CAUSES},
-            driver=self.driver.busy_s["driver"] / seconds,
-            island=sum(island.busy_s["island"] for island in self.islands) / seconds / len(self.islands),
+            driver=self.driver.busy_s.get("driver", 0.0) / seconds,
+            island=sum(island.busy_s.get("island", 0.0) for island in self.islands) / seconds / len(self.islands),
         )

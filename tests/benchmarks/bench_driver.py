@@ -31,7 +31,7 @@ GROUPS = (1, 4, 16, 64, 256)  # outcomes in a transaction
 JOBS = 4_096  # on Ray, in one measurement
 BATCHES = (1, 4, 16, 64)
 CALLS = (16, 64, 256, 1_024)  # under way at once, while results are waited for
-CANDIDATES = 10_000
+CANDIDATES = 100_000
 REPEATS = 5  # the median counts: the machine is shared
 
 
@@ -160,24 +160,24 @@ def seconds_a_call(pool: workers.Pool, jobs: Sequence[workers.Job], batch: int) 
 def print_search() -> None:
     """Print what a search makes a second that trains nothing, from its first tenth to its last, and how it grows."""
     print(f"\na search of {CANDIDATES} candidates that trains nothing, in this process")
-    print(f"{'window':>7}{'outcomes/s':>12}{'last/first tenth':>18}{'growth, MiB':>13}{'processor us':>14}")
+    print(
+        f"{'window':>7}{'outcomes/s':>12}{'last/first tenth':>18}{'of processor':>18}{'growth, MiB':>13}{'processor us':>14}"
+    )
     for window in (8, 64):
         settings = config(CANDIDATES, window=window)
         tenths: dict[int, tuple[float, float, float]] = {}
 
         def note(progress: Progress, tenths: dict[int, tuple[float, float, float]] = tenths) -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            tenths.setdefault(progress.counts.generated // (CANDIDATES // 10), (time.perf_counter(), peak, 0.0))
+            now = time.perf_counter(), time.process_time(), peak
+            tenths.setdefault(progress.counts.generated // (CANDIDATES // 10), now)
 
-        processor = time.process_time()
         with store_of(settings) as store:
             search(store, settings, workers.SerialPool(do_nothing), Watcher(on_progress=note))
-        processor = time.process_time() - processor
-        first, last = (tenths[place + 1][0] - tenths[place][0] for place in (0, 9))
-        rate = CANDIDATES / (tenths[10][0] - tenths[0][0])
-        growth = tenths[10][1] - tenths[1][1]
-        spent = 1e6 * processor / CANDIDATES
-        print(f"{window:>7}{rate:>12.0f}{last / first:>18.2f}{growth:>13.1f}{spent:>14.0f}", flush=True)
+        clock, processor = (np.diff([tenths[place][kind] for place in range(11)]) for kind in (0, 1))
+        growth = tenths[10][2] - tenths[1][2]
+        cells = f"{CANDIDATES / clock.sum():>12.0f}{clock[-1] / clock[0]:>18.2f}{processor[-1] / processor[0]:>18.2f}"
+        print(f"{window:>7}{cells}{growth:>13.1f}{1e6 * processor.sum() / CANDIDATES:>14.0f}", flush=True)
 
 
 def main() -> None:

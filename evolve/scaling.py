@@ -1,0 +1,165 @@
+"""How many workers a search can feed, simulated from measured costs: `python -m evolve.scaling workers/scaling.svg`.
+
+Prints two tables and draws them; the drawing needs matplotlib, which the development extra brings.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evolve.simulation import Costs, Draw, Setting, simulate
+
+MEASURED = Costs(
+    propose_s=210e-6,
+    outcome_s=100e-6,
+    commit_s=3e-3,
+    pause_s=50e-3,
+    call_s=400e-6,
+    job_s=9e-6,
+    look_s=0.3e-6,
+    way_s=1e-3,
+)
+"""What `python tests/benchmarks/bench_driver.py` printed on two shared cores of an Intel Xeon, with a local disk."""
+
+MOST_WORKERS = 10_000
+BUSY = 0.9  # the share of the workers' time in which they are to train
+WINDOW = 8  # of an island, for each of its workers
+LARGEST_WINDOW = 10_000  # of a config
+ISLANDS = (1, 8, 64)
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of an evaluation
+SKEW = 0.5  # sigma of the logarithm of the seconds, for the first plot
+FEW_WORKERS = 32  # for the second
+WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)
+BATCHES = (1, 64)
+
+Durations = Callable[[float, np.random.Generator], Draw]
+"""Makes the lengths of evaluations from their mean, in seconds, and a source of randomness."""
+
+
+def constant(mean_s: float, rng: np.random.Generator) -> Draw:
+    """Let every evaluation take the same time."""
+    return lambda island, place: mean_s
+
+
+def lognormal(sigma: float) -> Durations:
+    """Let evaluations take exp(N(0, sigma^2)) times the same; at a sigma of 1, 3 in 100 take four times the mean."""
+    return lambda mean_s, rng: lambda island, place: mean_s * math.exp(sigma * rng.standard_normal() - sigma**2 / 2.0)
+
+
+def pareto(tail: float) -> Durations:
+    """Let the share of evaluations that take longer than x fall as x^-tail; the tail must be above 1."""
+    return lambda mean_s, rng: lambda island, place: mean_s * (tail - 1.0) / tail * (1.0 + rng.pareto(tail))
+
+
+def some_known(durations: Durations, share: float) -> Durations:
+    """Let a share of the proposals, below 1, be known, so that they train nothing."""
+
+    def make(mean_s: float, rng: np.random.Generator) -> Draw:
+        draw = durations(mean_s, rng)
+        return lambda island, place: None if rng.random() < share else draw(island, place)
+
+    return make
+
+
+SKEWED: Mapping[str, Durations] = {
+    "constant": constant,
+    "lognormal, sigma 0.5": lognormal(0.5),
+    "lognormal, sigma 1": lognormal(1.0),
+    "Pareto, tail 1.5": pareto(1.5),
+}
+
+
+def utilisation(workers: int, islands: int, mean_s: float, costs: Costs) -> float:
+    """Give the share of the time in which workers train, in strict order and with the widest window that is useful."""
+    window = min(LARGEST_WINDOW, WINDOW * math.ceil(workers / islands))
+    outcomes = max(4_000, 5 * window * islands)
+    draw = lognormal(SKEW)(mean_s, np.random.default_rng(0))
+    return simulate(Setting(workers, islands, window), costs, draw, outcomes).utilisation
+
+
+def most_workers(islands: int, mean_s: float, costs: Costs) -> int:
+    """Give how many workers so many islands keep busy, to a tenth; fewer than islands cannot be, and give 0."""
+    rate = min(1.0 / costs.outcome_s, islands / costs.propose_s)  # outcomes a second, if nothing else took time
+    fed, starved = islands, min(MOST_WORKERS, max(islands + 1, math.ceil(rate * mean_s / BUSY)))
+    if utilisation(fed, islands, mean_s, costs) < BUSY:
+        return 0
+    if utilisation(starved, islands, mean_s, costs) >= BUSY:
+        return starved
+    while starved > max(1.1 * fed, fed + 1):
+        middle = round(math.sqrt(fed * starved))
+        if utilisation(middle, islands, mean_s, costs) >= BUSY:
+            fed = middle
+        else:
+            starved = middle
+    return fed
+
+
+def idle_by_window(durations: Durations, strict: bool, batch: int, costs: Costs) -> list[float]:
+    """Give the share of the time in which workers wait, for each of the windows, at evaluations of a second."""
+    found = []
+    for window in WINDOWS:
+        setting = Setting(FEW_WORKERS, 1, window * FEW_WORKERS, strict, batch)
+        draw = durations(1.0, np.random.default_rng(0))
+        found.append(1.0 - simulate(setting, costs, draw, 50 * FEW_WORKERS * max(WINDOWS)).utilisation)
+    return found
+
+
+def plot(fed: Mapping[int, Sequence[int]], idle: Mapping[tuple[str, bool, int], Sequence[float]], file: Path) -> None:
+    """Draw both tables."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "pride", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
+    from matplotlib import pyplot
+
+    figure, (left, *others) = pyplot.subplots(1, 1 + len(BATCHES), figsize=(13.5, 4.6), layout="constrained")
+    for islands, counts in fed.items():
+        left.loglog(
+            SECONDS, [count or math.nan for count in counts], "o-", label=f"{islands} island" + "s" * (islands > 1)
+        )
+    left.set(title=f"workers that train {BUSY:.0%} of the time", ylim=(0.8, 1.5 * MOST_WORKERS))
+    left.set(xlabel="seconds of an evaluation, on average", ylabel="workers, at most")
+    left.legend(loc="lower right")
+    colours = {name: f"C{number}" for number, name in enumerate(SKEWED)}
+    for axes, batch in zip(others, BATCHES, strict=True):
+        for (name, strict, of_batch), shares in idle.items():
+            if of_batch == batch:
+                style, label = (
+                    ("o-", name) if strict else (":", "arrival order, all four" if name == "constant" else None)
+                )
+                axes.plot(WINDOWS, [100 * share for share in shares], style, color=colours[name], label=label)
+        jobs = "1 job a call" if batch == 1 else f"up to {batch} jobs a call"
+        axes.set(title=f"idle time of {FEW_WORKERS} workers, {jobs}", xlabel="window, for each worker", ylim=(-2, 102))
+        axes.set(ylabel="% of the time", xticks=WINDOWS)
+    others[-1].legend(loc="upper right", title="evaluations of 1 s on average\nsolid: strict order, dotted: arrival")
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=100)
+
+
+def main() -> None:
+    """Print both tables and, where a file is named, draw them."""
+    print(f"workers that train {BUSY:.0%} of the time, strict order, a window of {WINDOW} a worker, sigma {SKEW}")
+    print(f"{'islands':>8}" + "".join(f"{seconds:>8g} s" for seconds in SECONDS))
+    fed = {}
+    for islands in ISLANDS:
+        fed[islands] = [most_workers(islands, seconds, MEASURED) for seconds in SECONDS]
+        print(f"{islands:>8}" + "".join(f"{count:>10}" for count in fed[islands]), flush=True)
+    print(f"\n% of the time that {FEW_WORKERS} workers wait, evaluations of 1 s on average, by window for each worker")
+    print(f"{'':<24}{'order':<9}{'batch':>5}" + "".join(f"{window:>7}" for window in WINDOWS))
+    idle = {}
+    for batch in BATCHES:
+        for name, durations in SKEWED.items():
+            for strict in (True, False):
+                shares = idle[name, strict, batch] = idle_by_window(durations, strict, batch, MEASURED)
+                order = "strict" if strict else "arrival"
+                print(
+                    f"{name:<24}{order:<9}{batch:>5}" + "".join(f"{100 * share:>7.1f}" for share in shares), flush=True
+                )
+    for file in sys.argv[1:]:
+        plot(fed, idle, Path(file))
+
+
+if __name__ == "__main__":
+    main()
