@@ -26,14 +26,13 @@ MEASURED = Costs(
 
 MOST_WORKERS = 10_000
 BUSY = 0.9  # the share of the workers' time in which they are to train
-WINDOW = 8  # of an island, for each of its workers
 LARGEST_WINDOW = 10_000  # of a config
+WINDOW = 4  # of an island, for each of its workers, in the first plot
+SKEW = 0.5  # sigma of the logarithm of the seconds, in the first plot
 ISLANDS = (1, 8, 64)
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of an evaluation
-SKEW = 0.5  # sigma of the logarithm of the seconds, for the first plot
-FEW_WORKERS = 32  # for the second
-WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)
-BATCHES = (1, 64)
+WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)  # for each worker, in the others
+POOLS = ((32, 1), (32, 64), (500, 1))  # workers of one island, and how many jobs a call holds at most
 
 Durations = Callable[[float, np.random.Generator], Draw]
 """Makes the lengths of evaluations from their mean, in seconds, and a source of randomness."""
@@ -73,11 +72,11 @@ SKEWED: Mapping[str, Durations] = {
 
 
 def utilisation(workers: int, islands: int, mean_s: float, costs: Costs) -> float:
-    """Give the share of the time in which workers train, in strict order and with the widest window that is useful."""
+    """Give the share of the time in which workers train, in order of arrival."""
     window = min(LARGEST_WINDOW, WINDOW * math.ceil(workers / islands))
-    outcomes = max(4_000, 5 * window * islands)
     draw = lognormal(SKEW)(mean_s, np.random.default_rng(0))
-    return simulate(Setting(workers, islands, window), costs, draw, outcomes).utilisation
+    setting = Setting(workers, islands, window, strict=False)
+    return simulate(setting, costs, draw, max(4_000, 4 * window * islands)).utilisation
 
 
 def most_workers(islands: int, mean_s: float, costs: Costs) -> int:
@@ -97,66 +96,68 @@ def most_workers(islands: int, mean_s: float, costs: Costs) -> int:
     return fed
 
 
-def idle_by_window(durations: Durations, strict: bool, batch: int, costs: Costs) -> list[float]:
+def idle_by_window(durations: Durations, strict: bool, workers: int, batch: int, costs: Costs) -> list[float]:
     """Give the share of the time in which workers wait, for each of the windows, at evaluations of a second."""
     found = []
     for window in WINDOWS:
-        setting = Setting(FEW_WORKERS, 1, window * FEW_WORKERS, strict, batch)
+        setting = Setting(workers, 1, min(LARGEST_WINDOW, window * workers), strict, batch)
         draw = durations(1.0, np.random.default_rng(0))
-        found.append(1.0 - simulate(setting, costs, draw, 50 * FEW_WORKERS * max(WINDOWS)).utilisation)
+        found.append(1.0 - simulate(setting, costs, draw, max(20_000, 6 * setting.window)).utilisation)
     return found
 
 
-def plot(fed: Mapping[int, Sequence[int]], idle: Mapping[tuple[str, bool, int], Sequence[float]], file: Path) -> None:
+Idle = Mapping[tuple[int, int, str, bool], Sequence[float]]
+"""By workers, batch, name of the durations and whether the order is strict: the share for each window."""
+
+
+def plot(fed: Mapping[int, Sequence[int]], idle: Idle, file: Path) -> None:
     """Draw both tables."""
     import matplotlib
 
-    matplotlib.use("svg")
+    matplotlib.use("agg")
     matplotlib.rcParams.update({"svg.hashsalt": "pride", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
     from matplotlib import pyplot
 
-    figure, (left, *others) = pyplot.subplots(1, 1 + len(BATCHES), figsize=(13.5, 4.6), layout="constrained")
+    figure, rows = pyplot.subplots(2, 2, figsize=(10.5, 8.0), layout="constrained")
+    first, *others = rows.flat
     for islands, counts in fed.items():
-        left.loglog(
-            SECONDS, [count or math.nan for count in counts], "o-", label=f"{islands} island" + "s" * (islands > 1)
-        )
-    left.set(title=f"workers that train {BUSY:.0%} of the time", ylim=(0.8, 1.5 * MOST_WORKERS))
-    left.set(xlabel="seconds of an evaluation, on average", ylabel="workers, at most")
-    left.legend(loc="lower right")
+        label = f"{islands} islands" if islands > 1 else "1 island"
+        first.loglog(SECONDS, [count or math.nan for count in counts], "o-", label=label)
+    first.set(title=f"workers that train {BUSY:.0%} of the time, order of arrival", ylim=(5, 1.5 * MOST_WORKERS))
+    first.set(xlabel="seconds of an evaluation, on average", ylabel="workers, at most")
+    first.legend(loc="lower right")
     colours = {name: f"C{number}" for number, name in enumerate(SKEWED)}
-    for axes, batch in zip(others, BATCHES, strict=True):
-        for (name, strict, of_batch), shares in idle.items():
-            if of_batch == batch:
-                style, label = (
-                    ("o-", name) if strict else (":", "arrival order, all four" if name == "constant" else None)
-                )
+    for axes, pool in zip(others, POOLS, strict=True):
+        for (*of_pool, name, strict), shares in idle.items():
+            if pool == tuple(of_pool):
+                label = name if strict else None
+                style = "o-" if strict else ":"
                 axes.plot(WINDOWS, [100 * share for share in shares], style, color=colours[name], label=label)
-        jobs = "1 job a call" if batch == 1 else f"up to {batch} jobs a call"
-        axes.set(title=f"idle time of {FEW_WORKERS} workers, {jobs}", xlabel="window, for each worker", ylim=(-2, 102))
-        axes.set(ylabel="% of the time", xticks=WINDOWS)
-    others[-1].legend(loc="upper right", title="evaluations of 1 s on average\nsolid: strict order, dotted: arrival")
+        jobs = "1 job a call" if pool[1] == 1 else f"up to {pool[1]} jobs a call"
+        axes.set(title=f"{pool[0]} workers, {jobs}", xlabel="window, for each worker", xticks=WINDOWS)
+        axes.set(ylabel="% of the time that workers wait", ylim=(-2, 102))
+    others[0].legend(loc="upper right", title="evaluations of 1 s on average\nsolid: strict order, dotted: arrival")
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=100)
 
 
 def main() -> None:
-    """Print both tables and, where a file is named, draw them."""
-    print(f"workers that train {BUSY:.0%} of the time, strict order, a window of {WINDOW} a worker, sigma {SKEW}")
+    """Print both tables and draw them into the files that are named."""
+    print(f"workers that train {BUSY:.0%} of the time, order of arrival, a window of {WINDOW} a worker, sigma {SKEW}")
     print(f"{'islands':>8}" + "".join(f"{seconds:>8g} s" for seconds in SECONDS))
     fed = {}
     for islands in ISLANDS:
         fed[islands] = [most_workers(islands, seconds, MEASURED) for seconds in SECONDS]
         print(f"{islands:>8}" + "".join(f"{count:>10}" for count in fed[islands]), flush=True)
-    print(f"\n% of the time that {FEW_WORKERS} workers wait, evaluations of 1 s on average, by window for each worker")
-    print(f"{'':<24}{'order':<9}{'batch':>5}" + "".join(f"{window:>7}" for window in WINDOWS))
+    print("\n% of the time that workers wait, evaluations of 1 s on average, by window for each worker")
+    print(f"{'workers':>7}{'batch':>6}  {'':<22}{'order':<9}" + "".join(f"{window:>7}" for window in WINDOWS))
     idle = {}
-    for batch in BATCHES:
+    for workers, batch in POOLS:
         for name, durations in SKEWED.items():
             for strict in (True, False):
-                shares = idle[name, strict, batch] = idle_by_window(durations, strict, batch, MEASURED)
-                order = "strict" if strict else "arrival"
-                print(
-                    f"{name:<24}{order:<9}{batch:>5}" + "".join(f"{100 * share:>7.1f}" for share in shares), flush=True
-                )
+                shares = idle_by_window(durations, strict, workers, batch, MEASURED)
+                idle[workers, batch, name, strict] = shares
+                cells = "".join(f"{100 * share:>7.1f}" for share in shares)
+                print(f"{workers:>7}{batch:>6}  {name:<22}{'strict' if strict else 'arrival':<9}{cells}", flush=True)
     for file in sys.argv[1:]:
         plot(fed, idle, Path(file))
 

@@ -122,7 +122,7 @@ class _Island(Process):
         self.proposed = 0
         self.next = 0  # in strict order, the place of the next outcome
         self.waiting: deque[tuple[int, float]] = deque()  # proposals that no worker was given: place and seconds
-        self.replies: list[int] = []  # places of what came from workers and was not taken in
+        self.replies: list[list[tuple[int, float]]] = []  # jobs that came from workers and were not taken in
         self.done: set[int] = set()  # evaluated or known, and no outcome yet
 
     def forget(self) -> None:
@@ -229,9 +229,8 @@ class _Simulation:
         yield from self.hand_out(island)
         while not island.replies:
             yield None
-        yield "island", (island.workers - island.unused) * self.costs.look_s
-        island.account(self.time.now_s)
-        island.done.update(island.replies)
+        yield "island", (island.workers - island.unused + len(island.replies)) * self.costs.look_s
+        island.done.update([place for jobs in island.replies for place, _ in jobs])
         island.replies.clear()
         yield from self.hand_out(island)
         return (yield from self.collect(island))
@@ -286,7 +285,7 @@ class _Simulation:
         island.account(self.time.now_s)
         island.on_the_way -= 1
         island.unused += 1
-        island.replies.extend(place for place, _ in jobs)
+        island.replies.append(jobs)
         self.time.wake(island)
 
     def ask(self, island: _Island) -> None:

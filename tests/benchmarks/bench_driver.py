@@ -160,9 +160,8 @@ def seconds_a_call(pool: workers.Pool, jobs: Sequence[workers.Job], batch: int) 
 def print_search() -> None:
     """Print what a search makes a second that trains nothing, from its first tenth to its last, and how it grows."""
     print(f"\na search of {CANDIDATES} candidates that trains nothing, in this process")
-    print(
-        f"{'window':>7}{'outcomes/s':>12}{'last/first tenth':>18}{'of processor':>18}{'growth, MiB':>13}{'processor us':>14}"
-    )
+    head = ("outcomes/s", "last/first tenth", "of processor", "growth, MiB", "processor us")
+    print(f"{'window':>7}" + "".join(f"{name:>18}" for name in head))
     for window in (8, 64):
         settings = config(CANDIDATES, window=window)
         tenths: dict[int, tuple[float, float, float]] = {}
@@ -176,8 +175,8 @@ def print_search() -> None:
             search(store, settings, workers.SerialPool(do_nothing), Watcher(on_progress=note))
         clock, processor = (np.diff([tenths[place][kind] for place in range(11)]) for kind in (0, 1))
         growth = tenths[10][2] - tenths[1][2]
-        cells = f"{CANDIDATES / clock.sum():>12.0f}{clock[-1] / clock[0]:>18.2f}{processor[-1] / processor[0]:>18.2f}"
-        print(f"{window:>7}{cells}{growth:>13.1f}{1e6 * processor.sum() / CANDIDATES:>14.0f}", flush=True)
+        cells = f"{CANDIDATES / clock.sum():>18.0f}{clock[-1] / clock[0]:>18.2f}{processor[-1] / processor[0]:>18.2f}"
+        print(f"{window:>7}{cells}{growth:>18.1f}{1e6 * processor.sum() / CANDIDATES:>18.0f}", flush=True)
 
 
 def main() -> None:
