@@ -16,13 +16,15 @@ import numpy as np
 
 import programs
 import workers
-from evolve.config import Budget, Config, to_yaml
+from evolve.config import Budget, Config, Mutations, to_yaml
 from evolve.evolution import limits, mutate
 from evolve.island import Founder, Island
 from evolve.records import Outcome
 from evolve.rounds import legs
 from evolve.runs import create
+from evolve.scaling import MEASURED, lognormal
 from evolve.search import Progress, Watcher, search
+from evolve.simulation import Setting, simulate
 from evolve.store import RunStore
 from workers.ray_connection import ray_connection
 
@@ -32,6 +34,9 @@ JOBS = 4_096  # on Ray, in one measurement
 BATCHES = (1, 4, 16, 64)
 CALLS = (16, 64, 256, 1_024)  # under way at once, while results are waited for
 CANDIDATES = 100_000
+SLEEPERS = 4  # workers that sleep in place of training
+SLEEP = 0.1  # seconds, on average
+SLEEPS = 400  # in one measurement
 REPEATS = 5  # the median counts: the machine is shared
 
 
@@ -179,6 +184,51 @@ def print_search() -> None:
         print(f"{window:>7}{cells}{growth:>18.1f}{1e6 * processor.sum() / CANDIDATES:>18.0f}", flush=True)
 
 
+def length(index: int) -> float:
+    """Give the seconds of a candidate's evaluation, lognormal with a sigma of 1."""
+    draw = lognormal(1.0)(SLEEP, np.random.default_rng(index))
+    return draw(0, index) or 0.0
+
+
+def sleep(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+    for job in jobs:
+        time.sleep(length(job.index))
+    return do_nothing(jobs)
+
+
+def print_orders() -> None:
+    """Print what both orders take with skewed evaluations, here and by simulation, from half of the outcomes to all."""
+    print(
+        f"\n% of the time that {SLEEPERS} workers sleep; {SLEEPS} candidates, {SLEEP} s on average, lognormal, sigma 1"
+    )
+    print(f"{'order':<9}{'window':>7}{'batch':>7}{'here':>8}{'simulated':>11}")
+    edits = Mutations(
+        **{name: float(name == "constants") for name in Mutations.model_fields}
+    )  # so that no key is known
+    for batch in (1, 64):
+        for order in ("strict", "arrival"):
+            for window in (SLEEPERS, 2 * SLEEPERS, 4 * SLEEPERS):
+                settings = config(2 * SLEEPS, order=order, window=window, mutations=edits)
+                times: dict[int, float] = {}
+
+                def note(progress: Progress, times: dict[int, float] = times) -> None:
+                    times.setdefault(progress.counts.generated, time.perf_counter())
+
+                def enough(times: dict[int, float] = times) -> str | None:
+                    return "enough" if max(times) >= SLEEPS else None
+
+                with store_of(settings) as store, workers.RayPool(SLEEPERS, batch=batch, evaluate=sleep) as pool:
+                    search(store, settings, pool, Watcher(note, enough))
+                half, end = (min(count for count in times if count >= least) for least in (SLEEPS // 2, SLEEPS))
+                slept = statistics.mean(length(index) for index in range(SLEEPS)) * (end - half)
+                here = slept / (times[end] - times[half]) / SLEEPERS
+                setting = Setting(SLEEPERS, 1, window, order == "strict", batch)
+                report = simulate(setting, MEASURED, lambda island, place: length(place), SLEEPS)
+                simulated = slept / (end - half) * report.outcomes / report.seconds / SLEEPERS
+                cells = f"{100 * here:>8.1f}{100 * simulated:>11.1f}"
+                print(f"{order:<9}{window:>7}{batch:>7}{cells}", flush=True)
+
+
 def main() -> None:
     """Print all tables."""
     outcomes = print_island()
@@ -186,8 +236,9 @@ def main() -> None:
     print_search()
     rng_seeds = (0, 1, 2)
     jobs = [workers.Job(o.index, o.program, ("digits_tiny",), rng_seeds) for o in outcomes[-JOBS:]]
-    with ray_connection(None, 1, print):
+    with ray_connection(None, SLEEPERS, print):
         print_ray(jobs)
+        print_orders()
 
 
 if __name__ == "__main__":
