@@ -16,7 +16,6 @@ MEASURED = Costs(
     propose_s=210e-6,
     outcome_s=100e-6,
     commit_s=3e-3,
-    pause_s=50e-3,
     call_s=400e-6,
     job_s=9e-6,
     look_s=0.3e-6,

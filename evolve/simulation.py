@@ -1,10 +1,10 @@
 """A search in virtual time: which share of the workers trains, and what the others wait for. No processes, no clock.
 
-The parts are the driver, which alone writes the store; islands, each of which proposes and hands jobs to workers of its
-own; and workers, each of which evaluates the jobs of one call, one after another. An island alone is in the driver's
-process, as in `evolve.islands`; several are processes of their own, as in `evolve.ray_islands`: the driver asks each to
-go on, and an island that was asked goes on until it has outcomes, sends them, and waits to be asked again. Jobs are
-handed out when an island waits for results, as by `workers.RayPool`.
+The parts are the driver, which alone writes the store, in one transaction whatever has come; islands, each of which
+proposes and hands jobs to workers of its own; and workers, each of which evaluates the jobs of one call, one after
+another. An island alone is in the driver's process, as in `evolve.islands`; several are processes of their own, as in
+`evolve.ray_islands`: the driver asks each to go on, and an island that was asked goes on until it has outcomes, sends
+them, and waits to be asked again. Jobs are handed out when an island waits for results, as by `workers.RayPool`.
 
 What is left out: islands keep step by themselves, no outcome is lost, and a known key is always known in time.
 """
@@ -30,7 +30,6 @@ class Costs:
         propose_s: Of an island, for each candidate: to take in its outcome and make another proposal, key and all.
         outcome_s: Of the driver, for each outcome, its share of a transaction included.
         commit_s: Of the driver, for each transaction beside that.
-        pause_s: At least that long lies between two transactions.
         call_s: Of a caller, for each call to another process and its reply.
         job_s: Of a caller, for each job or outcome in a call.
         look_s: Of a caller, for each call under way, each time that it takes replies.
@@ -40,7 +39,6 @@ class Costs:
     propose_s: float = 0.0
     outcome_s: float = 0.0
     commit_s: float = 0.0
-    pause_s: float = 0.0
     call_s: float = 0.0
     job_s: float = 0.0
     look_s: float = 0.0
@@ -159,8 +157,6 @@ class _Simulation:
         self.setting, self.costs, self.draw, self.wanted = setting, costs, draw, outcomes
         self.time = VirtualTime()
         self.came = 0  # outcomes to the driver
-        self.pending = 0  # of these, not committed
-        self.committed_s = 0.0  # when the last transaction ended
         self.began: tuple[float, int] | None = None  # when the measuring began, and what had come by then
         self.reports: list[tuple[_Island, int]] = []  # from islands, with their outcomes, not taken in yet
         least, more = divmod(setting.workers, setting.islands)
@@ -213,13 +209,10 @@ class _Simulation:
             self.time.after(self.costs.way_s / 2.0, self.hear, island, count)
 
     def take(self, count: int) -> Steps:
-        """Line up outcomes, and commit what is lined up where that is due."""
-        yield "driver", count * self.costs.outcome_s
-        self.note(count)
-        self.pending += count
-        if self.pending and self.time.now_s - self.committed_s >= self.costs.pause_s:
-            yield "driver", self.costs.commit_s
-            self.pending, self.committed_s = 0, self.time.now_s
+        """Commit outcomes, in one transaction."""
+        if count:
+            yield "driver", self.costs.commit_s + count * self.costs.outcome_s
+            self.note(count)
 
     def advance(self, island: _Island) -> Generator[Step, None, int]:
         """Let an island go on until there are outcomes, or a reply that allows none."""
