@@ -31,7 +31,7 @@ SKEW = 0.5  # sigma of the logarithm of the seconds, in the first plot
 ISLANDS = (1, 8, 64)
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of an evaluation
 WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)  # for each worker, in the others
-POOLS = ((32, 1), (32, 64), (500, 1))  # workers of one island, and how many jobs a call holds at most
+POOLS = ((32, 1), (32, 64), (200, 1))  # workers of one island, and how many jobs a call holds at most
 
 Durations = Callable[[float, np.random.Generator], Draw]
 """Makes the lengths of evaluations from their mean, in seconds, and a source of randomness."""
@@ -101,7 +101,7 @@ def idle_by_window(durations: Durations, strict: bool, workers: int, batch: int,
     for window in WINDOWS:
         setting = Setting(workers, 1, min(LARGEST_WINDOW, window * workers), strict, batch)
         draw = durations(1.0, np.random.default_rng(0))
-        found.append(1.0 - simulate(setting, costs, draw, max(20_000, 6 * setting.window)).utilisation)
+        found.append(1.0 - simulate(setting, costs, draw, max(20_000, 12 * setting.window)).utilisation)
     return found
 
 
@@ -117,7 +117,7 @@ def plot(fed: Mapping[int, Sequence[int]], idle: Idle, file: Path) -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "pride", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
     from matplotlib import pyplot
 
-    figure, rows = pyplot.subplots(2, 2, figsize=(10.5, 8.0), layout="constrained")
+    figure, rows = pyplot.subplots(2, 2, figsize=(10.5, 8.4), layout="constrained")
     first, *others = rows.flat
     for islands, counts in fed.items():
         label = f"{islands} islands" if islands > 1 else "1 island"
@@ -135,7 +135,8 @@ def plot(fed: Mapping[int, Sequence[int]], idle: Idle, file: Path) -> None:
         jobs = "1 job a call" if pool[1] == 1 else f"up to {pool[1]} jobs a call"
         axes.set(title=f"{pool[0]} workers, {jobs}", xlabel="window, for each worker", xticks=WINDOWS)
         axes.set(ylabel="% of the time that workers wait", ylim=(-2, 102))
-    others[0].legend(loc="upper right", title="evaluations of 1 s on average\nsolid: strict order, dotted: arrival")
+    title = "evaluations of 1 s on average; strict order solid, order of arrival dotted"
+    figure.legend(*others[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SKEWED), title=title)
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=100)
 
 
