@@ -79,20 +79,14 @@ def utilisation(workers: int, islands: int, mean_s: float, costs: Costs) -> floa
 
 
 def most_workers(islands: int, mean_s: float, costs: Costs) -> int:
-    """Give how many workers so many islands keep busy, to a tenth; fewer than islands cannot be, and give 0."""
+    """Give how many workers so many islands keep busy, to a tenth; 0 where not even one for each island."""
     rate = min(1.0 / costs.outcome_s, islands / costs.propose_s)  # outcomes a second, if nothing else took time
-    fed, starved = islands, min(MOST_WORKERS, max(islands + 1, math.ceil(rate * mean_s / BUSY)))
-    if utilisation(fed, islands, mean_s, costs) < BUSY:
-        return 0
-    if utilisation(starved, islands, mean_s, costs) >= BUSY:
-        return starved
-    while starved > max(1.1 * fed, fed + 1):
-        middle = round(math.sqrt(fed * starved))
-        if utilisation(middle, islands, mean_s, costs) >= BUSY:
-            fed = middle
-        else:
-            starved = middle
-    return fed
+    count = min(MOST_WORKERS, math.ceil(rate * mean_s / BUSY))
+    while count >= islands:
+        if utilisation(count, islands, mean_s, costs) >= BUSY:
+            return count
+        count = min(count - 1, int(count / 1.1))
+    return 0
 
 
 def idle_by_window(durations: Durations, strict: bool, workers: int, batch: int, costs: Costs) -> list[float]:
@@ -122,7 +116,7 @@ def plot(fed: Mapping[int, Sequence[int]], idle: Idle, file: Path) -> None:
     for islands, counts in fed.items():
         label = f"{islands} islands" if islands > 1 else "1 island"
         first.loglog(SECONDS, [count or math.nan for count in counts], "o-", label=label)
-    first.set(title=f"workers that train {BUSY:.0%} of the time, order of arrival", ylim=(5, 1.5 * MOST_WORKERS))
+    first.set(title=f"workers that train {BUSY:.0%} of the time, order of arrival", ylim=(1, 1.5 * MOST_WORKERS))
     first.set(xlabel="seconds of an evaluation, on average", ylabel="workers, at most")
     first.legend(loc="lower right")
     colours = {name: f"C{number}" for number, name in enumerate(SKEWED)}
