@@ -1,0 +1,205 @@
+"""Joining a cluster: with its token, with our code, on its accelerators."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+from cluster_cases import ROOT, ray_node
+
+from workers import PoolError, ray_connection
+from workers.ray_connection import EXCLUDES, PACKAGES
+from workers.ray_worker import Expected, WorkerMismatchError, check_worker, versions_here
+
+TRAIN = """
+import sys, os, programs
+from workers import Job, RayPool
+with RayPool(1, address=sys.argv[1], on_event=print) as pool:
+    pool.submit(Job(4, programs.source_text("sgd"), ("digits_tiny",), (0,)))
+    (result,) = pool.wait()
+    print(pool.device, result.status, result.message)
+"""
+
+ACCELERATORS = """
+import os, sys
+from workers import Job, RayPool, Result, Status, devices
+
+def visible(jobs):
+    told = [os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS")]
+    return [Result(job.index, Status.OK, message=" ".join(told)) for job in jobs]
+
+for real in (devices.GPU, devices.TPU):
+    # What Ray calls an accelerator, and JAX, on this machine, the CPU.
+    devices.DEVICES = (devices.Device("cpu", real.resource, devices.CPU_ENVIRONMENT, real.request),)
+    with RayPool(address=sys.argv[1], evaluate=visible, batch=1, on_event=print) as pool:
+        import ray
+        workers = pool.workers
+        for index in range(200):
+            pool.submit(Job(index, "", (), ()))
+        seen = set()
+        while pool.in_flight:
+            seen |= {result.message for result in pool.wait()}
+        print(real.name, workers, sorted(seen))
+"""
+
+PROMISED = """
+import sys
+from workers import Job, PoolError, RayPool
+with RayPool(1, address=sys.argv[1], on_event=print) as pool:
+    print(pool.device)
+    pool.submit(Job(0, "", (), ()))
+    try:
+        pool.wait()
+    except PoolError as error:
+        print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """A cluster with two of each accelerator by its own word, whose workers can import nothing of ours."""
+    absent = tmp_path_factory.mktemp("absent")
+    for package in PACKAGES:
+        (absent / package).mkdir()
+        (absent / package / "__init__.py").write_text(f"raise ImportError('there is no {package} on this node')\n")
+    with ray_node("--num-gpus=2", '--resources={"TPU": 2}', python_path=str(absent)) as started:
+        yield started
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Give a function that writes a driver, beside runs that must not travel."""
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "run.db").write_text("private")
+
+    def write(text):
+        path = tmp_path / "driver.py"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def on_cpus(text):
+    """Make a driver leave out the accelerators, which this machine only claims to have."""
+    return f"from workers import devices\ndevices.DEVICES = (devices.CPU,)\n{text}"
+
+
+@pytest.mark.slow
+def test_code_travels_to_workers_that_have_none_and_nothing_else_does(node, script):
+    told = node.driver(script(on_cpus(TRAIN)))
+    assert told.stdout == "cpu ok \n", told
+    files = [path for path in node.folder.glob("session_latest/runtime_resources/**/*") if path.is_file()]
+    travelled = {
+        path.relative_to(*[parent for parent in path.parents if parent.name.startswith("_ray_pkg_")])
+        for path in files
+        if path.suffix != ".lock"
+    }
+    by_package = {
+        package: {path for path in travelled if path.parts[0] == package and "__pycache__" not in path.parts}
+        for package in PACKAGES
+    }
+    assert travelled == set().union(*by_package.values()) | {path for path in travelled if "__pycache__" in path.parts}
+    for package, paths in by_package.items():
+        ours = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*") if path.is_file()}
+        assert paths == {path for path in ours if "__pycache__" not in path.parts}
+
+
+@pytest.mark.slow
+def test_each_worker_has_an_accelerator_for_itself(node, script):
+    told = node.driver(script(ACCELERATORS))
+    lines = told.stdout.splitlines()
+    assert [line.partition(" [")[0] for line in lines] == ["gpu 2", "tpu 2"], told
+    assert re.fullmatch(r"gpu 2 \['0 ?', '1 ?'\]", lines[0])
+    assert re.fullmatch(r"tpu 2 \[' ?0', ' ?1'\]", lines[1])
+
+
+@pytest.mark.slow
+def test_a_worker_that_trains_on_less_than_promised_is_an_error(node, script):
+    told = node.driver(script(PROMISED))
+    device, *notes, error = told.stdout.splitlines()
+    assert device == "gpu", told
+    assert len(notes) == 2
+    assert error.startswith("no worker can be started: WorkerMismatchError: node ")
+    assert error.endswith(
+        "has a GPU by Ray's count, but its JAX computes on the cpu: install pride[cuda] on every such node, "
+        "or start Ray there without it"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("0" * 64, "it asks for another token than "),
+        ("", "which holds no token"),
+        (None, "which holds no token"),
+    ],
+)
+def test_a_driver_without_the_right_token_is_told_so(node, script, tmp_path, token, said):
+    if token is not None:
+        (tmp_path / "token").write_text(token)
+    told = node.driver(script(TRAIN), RAY_AUTH_TOKEN_PATH=str(tmp_path / "token"))
+    assert f"PoolError: cannot join Ray at {node.address}: " in told.stderr
+    assert said in told.stderr
+
+
+def test_a_cluster_without_a_token_is_joined_with_a_warning(monkeypatch):
+    notes = []
+    monkeypatch.setattr(ray_connection, "_show_token", lambda address: None)
+    monkeypatch.setattr(ray_connection, "_initialised", lambda failure, **settings: contextlib.nullcontext())
+    for mode, wanted in (("token", 0), ("disabled", 1)):
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        with ray_connection._join("127.0.0.2:6379", notes.append):
+            assert len(notes) == wanted
+    assert notes == ["Ray at 127.0.0.2:6379 asks for no token: whoever can reach it can run code on it"]
+
+
+def test_users_settings_for_other_clusters_do_not_open_one_started_here(monkeypatch):
+    """Ray would take RAY_AUTH_MODE=disabled at its word, and another token before that of the file."""
+    seen = {}
+
+    @contextlib.contextmanager
+    def initialised(failure, **settings):
+        seen.update({name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}, **settings)
+        seen["token"] = Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text()
+        yield
+
+    monkeypatch.setattr(ray_connection, "_initialised", initialised)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "known to others")
+    with ray_connection._start_here(1):
+        pass
+    assert (seen["RAY_AUTH_MODE"], seen["RAY_AUTH_TOKEN"]) == (None, None)
+    assert re.fullmatch("[0-9a-f]{64}", seen["token"])
+    assert (seen["_node_ip_address"], seen["include_dashboard"]) == ("127.0.0.1", False)
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert os.environ["RAY_AUTH_TOKEN"] == "known to others"
+
+
+def test_nothing_listening_is_told_at_once():
+    with pytest.raises(PoolError, match=r"^cannot join Ray at 127\.0\.0\.1:1: ConnectionRefusedError: "):
+        ray_connection._check_reachable("127.0.0.1:1")
+
+
+def test_what_travels_is_there_and_holds_no_runs():
+    assert all((ROOT / package / "__init__.py").is_file() for package in PACKAGES)
+    assert "runs" not in PACKAGES
+    assert EXCLUDES == ["__pycache__/", "*.pyc"]
+
+
+def test_a_worker_as_expected_is_taken():
+    check_worker(Expected("cpu", versions_here()))
+
+
+def test_a_worker_with_other_packages_is_refused():
+    wanted = versions_here() | {"optax": "0.0.1"}
+    with pytest.raises(WorkerMismatchError, match=r"has optax [0-9.]+ instead of 0\.0\.1, which the driver has"):
+        check_worker(Expected("cpu", wanted))
+
+
+@pytest.mark.parametrize(("device", "extra"), [("gpu", "cuda"), ("tpu", "tpu")])
+def test_a_worker_without_the_promised_device_is_refused(device, extra):
+    with pytest.raises(WorkerMismatchError, match=rf"its JAX computes on the cpu: install pride\[{extra}\]"):
+        check_worker(Expected(device, versions_here()))
