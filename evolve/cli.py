@@ -28,6 +28,7 @@ _COMMANDS = {
     "tasks": "evolve.program_commands:tasks_command",
     "functions": "evolve.program_commands:functions_command",
     "bench": "evolve.bench_command:bench_command",
+    "doctor": "evolve.doctor:doctor_command",
 }
 """Where each command is: imported when it is used, so that none needs what only others need."""
 

@@ -1,6 +1,7 @@
 """Starting Ray on this machine, closed to everyone else, or joining a cluster that runs."""
 
 import functools
+import importlib
 import logging
 import os
 import secrets
@@ -134,22 +135,41 @@ def _show_token(address: str) -> None:
     if path and not os.environ.get("RAY_AUTH_TOKEN") and not _is_token(path):  # Ray would abort
         raise PoolError(f"cannot join Ray at {address}: RAY_AUTH_TOKEN_PATH names {path}, which holds no token")
     from ray._private.authentication import authentication_token_setup
-    from ray._raylet import AuthenticationTokenLoader, GcsClient
-    from ray.exceptions import AuthenticationError
 
-    if "RAY_AUTH_MODE" not in os.environ and AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+    tokens = _raylet().AuthenticationTokenLoader.instance()
+    if "RAY_AUTH_MODE" not in os.environ and tokens.has_token(ignore_auth_mode=True):
         authentication_token_setup._enable_token_auth()
     if not _host_and_port(address)[1].isdigit() or address.startswith("ray://"):
         return
     try:
-        GcsClient(address=address)
-    except AuthenticationError as error:
+        admitted = admits(address)
+    except Exception as error:
+        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
+    if not admitted:
         raise PoolError(
             f"cannot join Ray at {address}: it asks for another token than RAY_AUTH_TOKEN, the file that "
             "RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token holds; copy the cluster's token there"
-        ) from error
-    except Exception as error:
-        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
+        )
+
+
+def admits(address: str) -> bool:
+    """Tell whether a cluster (host:port) lets this process in, by the token that Ray shows for it, if any.
+
+    Raises:
+        Exception: Of Ray's; nothing answers, or no Ray does.
+    """
+    from ray.exceptions import AuthenticationError
+
+    try:
+        _raylet().GcsClient(address=address)
+    except AuthenticationError:
+        return False
+    return True
+
+
+def _raylet() -> Any:
+    """Return Ray's compiled part, which declares no types."""
+    return importlib.import_module("ray._raylet")
 
 
 def _is_token(path: str) -> bool:
