@@ -13,6 +13,7 @@ import click
 
 import programs
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
+from evolve.printing import printable
 
 _COMMANDS = {
     "search": "evolve.run_commands:search_command",
@@ -64,7 +65,7 @@ def cli() -> None:
 
 def _exit(code: int, message: str = "") -> NoReturn:
     if message:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
     sys.exit(code)
 
 

@@ -12,7 +12,7 @@ from evolve import documents
 from evolve.champion import find_champion
 from evolve.config import Config, presets
 from evolve.options import json_option, output_option, write
-from evolve.printing import print_json, print_table
+from evolve.printing import print_json, print_table, printable
 from evolve.records import dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
@@ -132,10 +132,11 @@ def status_command(run: str, as_json: bool) -> None:
             print_json(_status_document(store, config) | {"state": summary.state})
             return
         counts = ", ".join(f"{count} {name}" for name, count in asdict(store.counts()).items())
-        click.echo(f"run     {run}\nstate   {summary.state}{f' ({summary.reason})' if summary.reason else ''}")
+        reason = f" ({printable(summary.reason)})" if summary.reason else ""
+        click.echo(f"run     {run}\nstate   {summary.state}{reason}")
         click.echo(f"counts  {counts}")
         if store.trained_by:
-            click.echo(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}")
+            click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
         click.echo()
         _print_comparison(store, config)
 
