@@ -4,6 +4,7 @@ import ast
 import copy
 import os
 import re
+import signal
 import stat
 import subprocess
 import tomllib
@@ -170,19 +171,29 @@ def test_ray_started_here_has_no_accelerators_that_jax_cannot_use(monkeypatch):
     assert ray_connection._accelerators_without_jax() == {}
 
 
-@pytest.mark.chaos
-def test_slurm_brings_up_a_closed_cluster_searches_on_it_and_leaves_nothing(tmp_path):
+def slurm_job(environment, *arguments):
+    command = ["bash", SLURM, *arguments, "--json"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_slurm_brings_up_a_closed_cluster_and_leaves_nothing_and_a_job_that_ran_out_of_time_is_resumed(tmp_path):
     environment = act_slurm(tmp_path, nodes=2)
-    command = ["bash", SLURM, "search", "smoke", "--name", "small", "--set", "budget.candidates=12"]
-    command += ["--set", "rng_seeds=1", "--set", "fresh_rng_seeds=2", "--json"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-        said = job.stderr.readline()
-        token = {path: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob(".pride-token-*")}
+    settings = ["--set", "budget.candidates=1000", "--set", "rng_seeds=1", "--set", "fresh_rng_seeds=2"]
+    with slurm_job(environment, "search", "smoke", "--name", "small", *settings) as job:
+        assert job.stderr.readline() == "2 of 2 nodes are up\n"
+        tokens = list(tmp_path.glob(".pride-token-*"))
+        assert [stat.S_IMODE(token.stat().st_mode) for token in tokens] == [0o600]
+        said = next(line for line in job.stderr if "results go to" in line or "rror" in line)
+        job.send_signal(signal.SIGTERM)
         out, rest = job.communicate()
-    assert job.returncode == 0, said + rest
-    assert said == "2 of 2 nodes are up\n"
+    assert job.returncode == 128 + signal.SIGTERM, said + rest
+    assert '"reason": "Terminated"' in out
+    assert "finishing what is under way" in rest
     assert "asks for no token" not in rest
-    assert '"reason": "12 candidates were put forward"' in out
-    assert list(token.values()) == [0o600]
-    assert not [path for path in token if path.exists()]
+    with slurm_job(environment, "resume", "small", "--set", "budget.candidates=40") as job:
+        out, rest = job.communicate()
+    assert job.returncode == 0, rest
+    assert '"reason": "40 candidates were put forward"' in out
+    assert list(tmp_path.glob(".pride-token-*")) == []
     assert list(Path("/tmp").glob(f"pride-ray-{environment['SLURM_JOB_ID']}-*")) == []
