@@ -59,6 +59,21 @@ with RayPool(1, address=sys.argv[1], on_event=print) as pool:
 """
 
 
+ONE_AFTER_ANOTHER = """
+import os, sys
+from pathlib import Path
+from workers import Job, RayPool, Result, Status
+
+def echo(jobs):
+    return [Result(job.index, Status.OK) for job in jobs]
+
+for address in (sys.argv[1], None, None, sys.argv[1]):
+    with RayPool(1, address=address, evaluate=echo, on_event=print) as pool:
+        pool.submit(Job(7, "", (), ()))
+        print(pool.wait()[0].index, Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text())
+"""
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     """A cluster with two of each accelerator by its own word, whose workers can import nothing of ours."""
@@ -109,6 +124,16 @@ def test_code_travels_to_workers_that_have_none_and_nothing_else_does(node, scri
 def test_each_worker_has_an_accelerator_for_itself(node, script):
     told = node.driver(script(ACCELERATORS))
     assert told.stdout == "gpu 2 0 1\ntpu 2 0 1\n", told
+
+
+@pytest.mark.slow
+def test_one_process_joins_and_starts_clusters_each_with_its_own_token(node, script):
+    told = node.driver(script(on_cpus(ONE_AFTER_ANOTHER)))
+    answers = [line.split() for line in told.stdout.splitlines()]
+    assert [answer[0] for answer in answers] == ["7"] * 4, told
+    tokens = [answer[1] for answer in answers]
+    assert tokens[0] == tokens[3] == node.token.read_text()
+    assert len(set(tokens)) == 3
 
 
 @pytest.mark.slow

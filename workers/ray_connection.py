@@ -1,6 +1,5 @@
 """Starting Ray on this machine, closed to everyone else, or joining a cluster that runs."""
 
-import functools
 import importlib
 import logging
 import os
@@ -58,20 +57,34 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
     if address is not None:
         _check_reachable(address)
     with ExitStack() as stack:
+        on_loopback = address is None or _is_on_loopback_alone(address)
         variables: dict[str, str | None] = {"RAY_USAGE_STATS_ENABLED": "0"}
-        if address is None or _is_on_loopback_alone(address):
-            # Read when Ray is first imported. Without it Ray replaces 127.0.0.1 by the machine's
-            # address, and listens on all interfaces.
+        if on_loopback:
+            # For Ray's processes, and this one where it has not imported Ray yet. Without it Ray
+            # replaces 127.0.0.1 by the machine's address, and listens on all interfaces.
             variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         stack.enter_context(_environment(variables))
         import ray
 
         if not ray.is_initialized():
-            start = _start_here(cores) if address is None else _join(address, on_event)
-            stack.enter_context(start)
+            stack.enter_context(_clusters_enabled(not on_loopback))
+            stack.enter_context(_start_here(cores) if address is None else _join(address, on_event))
             if address is None and (host := ray.util.get_node_ip_address()) != LOOPBACK:
-                on_event(f"Ray was imported before Pride: it listens on {host}, guarded by a token")
+                on_event(f"Ray listens on {host}, guarded by a token")
         yield
+
+
+@contextmanager
+def _clusters_enabled(enabled: bool) -> Iterator[None]:
+    """Have Ray in this process look for clusters beyond loopback, or not; it read its setting when it was imported."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = enabled
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
@@ -79,7 +92,7 @@ def _start_here(cores: int) -> Iterator[None]:
     with _private_directory() as directory:
         token = directory / "token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(_token())
+            file.write(secrets.token_hex(32))
         # That Ray then asks for the token is its default, for a cluster that it starts, and no setting of the user's
         # for other clusters may say otherwise.
         with (
@@ -137,6 +150,7 @@ def _show_token(address: str) -> None:
     from ray._private.authentication import authentication_token_setup
 
     tokens = _raylet().AuthenticationTokenLoader.instance()
+    tokens.reset_cache()
     if "RAY_AUTH_MODE" not in os.environ and tokens.has_token(ignore_auth_mode=True):
         authentication_token_setup._enable_token_auth()
     if not _host_and_port(address)[1].isdigit() or address.startswith("ray://"):
@@ -216,6 +230,8 @@ def _initialised(failure: str, **settings: Any) -> Iterator[None]:
     from ray._private import worker as ray_worker
 
     try:
+        # Ray reads the token once; a connection before this one may have had another.
+        _raylet().AuthenticationTokenLoader.instance().reset_cache()
         # Else Ray prints to standard output that a worker died. It has no public switch for that.
         ray_worker._worker_logs_enabled = False
         try:
@@ -286,9 +302,3 @@ def _set_environment(variables: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-@functools.cache
-def _token() -> str:
-    """One token for each process: Ray reads the file once and keeps what it read."""
-    return secrets.token_hex(32)
