@@ -23,7 +23,8 @@ from evolve.options import json_option
 from evolve.printing import print_json
 from workers.cores import default_workers
 from workers.evaluate import describe
-from workers.ray_connection import LOOPBACK, OBJECT_STORE_BYTES
+from workers.ray_address import LOOPBACK
+from workers.ray_connection import OBJECT_STORE_BYTES
 
 ANSWER_SECONDS = 60.0
 """How long Ray or JAX may take to start."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cluster_cases import ROOT, ray_node
 
-from workers import PoolError, ray_connection
+from workers import PoolError, ray_address, ray_connection
 from workers.ray_connection import EXCLUDES, PACKAGES
 from workers.ray_worker import Expected, WorkerMismatchError, check_worker, versions_here
 
@@ -168,7 +168,7 @@ def test_a_driver_without_the_right_token_is_told_so(node, script, tmp_path, tok
 
 def test_a_cluster_without_a_token_is_joined_with_a_warning(monkeypatch):
     notes = []
-    monkeypatch.setattr(ray_connection, "_show_token", lambda address: None)
+    monkeypatch.setattr(ray_connection, "show_token", lambda address: None)
     monkeypatch.setattr(ray_connection, "_initialised", lambda failure, **settings: contextlib.nullcontext())
     for mode, wanted in (("token", 0), ("disabled", 1)):
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
@@ -201,7 +201,7 @@ def test_users_settings_for_other_clusters_do_not_open_one_started_here(monkeypa
 
 def test_nothing_listening_is_told_at_once():
     with pytest.raises(PoolError, match=r"^cannot join Ray at 127\.0\.0\.1:1: ConnectionRefusedError: "):
-        ray_connection._check_reachable("127.0.0.1:1")
+        ray_address.check_reachable("127.0.0.1:1")
 
 
 def test_what_was_compiled_does_not_travel_and_what_is_needed_does():

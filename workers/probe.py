@@ -10,7 +10,8 @@ from typing import Any
 
 from workers.devices import DEVICES
 from workers.pool import PoolError
-from workers.ray_connection import admits, ray_connection
+from workers.ray_address import admits
+from workers.ray_connection import ray_connection
 
 
 def devices() -> dict[str, Any]:
