@@ -13,7 +13,7 @@ from evolve.champion import find_champion
 from evolve.config import Config
 from evolve.config_files import presets
 from evolve.options import json_option, output_option, write
-from evolve.printing import print_json, print_table
+from evolve.printing import print_json, print_table, printable
 from evolve.records import Outcome, dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
@@ -155,11 +155,13 @@ def status_command(run: str, as_json: bool) -> None:
         counted = asdict(store.counts())
         training_seconds = counted.pop("training_seconds")
         counts = ", ".join(f"{count} {name}" for name, count in counted.items())
-        click.echo(f"run     {run}\nstate   {summary.state}{f' ({summary.reason})' if summary.reason else ''}")
+        reason = f" ({printable(summary.reason)})" if summary.reason else ""
+        click.echo(f"run     {run}
+state   {summary.state}{reason}")
         click.echo(f"counts  {counts}")
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
-            click.echo(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}")
+            click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
         click.echo()
         _print_comparison(store, config)
 
