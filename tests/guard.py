@@ -1,8 +1,9 @@
 """Run a command, and see how long what it started outlives it. A script: guard.py SECONDS COMMAND...
 
 It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints a JSON line
-with the command's process id at once, and in the end one with its exit code (minus the signal that ended it) and the
-command lines of all processes that were left so many seconds later, which it then ends.
+with the command's process id at once, one whenever the command was stopped by a signal, and in the end one with its exit
+code (minus the signal that ended it) and the command lines of all processes that were left so many seconds later, which
+it then ends.
 """
 
 import ctypes
@@ -28,8 +29,11 @@ def _wait(command: int, seconds: int) -> tuple[int, list[str]]:
     code = 0
     try:
         while True:
-            process, status = os.wait()
-            if process == command:
+            process, status = os.waitpid(-1, os.WUNTRACED)
+            if os.WIFSTOPPED(status):
+                if process == command:
+                    print(json.dumps("stopped"), flush=True)
+            elif process == command:
                 code = os.waitstatus_to_exitcode(status)
                 signal.alarm(seconds)
     except ChildProcessError:
