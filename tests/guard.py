@@ -2,7 +2,7 @@
 
 It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints a JSON line
 with the command's process id at once, one whenever the command was stopped by a signal, and in the end one with its exit
-code (minus the signal that ended it) and the command lines of all processes that were left so many seconds later, which
+code (minus the signal that ended it) and the names of all processes that were left so many seconds later, which
 it then ends.
 """
 
@@ -41,7 +41,7 @@ def _wait(command: int, seconds: int) -> tuple[int, list[str]]:
     except TimeoutError:
         left = []
         while children := _children():  # each that ends may leave others
-            left += [Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8", errors="replace") for child in children]
+            left += [Path(f"/proc/{child}/comm").read_text(encoding="utf-8", errors="replace") for child in children]
             for child in children:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)

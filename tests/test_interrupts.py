@@ -97,8 +97,9 @@ def test_a_run_is_seen_from_another_shell_while_it_is_written(commands: Commands
     assert status["state"] == listed["state"] == "running"
     assert status["counts"]["generated"] == listed["candidates"] == len(dump.splitlines())
     outcomes = [json.loads(line) for line in dump.splitlines()]
-    assert top[0]["score"] == listed["best"] == status["best"]["score"] == max(float.fromhex(outcome["score"]) for outcome in outcomes)
-    assert {entry["candidate"] for entry in top} <= {outcome["index"] for outcome in outcomes}
+    best = max(float.fromhex(outcome["score"]) for outcome in outcomes)
+    assert top[0]["search_score"] == listed["best"] == status["best"]["score"] == best
+    assert {entry["name"] for entry in top} <= {f"broken:{outcome['index']}" for outcome in outcomes}
     assert commands.dump("broken") == unbroken
 
 
