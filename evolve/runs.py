@@ -102,7 +102,9 @@ def open_to_write(root: str | Path, name: str) -> RunStore:
         BadProgramOrData: It is damaged.
     """
     folder = _existing(root, name)
-    return _opened(folder, _lock(folder))
+    lock = _lock(folder)
+    (folder / "resolved.yaml.new").unlink(missing_ok=True)  # of a writer that was killed
+    return _opened(folder, lock)
 
 
 def open_to_read(root: str | Path, name: str) -> RunStore:

@@ -1,4 +1,4 @@
-"""Signals to a search, and looking at it from elsewhere: it saves its state, leaves nothing, and waits for no reader."""
+"""Signals to a search, and looks at it from elsewhere: it saves its state, leaves nothing, waits for no reader."""
 
 import json
 import signal

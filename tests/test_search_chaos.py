@@ -92,7 +92,7 @@ def test_workers_that_are_lost_for_good_stop_the_search_early(tmp_path, ray_here
 
 def on_three_nodes(root: Path, lost: str, outlives_s: int) -> tuple[list[str], int, list[str]]:
     """Search on three nodes; give the pool's notes, the exit code, and the processes that were left."""
-    command = [sys.executable, three_nodes.__file__, str(root), lost, "10"]
+    command = [sys.executable, three_nodes.__file__, str(root), lost]
     done = subprocess.run(
         [sys.executable, guard.__file__, str(outlives_s), *command], capture_output=True, text=True, check=True
     )
@@ -107,19 +107,17 @@ def unbroken_on_nodes(tmp_path):
 
 
 def test_a_lost_node_changes_nothing(tmp_path, unbroken_on_nodes):
-    notes, code, left = on_three_nodes(tmp_path / "nodes", "worker", outlives_s=30)
+    notes, code, left = on_three_nodes(tmp_path / "nodes", "node", outlives_s=30)
     assert (code, left) == (0, []), notes
-    assert "lost" in notes
-    assert any("worker replaced" in note for note in notes)
+    assert any("attempt 1 of 2: crashed" in note for note in notes), notes
     assert found(tmp_path / "nodes", "run") == unbroken_on_nodes
 
 
 def test_a_lost_head_costs_only_what_was_under_way(tmp_path, unbroken_on_nodes):
     """Ray itself then ends the driver; what was committed is there, and is gone on with elsewhere."""
-    notes, code, _ = on_three_nodes(tmp_path / "nodes", "head", outlives_s=1)
+    _, code, _ = on_three_nodes(tmp_path / "nodes", "head", outlives_s=1)
     assert code != 0
-    assert "lost" in notes
     check_whole(tmp_path / "nodes", "run", unbroken_on_nodes)
-    assert len(found(tmp_path / "nodes", "run")[0]) >= 10
+    assert 0 < len(found(tmp_path / "nodes", "run")[0]) < three_nodes.CANDIDATES
     fault_cases.session(tmp_path / "nodes", "run", config(three_nodes.CANDIDATES), InstantPool())
     assert found(tmp_path / "nodes", "run") == unbroken_on_nodes
