@@ -14,8 +14,7 @@ from evolve.benches import BENCHES, Device, Row
 from evolve.errors import UsageError
 from evolve.options import json_option
 from evolve.printing import print_json, print_table
-from workers.cores import jax_uses_gpus
-from workers.ray_pool import CPU_ENVIRONMENT, GPU_ENVIRONMENT
+from workers.devices import CPU_ENVIRONMENT, GPU_ENVIRONMENT, jax_uses_gpus
 
 _ENVIRONMENTS = {"cpu": CPU_ENVIRONMENT, "gpu": GPU_ENVIRONMENT}
 _REPETITIONS = 5

@@ -7,7 +7,7 @@ a value of another type or out of range, are errors, all of them reported at onc
 import importlib.resources
 import os
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import pydantic
 
@@ -64,6 +64,14 @@ _EachOnce = pydantic.AfterValidator(_each_once)
 _Some = pydantic.AfterValidator(_some_names)  # `min_length` would also count out wrong names
 
 
+def _in_turn(rounds: tuple["Round", ...]) -> tuple["Round", ...]:
+    if not rounds or rounds[0].start != "initial" or any(each.candidates is None for each in rounds[:-1]):
+        raise ValueError(
+            "right would be one round or more, the first with start: initial, all but the last with candidates"
+        )
+    return rounds
+
+
 class _Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -112,14 +120,45 @@ class Budget(_Settings):
     candidates: int | None = _setting(
         "a whole number, 1 or more: programs put forward, known ones included", None, ge=1, le=10**12
     )
-    trained: int | None = _setting("a whole number, 1 or more: programs trained", None, ge=1, le=10**12)
-    seconds: float | None = _setting("a number above 0: seconds of search, counted anew on resume", None, gt=0)
+    trained: int | None = _setting(
+        "a whole number, 1 or more: programs trained, each setting of constants by itself", None, ge=1, le=10**12
+    )
+    seconds: float | None = _setting("a number above 0: seconds of search, of all sessions together", None, gt=0)
+    accelerator_seconds: float | None = _setting(
+        "a number above 0: seconds that workers spent with training, of all workers together", None, gt=0
+    )
+    target_score: float | None = _setting("a number: the score that is good enough", None)
 
     @pydantic.model_validator(mode="after")
     def _some(self) -> "Budget":
-        if self.candidates is None and self.trained is None and self.seconds is None:
-            raise ValueError("right would be at least one of candidates, trained and seconds")
+        if all(value is None for value in self.model_dump().values()):
+            raise ValueError(f"right would be at least one of {', '.join(Budget.model_fields)}")
         return self
+
+
+class Round(_Settings):
+    """A part of a search: islands that begin with one program and evolve apart."""
+
+    islands: int = _setting("a whole number from 1 to 10000: populations that evolve apart", 1, ge=1, le=10_000)
+    start: Literal["initial", "best"] = _setting(
+        "initial or best: whether it begins with the search's start program or with the best so far", "initial"
+    )
+    candidates: int | None = _setting(
+        "a whole number, 1 or more, or null in the last round: candidates of each island", None, ge=1, le=10**12
+    )
+    migrate_every: int | None = _setting(
+        "a whole number, 1 or more, or null for never: candidates of an island after which another's best comes to it",
+        None,
+        ge=1,
+        le=10**12,
+    )
+
+    @pydantic.field_validator("migrate_every")
+    @classmethod
+    def _from_another(cls, every: int | None, info: pydantic.ValidationInfo) -> int | None:
+        if every is not None and info.data.get("islands") == 1:
+            raise ValueError("right would be null, since one island alone has nobody to exchange with")
+        return every
 
 
 class Config(_Settings):
@@ -129,13 +168,23 @@ class Config(_Settings):
         "the name or YAML file of a suite, or a list of 1 to 100 names of tasks: what programs are scored on",
         max_length=100,
     )
-    budget: Budget = _setting("a group with candidates, trained or seconds: when the search ends")
+    budget: Budget = _setting(f"a group with {', '.join(Budget.model_fields)}, any of them: when the search ends")
     rng_seed: int = _setting("a whole number from 0 to 200000: the search's random numbers", 0, ge=0, le=200_000)
     rng_seeds: int = _setting("a whole number from 1 to 1000: trainings per task in each score", 3, ge=1, le=1000)
     start: _Program = _setting("a seed program's name: what fills the first population", "adamw")
     compare: Annotated[tuple[_Program, ...], _Listed, _EachOnce] = _setting(
         "a list of up to 100 names of seed programs: what is shown beside the result",
         ("adamw", "lion", "sgd", "momentum"),
+        max_length=100,
+    )
+    mode: Literal["evolution", "random", "constants"] = _setting(
+        "evolution, random or constants: whether children are selected by score, are edits of the start program "
+        "whatever the score, or differ in their constants alone",
+        "evolution",
+    )
+    rounds: Annotated[tuple[Round, ...], pydantic.AfterValidator(_in_turn)] = _setting(
+        "a list of 1 to 100 groups with islands, start, candidates and migrate_every: parts of the search, in turn",
+        (Round(),),
         max_length=100,
     )
     population: int = _setting("a whole number from 2 to 100000: programs alive at a time", 40, ge=2, le=100_000)
@@ -146,9 +195,23 @@ class Config(_Settings):
         ge=1,
         le=10_000,
     )
+    order: Literal["strict", "arrival"] = _setting(
+        "strict or arrival: whether outcomes count in the order of the proposals, so that the search can be repeated "
+        "to the last bit, or as they come, so that no worker waits for a slow one",
+        "strict",
+    )
     mutations: Mutations = _setting(
         "a group with insert, delete, modify, constants, add_state, remove_state and crossover: their weights",
         Mutations(),
+    )
+    adaptive: bool = _setting(
+        "true or false: whether mutations that made better programs lately are made more often", False
+    )
+    settings: int = _setting(
+        "a whole number from 1 to 256: settings of its constants that a candidate is trained with; the best is kept",
+        1,
+        ge=1,
+        le=256,
     )
     limits: Limits = _setting(
         "a group with statements, state, constant and functions: what programs may become", Limits()
@@ -269,7 +332,9 @@ def _group(place: Place) -> type[pydantic.BaseModel]:
     """The settings that the group at `place` holds."""
     group: Any = Config
     for part in place:
-        group = group.model_fields[part].annotation
+        if isinstance(part, str):
+            group = group.model_fields[part].annotation
+            group = get_args(group)[0] if get_origin(group) is tuple else group  # a list of groups
     return group
 
 

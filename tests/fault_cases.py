@@ -111,7 +111,12 @@ class Server:
 
 
 def _child(
-    root: str, name: str, plan: str = "", candidates: int = 12, trains: bool = False, sqlite: tuple[int, str] | None = None
+    root: str,
+    name: str,
+    plan: str = "",
+    candidates: int = 12,
+    trains: bool = False,
+    sqlite: tuple[int, str] | None = None,
 ) -> int:
     """Run a session in this process; give its exit code.
 

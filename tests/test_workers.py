@@ -14,7 +14,8 @@ import programs
 import tasks
 import workers
 from workers import Job, Result, Status, default_workers, evaluate
-from workers.cores import cores_in_quota, jax_uses_gpus
+from workers.cores import cores_in_quota
+from workers.devices import jax_uses_gpus
 from workers.reaper import holders
 
 TINY = Job(3, "", ("digits_tiny",), (0, 1))

@@ -1,6 +1,5 @@
-"""What this process may compute on: CPU cores, and whether JAX is one that uses GPUs."""
+"""How many CPU cores this process may compute on."""
 
-import importlib.metadata
 import os
 from pathlib import Path
 
@@ -18,12 +17,6 @@ def default_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1
     quota = cores_in_quota(*_cgroup_quota())
     return max(1, cores if quota is None else min(cores, quota))
-
-
-def jax_uses_gpus() -> bool:
-    """Return whether the JAX that is installed here brings what it needs to compute on GPUs."""
-    plugins = importlib.metadata.entry_points(group="jax_plugins")
-    return any(plugin.name.startswith(("xla_cuda", "xla_rocm")) for plugin in plugins)
 
 
 def cores_in_quota(quota: str, period: str) -> int | None:

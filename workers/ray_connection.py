@@ -18,10 +18,19 @@ from typing import Any
 
 from workers import reaper
 from workers.backlog import OnEvent
+from workers.devices import jax_uses_gpus, jax_uses_tpus
 from workers.evaluate import describe
 from workers.pool import PoolError
 
 LOOPBACK = "127.0.0.1"
+
+PACKAGES = ("programs", "tasks", "workers", "evolve")
+"""What travels to the workers of a cluster that is joined: these folders, beside each other."""
+
+EXCLUDES = ["__pycache__/", "*.pyc"]
+"""What of them does not, in the manner of a .gitignore file."""
+
+_ROOT = Path(__file__).parents[1]
 
 _REACH_SECONDS = 10.0  # to open a connection to a cluster
 
@@ -48,16 +57,16 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
     if address is not None:
         _check_reachable(address)
     with ExitStack() as stack:
-        variables = {"RAY_USAGE_STATS_ENABLED": "0"}
-        if address is None:
+        variables: dict[str, str | None] = {"RAY_USAGE_STATS_ENABLED": "0"}
+        if address is None or _is_on_loopback_alone(address):
             # Read when Ray is first imported. Without it Ray replaces 127.0.0.1 by the machine's
-            # address and listens on all interfaces.
+            # address, and listens on all interfaces.
             variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         stack.enter_context(_environment(variables))
         import ray
 
         if not ray.is_initialized():
-            start = _start_here(cores) if address is None else _join(address)
+            start = _start_here(cores) if address is None else _join(address, on_event)
             stack.enter_context(start)
             if address is None and (host := ray.util.get_node_ip_address()) != LOOPBACK:
                 on_event(f"Ray was imported before Pride: it listens on {host}, guarded by a token")
@@ -70,13 +79,15 @@ def _start_here(cores: int) -> Iterator[None]:
         token = directory / "token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(_token())
-        # That Ray then asks for the token is its default, for a cluster that it starts.
+        # That Ray then asks for the token is its default, for a cluster that it starts, and no setting of the user's
+        # for other clusters may say otherwise.
         with (
-            _environment({"RAY_AUTH_TOKEN_PATH": str(token)}),
+            _environment({"RAY_AUTH_TOKEN_PATH": str(token), "RAY_AUTH_MODE": None, "RAY_AUTH_TOKEN": None}),
             _initialised(
                 "Ray does not start",
                 address="local",
                 num_cpus=cores,
+                **_accelerators_without_jax(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _node_ip_address=LOOPBACK,
@@ -86,21 +97,97 @@ def _start_here(cores: int) -> Iterator[None]:
             yield
 
 
+def _accelerators_without_jax() -> dict[str, Any]:
+    """Give the settings by which Ray leaves out accelerators that the JAX installed here cannot use."""
+    settings: dict[str, Any] = {}
+    if not jax_uses_gpus():
+        settings["num_gpus"] = 0
+    if not jax_uses_tpus():
+        settings["resources"] = {"TPU": 0}
+    return settings
+
+
 @contextmanager
-def _join(address: str) -> Iterator[None]:
-    with _initialised(f"cannot join Ray at {address} (is its token in RAY_AUTH_TOKEN_PATH?)", address=address):
+def _join(address: str, on_event: OnEvent) -> Iterator[None]:
+    """Join a cluster, and have its workers import Pride as it is here, whatever they have installed themselves.
+
+    Only the four packages travel, so that nothing else of the folder they lie in can.
+    """
+    _show_token(address)
+    with _initialised(
+        f"cannot join Ray at {address}",
+        address=address,
+        runtime_env={"py_modules": [str(_ROOT / package) for package in PACKAGES], "excludes": EXCLUDES},
+    ):
+        if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+            on_event(f"Ray at {address} asks for no token: whoever can reach it can run code on it")
         yield
+
+
+def _show_token(address: str) -> None:
+    """Have Ray show the cluster the user's token, where there is one, and see whether it is the right one.
+
+    Ray itself shows none to a cluster that was named to it, unless RAY_AUTH_MODE says so, and it would ask a cluster
+    that does not take it again and again for 20 s.
+    """
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path and not os.environ.get("RAY_AUTH_TOKEN") and not _is_token(path):  # Ray would abort
+        raise PoolError(f"cannot join Ray at {address}: RAY_AUTH_TOKEN_PATH names {path}, which holds no token")
+    from ray._private.authentication import authentication_token_setup
+    from ray._raylet import AuthenticationTokenLoader, GcsClient
+    from ray.exceptions import AuthenticationError
+
+    if "RAY_AUTH_MODE" not in os.environ and AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        authentication_token_setup._enable_token_auth()
+    if not _host_and_port(address)[1].isdigit() or address.startswith("ray://"):
+        return
+    try:
+        GcsClient(address=address)
+    except AuthenticationError as error:
+        raise PoolError(
+            f"cannot join Ray at {address}: it asks for another token than RAY_AUTH_TOKEN, the file that "
+            "RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token holds; copy the cluster's token there"
+        ) from error
+    except Exception as error:
+        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
+
+
+def _is_token(path: str) -> bool:
+    try:
+        return bool(Path(path).read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _check_reachable(address: str) -> None:
     """Fail at once where nothing listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, port = _host_and_port(address)
     if not port.isdigit():
         return  # a word that Ray knows, such as auto
     try:
         socket.create_connection((host, int(port)), _REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
+
+
+def _is_on_loopback_alone(address: str) -> bool:
+    """Tell whether a cluster here is out of reach at this machine's own address, which Ray would take instead."""
+    host, port = _host_and_port(address)
+    if host not in (LOOPBACK, "localhost"):
+        return False
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation; connecting sends nothing
+            own = probe.getsockname()[0]
+        socket.create_connection((own, int(port)), _REACH_SECONDS).close()
+    except OSError:
+        return True
+    return False
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    return host, port
 
 
 @contextmanager
@@ -163,18 +250,22 @@ def _private_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables; put them back on leaving, and RAY_AUTH_MODE, which Ray sets."""
+def _environment(variables: dict[str, str | None]) -> Iterator[None]:
+    """Set environment variables, or remove those given as None; put them back on leaving, and what Ray sets."""
     before = {name: os.environ.get(name) for name in (*variables, "RAY_AUTH_MODE")}
-    os.environ.update(variables)
+    _set_environment(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set_environment(before)
+
+
+def _set_environment(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Evaluation on Ray: one single-threaded process a core, watched from here.
+"""Evaluation on Ray: one process for each GPU or TPU, or single-threaded for each core, watched from here.
 
 Ray's own retries and restarts are off. This process keeps the deadlines, kills and replaces
 workers, and tries a job again, once. Which worker evaluates what, and beside which other jobs,
@@ -15,12 +15,13 @@ from typing import Any, Self, TypeAlias
 
 import programs
 from workers.backlog import Attempt, Backlog, Evaluate, Failure, OnEvent
-from workers.cores import default_workers, jax_uses_gpus
+from workers.cores import default_workers
+from workers.devices import device_of
 from workers.evaluate import evaluate
 from workers.job import Job, Result, Status
 from workers.pool import PoolError, ignore
 from workers.ray_connection import ray_connection
-from workers.ray_worker import CPU_ENVIRONMENT, GPU_ENVIRONMENT, Evaluator, cause_of_death
+from workers.ray_worker import Evaluator, Expected, cause_of_death, versions_here
 
 MAX_STARTS = 2
 """How often in a row a worker may fail to start before it is given up."""
@@ -74,7 +75,7 @@ class RayPool:
         """Start the workers, without waiting for them.
 
         Args:
-            workers: How many; None for one a GPU where the cluster has some, else one a free core.
+            workers: How many; None for one a free GPU or TPU where the cluster has some, else one a free core.
             address: Of a running cluster, which the pool leaves running; None for that in
               RAY_ADDRESS, and without one to start a cluster here. A connection that this process
               already has is used in any case.
@@ -95,7 +96,8 @@ class RayPool:
         self._startup_deadline_s = startup_deadline_s * max(1, len(warm))
         self._warm = Job(-1, programs.source_text("sgd"), warm, (0,)) if warm else None
         self._evaluate = evaluate
-        self._on_event = on_event
+        self.on_event = on_event
+        self._startup_deadline_each_s, self._warm_tasks = startup_deadline_s, warm
         self._backlog = Backlog(on_event)
         self._idle: deque[_Worker] = deque()
         self._calls: dict[_Ref, _Call] = {}  # one per worker that is not idle
@@ -107,25 +109,25 @@ class RayPool:
             import ray
 
             self._ray: Any = ray
-            free = self._ray.available_resources()
-            gpus = int(free.get("GPU", 0)) if jax_uses_gpus() else 0
+            self._device = device_of(self._ray.cluster_resources())
+            self._expected = Expected(self._device.name, versions_here())
             self._actor_class = self._ray.remote(
-                num_cpus=1, num_gpus=int(gpus > 0), max_restarts=0, max_task_retries=0
+                num_cpus=1, max_restarts=0, max_task_retries=0, **self._device.request
             )(Evaluator)
-            self._environment = GPU_ENVIRONMENT if gpus else CPU_ENVIRONMENT
-            for number in range(1, (workers or gpus or max(1, int(free.get("CPU", 0)))) + 1):
-                self._start(number, starts=1)
+            free = int(self._ray.available_resources().get(self._device.resource, 0))
+            self._count = workers or max(1, free)
+            self._start_all()
             self._stack = stack.pop_all()
 
     @property
     def device(self) -> str:
         """What trains; see Pool."""
-        return "gpu" if self._environment is GPU_ENVIRONMENT else "cpu"
+        return self._device.name
 
     @property
     def workers(self) -> int:
-        """How many workers there are, those still starting included."""
-        return len(self._idle) + len(self._calls)
+        """How many workers there are, those still starting included; while it rests, how many there will be."""
+        return self._count if self._rests else len(self._idle) + len(self._calls)
 
     @property
     def in_flight(self) -> int:
@@ -136,6 +138,8 @@ class RayPool:
         """Accept a job, for the next `wait` to hand out. See Pool."""
         if self._closed:
             raise PoolError("this pool is closed; make a new one")
+        if self._rests:
+            self._start_all()
         self._backlog.add(job)
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
@@ -152,10 +156,14 @@ class RayPool:
                 break
         return self._backlog.give_back()
 
+    def forget(self) -> None:
+        """Drop what is in flight. See Pool."""
+        self._backlog.forget()
+
     def close(self) -> None:
         """Drop what is in flight, kill the workers, and end Ray where this pool started it."""
         self._closed = True
-        self._backlog.clear()
+        self._backlog.forget()
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -169,9 +177,31 @@ class RayPool:
     ) -> None:
         self.close()
 
+    def share(self, parts: int) -> dict[str, Any]:
+        """Give the arguments for one of so many pools that take the place of this one while it rests."""
+        return {
+            "workers": self._count // parts,
+            "batch": self._batch,
+            "deadline_s": self._deadline_s,
+            "startup_deadline_s": self._startup_deadline_each_s,
+            "warm": self._warm_tasks,
+            "evaluate": self._evaluate,
+        }
+
+    def rest(self) -> None:
+        """End the workers, so that others can use what they had; the next job starts new ones."""
+        self._backlog.forget()
+        self._kill_all()
+        self._rests = True
+
+    def _start_all(self) -> None:
+        self._rests = False
+        for number in range(1, self._count + 1):
+            self._start(number, starts=1)
+
     def _start(self, number: int, starts: int) -> None:
-        actor = self._actor_class.remote(self._environment)
-        self._calls[actor.start.remote(self._evaluate, self._warm)] = _Call(
+        actor = self._actor_class.remote(self._device.environment)
+        self._calls[actor.start.remote(self._evaluate, self._warm, self._expected)] = _Call(
             _Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s
         )
 
@@ -229,7 +259,7 @@ class RayPool:
         if again:
             self._start(worker.number, worker.starts + 1)
         consequence = "started again" if again else "given up"
-        self._on_event(f"worker {worker.number} did not start: {reason}; {consequence}")
+        self.on_event(f"worker {worker.number} did not start: {reason}; {consequence}")
 
     def _kill_all(self) -> None:
         for worker in [*self._idle, *(call.worker for call in self._calls.values())]:

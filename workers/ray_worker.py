@@ -1,30 +1,36 @@
 """What runs in a worker process of Ray, and what its death means."""
 
+import importlib.metadata
 import os
+import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from workers.backlog import Evaluate, Failure, evaluate_together
 from workers.evaluate import describe
 from workers.job import Job, Result, Status
 
-CPU_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "JAX_PLATFORMS": "cpu",
-}
+PACKAGES = ("jax", "jaxlib", "optax", "numpy")
+"""Whose versions scores depend on."""
 
-GPU_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
-    "JAX_PLATFORMS": "",
-}
+
+class WorkerMismatchError(RuntimeError):
+    """A worker computes on something else than the driver was told, or with other packages."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a worker must be like, so that its scores are those of every other."""
+
+    device: str  # as JAX names its platforms
+    versions: Mapping[str, str]  # of packages, by their names
 
 
 class Evaluator:
     """What runs in a worker process."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         """Set environment variables, before anything that reads them is imported.
 
         `evaluate` arrives with `start`. A runtime_env would do the same, but then no process that
@@ -32,8 +38,13 @@ class Evaluator:
         """
         os.environ.update(environment)
 
-    def start(self, evaluate: Evaluate, warm: Job | None) -> None:
-        """Take what later calls evaluate with, and try it."""
+    def start(self, evaluate: Evaluate, warm: Job | None, expected: Expected) -> None:
+        """Take what later calls evaluate with, and try it.
+
+        Raises:
+            WorkerMismatchError: This process is not as expected.
+        """
+        check_worker(expected)
         self._evaluate = evaluate
         if warm is not None:
             evaluate([warm])
@@ -41,6 +52,48 @@ class Evaluator:
     def run(self, jobs: Sequence[Job]) -> list[Result] | Failure:
         """Evaluate jobs once."""
         return evaluate_together(self._evaluate, jobs)
+
+
+def versions_here() -> dict[str, str]:
+    """Return the versions in this process of the packages that scores depend on."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def check_worker(expected: Expected) -> None:
+    """Make sure that this process is as the driver expects it.
+
+    Imports JAX where an accelerator is expected: without what it needs for that one, JAX would quietly use the CPU.
+
+    Raises:
+        WorkerMismatchError: It is not.
+    """
+    here = versions_here()
+    other = [
+        f"{name} {here.get(name)} instead of {version}"
+        for name, version in expected.versions.items()
+        if here.get(name) != version
+    ]
+    if other:
+        raise WorkerMismatchError(
+            f"node {platform.node()} has {'; '.join(other)}, which the driver has: install the same versions everywhere"
+        )
+    if expected.device == "cpu":  # what the environment of such a worker leaves
+        return
+    import jax
+
+    if (found := jax.default_backend()) != expected.device:
+        extra = {"gpu": "cuda"}.get(expected.device, expected.device)
+        raise WorkerMismatchError(
+            f"node {platform.node()} has a {expected.device.upper()} by Ray's count, but its JAX computes on the "
+            f"{found}: install pride[{extra}] on every such node, or start Ray there without it"
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def cause_of_death(error: Exception) -> tuple[Status, str]:

@@ -9,7 +9,7 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
 from evolve.benches import BENCHES, Device
-from workers.ray_pool import CPU_ENVIRONMENT
+from workers.devices import CPU_ENVIRONMENT
 
 REPETITIONS = 7
 IRIS_CANDIDATES = 2048  # in one timing
