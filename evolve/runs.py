@@ -75,7 +75,7 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
             write_file(started / "resolved.yaml", config_resolved)
             write_file(started / "env.json", json.dumps(dict(env), indent=2, sort_keys=True) + "\n")
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            create_database(started / "run.db", {"created": created})
+            create_database(started / "run.db", {"created": created, "config": config_resolved})
             _sync(started)
             faults.hit("file.rename")
             started.rename(folder)  # fails if another process has made such a run meanwhile
