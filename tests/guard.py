@@ -1,8 +1,8 @@
 """Run a command, and see how long what it started outlives it. A script: guard.py SECONDS COMMAND...
 
-It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints JSON lines: the
-command's process id at once; "stopped" whenever a signal stopped the command; and in the end its exit code (minus the
-signal that ended it) and the names of all processes that were left so many seconds later, which it then ends.
+It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints JSON lines:
+the command's process id at once; "stopped" whenever a signal stopped the command; and in the end its exit code (minus
+the signal that ended it) and the names of all processes that were left so many seconds later, which it then ends.
 """
 
 import ctypes
