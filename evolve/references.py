@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pydantic
+
 import programs
 from evolve import strict_yaml
 from evolve.champion import find_champion
@@ -57,6 +59,21 @@ def run_config(store: RunStore) -> Config:
         return load_config(path)
     except UsageError as error:
         raise BadProgramOrData(f"run {store.name} is damaged: {error}") from error
+
+
+def made_config(store: RunStore) -> Config:
+    """Read the config that a run was made with, which `run.db` holds, whatever became of the file since.
+
+    Raises:
+        BadProgramOrData: where it was damaged.
+    """
+    text = store.meta.get("config")
+    if text is None:  # of a run that notes none
+        return run_config(store)
+    try:
+        return Config.model_validate(strict_yaml.parse(text, "run.db").value)
+    except (UsageError, pydantic.ValidationError) as error:
+        raise BadProgramOrData(f"run {store.name} is damaged: its run.db holds no config: {error}") from error
 
 
 def read_program(reference: str) -> NamedProgram:

@@ -17,7 +17,7 @@ from evolve.config_files import config_text, difference, load_config, to_yaml
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
 from evolve.ray_islands import open_islands
-from evolve.references import read_suite, run_config, runs_folder
+from evolve.references import made_config, read_suite, run_config, runs_folder
 from evolve.reuse import ReusingPool
 from evolve.runs import check_new, create, environment, open_to_read, open_to_write
 from evolve.search import Watcher, search, trained_by
@@ -82,7 +82,7 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
     with open_to_read(runs_folder(), name) as store:  # so that a refusal changes nothing
         old = run_config(store)
         config = _load_config(str(store.folder / "resolved.yaml"), overrides)
-        changed = difference(old, config, ignoring=FREE_TO_CHANGE)
+        changed = difference(made_config(store), config, ignoring=FREE_TO_CHANGE)
         if changed:
             raise RunConflict(f"run {name} was made with other settings; start a new run for these:", changed)
         now, then = environment(), store.environment

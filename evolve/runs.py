@@ -75,7 +75,7 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
             write_file(started / "resolved.yaml", config_resolved)
             write_file(started / "env.json", json.dumps(dict(env), indent=2, sort_keys=True) + "\n")
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            create_database(started / "run.db", {"created": created})
+            create_database(started / "run.db", {"created": created, "config": config_resolved})
             _sync(started)
             faults.hit("file.rename")
             started.rename(folder)  # fails if another process has made such a run meanwhile
@@ -102,7 +102,9 @@ def open_to_write(root: str | Path, name: str) -> RunStore:
         BadProgramOrData: It is damaged.
     """
     folder = _existing(root, name)
-    return _opened(folder, _lock(folder))
+    lock = _lock(folder)
+    (folder / "resolved.yaml.new").unlink(missing_ok=True)  # of a writer that was killed
+    return _opened(folder, lock)
 
 
 def open_to_read(root: str | Path, name: str) -> RunStore:

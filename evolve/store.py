@@ -340,7 +340,11 @@ class RunStore:
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run: `created` (UTC), `device`, `engines`, `seconds` and, once done, `stop_reason`."""
+        """What is noted of the run.
+
+        It is `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `seconds` and, once it is
+        done, `stop_reason`.
+        """
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
 

@@ -5,9 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import guard
 
@@ -48,11 +47,8 @@ class Commands:
         return done.stdout
 
     @contextlib.contextmanager
-    def guarded(self, *arguments: str, **variables: str) -> Iterator[tuple[int, IO[str], Callable[[], int]]]:
-        """Run a command beside the test: its process id, its output, and a function that waits for its exit code.
-
-        That function also sees to it that nothing which the command started outlives it for long.
-        """
+    def guarded(self, *arguments: str, **variables: str) -> "Iterator[Guarded]":
+        """Run a command beside the test."""
         with subprocess.Popen(
             [sys.executable, guard.__file__, str(OUTLIVES_S), *PRIDE, *arguments],
             env=self.variables(**variables),
@@ -60,18 +56,40 @@ class Commands:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-
-            def end() -> int:
-                told, _ = process.communicate()
-                code, left = json.loads(told)
-                assert left == []
-                return code
-
-            yield json.loads(process.stdout.readline()), process.stderr, end
+            yield Guarded(process)
 
     def ended(self, *arguments: str, **variables: str) -> int:
         """Run a command to its end; give its exit code, or minus the signal that killed it. Nothing outlives it."""
-        with self.guarded(*arguments, **variables) as (_, _, end):
-            return end()
+        with self.guarded(*arguments, **variables) as command:
+            return command.end()[0]
+
+
+class Guarded:
+    """A command that runs, with all that it starts."""
+
+    def __init__(self, process: subprocess.Popen[str]):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process, self._told, self._errors = process, process.stdout, process.stderr
+        self._command = json.loads(self._told.readline())
+
+    def wait_until_stopped(self) -> None:
+        """Wait for the command to stop itself."""
+        told = self._told.readline()
+        assert json.loads(told) == "stopped", told + self._errors.read()
+
+    def send(self, *numbers: int) -> None:
+        """Send signals to the command alone."""
+        for number in numbers:
+            os.kill(self._command, number)
+
+    def wait_until_said(self, text: str) -> None:
+        """Wait for a line on standard error that holds this."""
+        assert any(text in line for line in self._errors)
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the command to end; give its exit code and what it said since. Nothing outlives it for long."""
+        told, said = self._process.communicate()
+        code, left = json.loads(told)
+        assert left == []
+        return code, said

@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import instant
 import sqlite_faults
 
-import programs
 import workers
 from evolve.config import Budget, Config
 from evolve.config_files import to_yaml
@@ -43,24 +42,11 @@ def config(candidates: int) -> Config:
     return CONFIG.model_copy(update={"budget": Budget(candidates=candidates)})
 
 
-def evaluate(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    return [evaluate_one(job) for job in jobs]
-
-
-def evaluate_one(job: workers.Job) -> workers.Result:
-    """Score a program by its key: every seventh one diverges."""
-    number = int(programs.key(programs.parse(job.program))[:8], 16)
-    if number % 7 == 0:
-        return workers.Result(job.index, workers.Status.DIVERGED)
-    losses = tuple(number / 2**32 + 0.01 * (seed % 3) for seed in job.rng_seeds)
-    return workers.Result(job.index, workers.Status.OK, score=2.0 - sum(losses) / len(losses), losses=(losses,))
-
-
 class InstantPool(workers.SerialPool):
     """A pool without JAX: it trains nothing."""
 
     def __init__(self):
-        super().__init__(evaluate, batch=3)
+        super().__init__(instant.evaluate, batch=3)
 
     @property
     def device(self) -> str:

@@ -1,8 +1,8 @@
 """Run a command, and see how long what it started outlives it. A script: guard.py SECONDS COMMAND...
 
-It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints a JSON line
-with the command's process id at once, and in the end one with its exit code (minus the signal that ended it) and the
-command lines of all processes that were left so many seconds later, which it then ends.
+It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints JSON lines:
+the command's process id at once; "stopped" whenever a signal stopped the command; and in the end its exit code (minus
+the signal that ended it) and the names of all processes that were left so many seconds later, which it then ends.
 """
 
 import ctypes
@@ -28,8 +28,11 @@ def _wait(command: int, seconds: int) -> tuple[int, list[str]]:
     code = 0
     try:
         while True:
-            process, status = os.wait()
-            if process == command:
+            process, status = os.waitpid(-1, os.WUNTRACED)
+            if os.WIFSTOPPED(status):
+                if process == command:
+                    print(json.dumps("stopped"), flush=True)
+            elif process == command:
                 code = os.waitstatus_to_exitcode(status)
                 signal.alarm(seconds)
     except ChildProcessError:
@@ -37,7 +40,7 @@ def _wait(command: int, seconds: int) -> tuple[int, list[str]]:
     except TimeoutError:
         left = []
         while children := _children():  # each that ends may leave others
-            left += [Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8", errors="replace") for child in children]
+            left += [Path(f"/proc/{child}/comm").read_text(encoding="utf-8", errors="replace") for child in children]
             for child in children:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)

@@ -193,3 +193,27 @@ def test_every_system_call_of_sqlite_may_fail(tmp_path, server, unbroken, action
         assert found(root, "run") == unbroken
         assert sorted(path.name for path in (root / "run").iterdir()) == AT_REST
     assert set(codes) == ({KILLED} if action == "torn" else {0, 3}), codes
+
+
+ROW = re.compile(r"\| (test_\w+)::(\w+)( \(fast\))? \|$")
+
+
+def rows():
+    """Give the table's rows as test file, name in it, and whether it is among the fast ones."""
+    lines = (ROOT / "workers" / "FAULTS.md").read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if line.startswith("| ") and not line.startswith("| fault ")]
+    found = [ROW.search(line) for line in table]
+    assert None not in found, table[found.index(None)]
+    return [(row[1], row[2], bool(row[3])) for row in found]
+
+
+@pytest.mark.parametrize(("file", "name", "fast"), sorted(set(rows())))
+def test_every_row_of_the_table_is_a_test(file, name, fast):
+    source = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
+    body = {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+    if name.startswith("Test"):
+        assert f"\n{name} = " in source
+        marked = False
+    else:
+        marked = any("pytest.mark.chaos" in ast.unparse(mark) for mark in body[name].decorator_list)
+    assert (marked or "\npytestmark = pytest.mark.chaos" in source) is not fast

@@ -1,0 +1,108 @@
+"""Ray as a RayPool sees it, with a clock of its own; what becomes of each call, and when, is said from outside."""
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import workers.ray_pool
+from workers import Result, Status
+from workers.backlog import Failure
+
+
+class RayError(Exception):
+    """What a call of a dead worker raises."""
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a worker's method; it is its own reply to come."""
+
+    worker: "Worker"
+    jobs: list | None  # None for the start of a worker
+    fate: str = ""  # none yet, "answer", "fail" (an exception in the evaluation) or "die"
+    read: bool = False
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker process; also the handle of its methods, as `worker.run.remote(jobs)`."""
+
+    calls: list[Call]
+    killed: bool = False
+    start: SimpleNamespace = field(init=False)
+    run: SimpleNamespace = field(init=False)
+
+    def __post_init__(self):
+        self.start = SimpleNamespace(remote=lambda *given: self._call(None))
+        self.run = SimpleNamespace(remote=self._call)
+
+    def _call(self, jobs):
+        assert not self.killed
+        self.calls.append(Call(self, jobs))
+        return self.calls[-1]
+
+
+class FakeRay:
+    """What is used of the module `ray`, and what became of the jobs.
+
+    Attributes:
+        now_s: The time; waiting for nothing makes it pass.
+        calls: All that were made.
+        alone: By a job's index, how often it failed with no other beside it.
+    """
+
+    exceptions = SimpleNamespace(RayError=RayError)
+
+    def __init__(self):
+        self.now_s = 0.0
+        self.calls = []
+        self.alone = Counter()
+
+    def install(self, patch):
+        """Have pools use this; they are made with `RayPool` as always."""
+        patch.setitem(__import__("sys").modules, "ray", self)
+        patch.setattr(workers.ray_pool, "ray_connection", lambda *given: contextlib.nullcontext())
+        patch.setattr(workers.ray_pool, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        patch.setattr(workers.ray_pool, "cause_of_death", lambda error: (Status.CRASHED, "the worker died"))
+
+    def pending(self):
+        """Give the calls whose fate is open, those of killed workers, too: their replies come late."""
+        return [call for call in self.calls if not call.fate]
+
+    def remote(self, **options):
+        return lambda evaluator: SimpleNamespace(remote=lambda environment: Worker(self.calls))
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    available_resources = cluster_resources
+
+    def wait(self, calls, num_returns=1, timeout=None):
+        ready = [call for call in calls if call.fate]
+        assert ready or timeout is not None, "the pool would wait for ever"
+        if not ready:
+            self.now_s += timeout
+        return ready[:num_returns], [call for call in calls if call not in ready[:num_returns]]
+
+    def get(self, call):
+        assert call.fate
+        assert not call.read, "a reply was read twice"
+        assert not call.worker.killed, "a reply was read that came too late"
+        call.read = True
+        if call.fate == "answer":
+            return None if call.jobs is None else [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
+        self._failed(call)
+        if call.fate == "die" or call.jobs is None:
+            raise RayError
+        return Failure(Status.OOM, "too much", 1.0)
+
+    def kill(self, worker):
+        worker.killed = True
+        for call in self.calls:
+            if call.worker is worker and not call.read and call.jobs is not None:
+                self._failed(call)
+
+    def _failed(self, call):
+        if call.jobs is not None and len(call.jobs) == 1:
+            self.alone[call.jobs[0].index] += 1

@@ -1,0 +1,196 @@
+"""Pools against a model of them: every job has one result, whatever workers do, and however late."""
+
+import os
+import signal
+import sys
+
+import pool_cases
+import pytest
+from fake_ray import FakeRay
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pool_cases import each, job
+
+from workers import FAILURES, PoolError, RayPool, Result, SerialPool, Status
+from workers.backlog import MAX_ATTEMPTS
+from workers.ray_connection import ray_connection
+
+DEADLINE_S = 10.0
+
+
+class FakeRayPool(RuleBasedStateMachine):
+    """A RayPool whose Ray answers when and how it likes: replies, failures and deaths; in time, late or never."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.ray = FakeRay()
+        self.ray.install(self.patch)
+        self.waiting = set()  # jobs that have no result yet
+        self.submitted = 0
+        self.pool = None
+
+    @initialize(batch=st.integers(1, 4))
+    def make(self, batch):
+        self.pool = RayPool(2, batch=batch, deadline_s=DEADLINE_S, startup_deadline_s=DEADLINE_S)
+
+    @rule(count=st.integers(1, 5))
+    def submit(self, count):
+        for _ in range(count):
+            self.waiting.add(self.submitted)
+            self.pool.submit(job(self.submitted))
+            self.submitted += 1
+
+    @precondition(lambda self: self.ray.pending())
+    @rule(data=st.data(), fate=st.sampled_from(["answer", "answer", "answer", "fail", "die"]))
+    def decide(self, data, fate):
+        """A reply is there; where its worker was killed, it is one that comes late."""
+        data.draw(st.sampled_from(self.ray.pending())).fate = fate
+
+    @rule(timeout_s=st.sampled_from([0.0, 1.0, DEADLINE_S, 100.0]))
+    def wait(self, timeout_s):
+        try:
+            results = self.pool.wait(timeout_s)
+        except PoolError:
+            assert self.pool.workers == 0
+            return
+        for result in results:
+            self.waiting.remove(result.index)  # which fails for one that has its result already
+            failures = self.ray.alone.pop(result.index, 0)
+            if result.status == Status.OK:
+                assert result.attempts == failures + 1 <= MAX_ATTEMPTS
+            else:
+                assert result.status in FAILURES
+                assert result.attempts == failures == MAX_ATTEMPTS
+
+    @rule(seconds=st.sampled_from([1.0, DEADLINE_S]))
+    def pass_time(self, seconds):
+        self.ray.now_s += seconds
+
+    @rule()
+    def forget(self):
+        self.pool.forget()
+        self.waiting.clear()
+
+    @invariant()
+    def nothing_is_lost(self):
+        if self.pool is not None:
+            assert self.pool.in_flight == len(self.waiting)
+            assert self.pool.workers <= 2
+
+    def teardown(self):
+        if self.pool is not None:
+            for _ in range(2 * self.submitted + 2):  # enough where all are answered
+                for call in self.ray.pending():
+                    call.fate = "answer"
+                self.wait(0.0)
+            assert not (self.waiting and self.pool.workers)
+            self.pool.close()
+            assert all(call.worker.killed for call in self.ray.calls)
+        self.patch.undo()
+
+
+TestFakeRayPool = FakeRayPool.TestCase
+TestFakeRayPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def act(job):
+    """Do what a job's program says."""
+    actions = {
+        "raise": lambda: [][0],
+        "die": lambda: os._exit(7),
+        "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+        "interrupt": lambda: signal.raise_signal(signal.SIGINT),
+    }
+    if job.program in actions:
+        actions[job.program]()
+    return Result(job.index, Status.DIVERGED if job.program == "diverge" else Status.OK, seconds=1.0)
+
+
+EXPECTED = {
+    "": Status.OK,
+    "diverge": Status.DIVERGED,
+    "raise": Status.CRASHED,
+    "die": Status.CRASHED,
+    "stop": Status.TIMEOUT,
+}
+
+
+class RealPool(RuleBasedStateMachine):
+    """A pool whose jobs bring what happens to their worker, and whose results follow from the job alone."""
+
+    actions = ("", "diverge", "raise")
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = {}  # actions by index
+        self.submitted = 0
+        self.pool = self.make()
+
+    def make(self):
+        return SerialPool(each(act), batch=3)
+
+    @rule(data=st.data(), count=st.integers(1, 4))
+    def submit(self, data, count):
+        for _ in range(count):
+            action = data.draw(st.sampled_from(self.actions))
+            self.waiting[self.submitted] = action
+            self.pool.submit(job(self.submitted, action))
+            self.submitted += 1
+
+    @rule()
+    def wait(self):
+        results = self.pool.wait()
+        assert bool(results) == bool(self.waiting)
+        for result in results:
+            status = EXPECTED[self.waiting.pop(result.index)]
+            assert (result.status, result.attempts) == (status, MAX_ATTEMPTS if status in FAILURES else 1)
+
+    @precondition(lambda self: self.waiting)
+    @rule()
+    def forget(self):
+        self.pool.forget()
+        self.waiting.clear()
+
+    @rule()
+    def close(self):
+        self.pool.close()
+        with pytest.raises(PoolError, match="closed"):
+            self.pool.submit(job(0))
+        assert self.pool.wait() == []
+        self.waiting.clear()
+        self.pool = self.make()
+
+    @invariant()
+    def nothing_is_lost(self):
+        assert self.pool.in_flight == len(self.waiting)
+
+    def teardown(self):
+        while self.waiting:
+            self.wait()
+        self.pool.close()
+
+
+class RealRayPool(RealPool):
+    """The same on Ray, where workers may also die and stop."""
+
+    actions = ("", "", "diverge", "raise", "die", "stop")
+
+    def make(self):
+        return RayPool(2, evaluate=each(act), batch=3, deadline_s=1.0)
+
+
+TestSerialPool = RealPool.TestCase
+TestSerialPool.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.chaos
+def test_a_pool_on_ray_is_as_its_model():
+    with ray_connection(None, 2, print):
+        from hypothesis.stateful import run_state_machine_as_test
+        from ray import cloudpickle
+
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        cloudpickle.register_pickle_by_value(pool_cases)
+        run_state_machine_as_test(RealRayPool, settings=settings(max_examples=4, stateful_step_count=8, deadline=None))
