@@ -156,8 +156,7 @@ def status_command(run: str, as_json: bool) -> None:
         training_seconds = counted.pop("training_seconds")
         counts = ", ".join(f"{count} {name}" for name, count in counted.items())
         reason = f" ({printable(summary.reason)})" if summary.reason else ""
-        click.echo(f"run     {run}
-state   {summary.state}{reason}")
+        click.echo(f"run     {run}\nstate   {summary.state}{reason}")
         click.echo(f"counts  {counts}")
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:

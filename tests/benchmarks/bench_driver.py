@@ -16,7 +16,8 @@ import numpy as np
 
 import programs
 import workers
-from evolve.config import Budget, Config, Mutations, to_yaml
+from evolve.config import Budget, Config, Mutations
+from evolve.config_files import to_yaml
 from evolve.evolution import limits, mutate
 from evolve.island import Founder, Island
 from evolve.records import Outcome
