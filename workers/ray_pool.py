@@ -148,13 +148,13 @@ class RayPool:
     def wait(self, timeout_s: float | None = None) -> list[Result]:
         """Block until at least one result is ready. See Pool."""
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        self._hand_out()
+        self.hand_out()
         while self._backlog.in_flight and not self._backlog.has_results:
             if not self.workers:
                 raise PoolError(f"no worker can be started: {self._last_failure}")
             self._settle_replies(end_s)
             self._settle_overdue()
-            self._hand_out()
+            self.hand_out()
             if time.monotonic() >= end_s:
                 break
         return self._backlog.give_back()
@@ -208,7 +208,7 @@ class RayPool:
             _Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s
         )
 
-    def _hand_out(self) -> None:
+    def hand_out(self) -> None:
         """Give every idle worker a fair share of what waits; the busy ones find theirs when they come."""
         share = min(self._batch, math.ceil(self._backlog.waiting / max(1, self.workers)))
         while self._backlog.waiting and self._idle:
