@@ -1,25 +1,51 @@
 """Regularized evolution as a state machine: proposals out, outcomes in, no clock, no processes, no files.
 
-What a run finds depends on its config alone, wall-clock limits apart: outcomes are committed in the order of the
-proposals, and proposal i sees the population exactly as it is after outcome i - window. So workers, timing, crashes and
-resumes change nothing.
+A proposal depends on the config, on its index, and on the outcomes that were committed before it; `evolve.island` says
+which these are.
 
 Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", 2019,
 https://arxiv.org/abs/1802.01548; as used by Chen et al., 2023, https://arxiv.org/abs/2302.06675.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 import programs
-from evolve.config import Config, Mutations
+import workers
+from evolve.adaptation import Successes
+from evolve.config import Config
+from evolve.known import KnownKeys
 from evolve.records import Outcome
 
 CROSSOVER = "crossover"
-_NO_EDIT = "none"  # the mutation's name where no edit applies
+START = "start"  # the mutation's name of a program that a round begins with
+NO_EDIT = "none"  # the mutation's name where no edit applies
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How children are made.
+
+    Attributes:
+        selects: whether parents win tournaments; else every child is made of the program that all began with.
+        mean_edits: edits of a child; where this is more than one, their number is drawn (geometrically).
+        constants_only: whether nothing but constants is edited.
+    """
+
+    selects: bool
+    mean_edits: float
+    constants_only: bool
+
+
+MODES = {
+    "evolution": Mode(selects=True, mean_edits=1.0, constants_only=False),
+    "random": Mode(selects=False, mean_edits=4.0, constants_only=False),
+    "constants": Mode(selects=True, mean_edits=1.0, constants_only=True),
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +53,13 @@ class Proposal:
     """A candidate, before anything is known of it.
 
     Attributes:
-        index: its place in the run, from 0.
+        index: of its outcome, from 0, where outcomes are committed in the order of the proposals.
         program: what is proposed.
         key: the program's key.
         parents: indices of the outcomes it was made from.
         mutation: the name of the edit, or ``start``.
-        known_from: the first earlier proposal with the same key, whose score it takes; None where it must be trained.
+        known: whether an earlier proposal had the same key, so that it takes what came of that one.
+        variants: canonical texts of other settings of its constants, to be trained beside it; the best is kept.
     """
 
     index: int
@@ -40,7 +67,8 @@ class Proposal:
     key: str
     parents: tuple[int, ...]
     mutation: str
-    known_from: int | None
+    known: bool
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,13 +88,25 @@ class Member:
 class Evolution:
     """The population and everything that the next proposal depends on."""
 
-    def __init__(self, config: Config):
-        """Start before the first proposal."""
+    def __init__(self, config: Config, start: programs.Program, start_parents: tuple[int, ...] = ()):
+        """Start before the first proposal.
+
+        Args:
+            config: The search's.
+            start: What fills the first population.
+            start_parents: The index of the outcome that it is, where an earlier round found it.
+        """
         self._config = config
+        self._mode = MODES[config.mode]
         self._limits = limits(config)
+        weights = config.mutations.model_dump()
+        self._weights = {n: float(n == "constants") for n in weights} if self._mode.constants_only else weights
+        self._start, self._start_parents = start, start_parents
         self._population: deque[Member] = deque(maxlen=config.population)
-        self._first_with_key: dict[str, int] = {}
-        self.proposed_to_train = 0  # proposals so far that no earlier one knew
+        self._origin: Member | None = None
+        self.keys = KnownKeys(keep_programs=config.settings > 1)
+        self._successes = Successes()
+        self._scores: dict[int, float] = {}  # of all that lived, where mutations are judged by them
         self._unchanged = 0  # proposals in a row to which no edit applied
 
     @property
@@ -74,51 +114,100 @@ class Evolution:
         """Whether nothing could be changed for so long that nothing alive can be."""
         return self._unchanged >= 2 * (self._config.population + self._config.window)
 
-    def start(self) -> Proposal:
-        """Make proposal 0: the seed program that fills the first population."""
-        return self._proposal(0, programs.load(self._config.start), (), "start")
+    def start(self, index: int) -> Proposal:
+        """Propose the program that fills the first population."""
+        rng = np.random.default_rng((self._config.rng_seed, index))
+        return self._proposal(index, self._start, self._start_parents, START, rng)
 
     def propose(self, index: int) -> Proposal:
-        """Make proposal ``index``: a mutant of a tournament's winner, or its child with the winner of another.
-
-        Call it for 1, 2, 3 … in order, once outcome ``max(0, index - window)`` is committed and none after it.
-        """
+        """Propose a mutant of a tournament's winner, or its child with the winner of another; by the config's mode."""
         rng = np.random.default_rng((self._config.rng_seed, index))
-        weights = self._config.mutations
-        parent = self._tournament(rng)
-        partner = self._tournament(rng) if weights.crossover > 0.0 else parent
-        name, child = mutate(parent.program, partner.program, rng, weights, self._limits)
-        parents = (parent.index, partner.index) if name == CROSSOVER else (parent.index,)
-        return self._proposal(index, child, parents, name)
+        weights = self._successes.adapt(self._weights) if self._config.adaptive else self._weights
+        parent = self._parent(rng)
+        partner = self._parent(rng) if weights[CROSSOVER] > 0.0 else parent
+        edits = 1 if self._mode.mean_edits == 1.0 else int(rng.geometric(1.0 / self._mode.mean_edits))
+        child, names = parent.program, []
+        for _ in range(edits):
+            name, child = mutate(child, partner.program, rng, weights, self._limits)
+            names.append(name)
+        parents = (parent.index, partner.index) if CROSSOVER in names else (parent.index,)
+        return self._proposal(index, child, parents, "+".join(names), rng)
 
     def recall(self, outcome: Outcome) -> None:
-        """Take note of a proposal that an earlier session made, in place of making it again.
+        """Take note of a proposal that an earlier session or round made, in place of making it again.
 
         On resume this is called for all outcomes, before the first ``commit``.
         """
-        if outcome.known_from is None:
-            self._first_with_key[outcome.key] = outcome.index
-            self.proposed_to_train += 1
-        self._unchanged = self._unchanged + 1 if outcome.mutation == _NO_EDIT else 0
+        if outcome.known_from is None and outcome.key not in self.keys:
+            self.keys.add(outcome.key)
+            self._settle(outcome)
+        self._unchanged = self._unchanged + 1 if outcome.mutation == NO_EDIT else 0
 
-    def commit(self, outcome: Outcome) -> None:
-        """Let an outcome live; the oldest member dies where the population is full."""
+    def commit(self, outcome: Outcome, program: programs.Program | None = None) -> None:
+        """Let an outcome live; the oldest member dies where the population is full.
+
+        Args:
+            outcome: what came of a proposal.
+            program: its program, where that is at hand and need not be read from the text.
+        """
         member = Member(outcome.index, outcome.program, outcome.score)
-        copies = self._config.population if outcome.index == 0 else 1
+        if program is not None:
+            member.__dict__["program"] = program  # as cached_property does on a frozen record
+        copies = self._config.population if self._origin is None else 1
+        self._origin = self._origin or member
         self._population.extend([member] * copies)
+        if outcome.known_from is None:
+            self._settle(outcome)
+        if self._config.adaptive:
+            before = max((self._scores.get(index, 0.0) for index in outcome.parents), default=0.0)
+            self._scores[outcome.index] = outcome.score
+            if outcome.known_from is None:
+                for mutation in outcome.mutation.split("+"):
+                    self._successes.note(mutation, outcome.status == "ok" and outcome.score > before)
 
-    def _tournament(self, rng: np.random.Generator) -> Member:
+    def immigrate(self, outcome: Outcome) -> None:
+        """Let another island's outcome live, as the youngest member."""
+        self._population.append(Member(outcome.index, outcome.program, outcome.score))
+        if self._config.adaptive:
+            self._scores[outcome.index] = outcome.score
+
+    def _settle(self, outcome: Outcome) -> None:
+        status = workers.Status(outcome.status)
+        self.keys.settle(outcome.key, outcome.index, status, outcome.score, outcome.program)
+
+    def _parent(self, rng: np.random.Generator) -> Member:
+        if not self._mode.selects and self._origin is not None:
+            return self._origin
         drawn = rng.choice(len(self._population), size=self._config.tournament, replace=False)
         return max((self._population[place] for place in drawn), key=lambda member: (member.score, member.index))
 
-    def _proposal(self, index: int, program: programs.Program, parents: tuple[int, ...], mutation: str) -> Proposal:
+    def _proposal(
+        self, index: int, program: programs.Program, parents: tuple[int, ...], mutation: str, rng: np.random.Generator
+    ) -> Proposal:
         key = programs.key(program)
-        known_from = self._first_with_key.get(key)
-        if known_from is None:
-            self._first_with_key[key] = index
-            self.proposed_to_train += 1
-        self._unchanged = self._unchanged + 1 if mutation == _NO_EDIT else 0
-        return Proposal(index, program, key, parents, mutation, known_from)
+        known = key in self.keys
+        variants: tuple[str, ...] = ()
+        if not known:
+            self.keys.add(key)
+            variants = _settings(program, self._config.settings - 1, rng, self._limits)
+        self._unchanged = self._unchanged + 1 if mutation == NO_EDIT else 0
+        return Proposal(index, program, key, parents, mutation, known, variants)
+
+
+def _settings(
+    program: programs.Program, count: int, rng: np.random.Generator, limits: programs.Limits
+) -> tuple[str, ...]:
+    """Draw other settings of a program's constants: each one after one edit of a constant, or more (geometrically)."""
+    edit = programs.EDITS["constants"]
+    if not count or not edit.applies(program, limits):
+        return ()
+    texts = []
+    for _ in range(count):
+        changed = program
+        for _ in range(int(rng.geometric(0.5))):
+            changed = edit.apply(changed, rng, limits)
+        texts.append(str(changed))
+    return tuple(texts)
 
 
 def limits(config: Config) -> programs.Limits:
@@ -132,7 +221,7 @@ def mutate(
     program: programs.Program,
     partner: programs.Program,
     rng: np.random.Generator,
-    weights: Mutations,
+    weights: Mapping[str, float],
     limits: programs.Limits,
 ) -> tuple[str, programs.Program]:
     """Make one edit, or a crossover with the partner, drawn by weight among those that apply.
@@ -140,15 +229,16 @@ def mutate(
     Returns:
         The mutation's name and the mutant; ``none`` and the program itself where nothing applies.
     """
-    left = {name: weight for name, weight in weights.model_dump().items() if weight > 0.0}
+    left = {name: weight for name, weight in weights.items() if weight > 0.0}
     while left:
         name = _draw(rng, left)
         if name == CROSSOVER:
             return name, programs.crossover(program, partner, rng, limits)
-        if programs.EDITS[name].applies(program, limits):
-            return name, programs.EDITS[name].apply(program, rng, limits)
+        child = programs.EDITS[name].attempt(program, rng, limits)
+        if child is not None:
+            return name, child
         del left[name]  # which leaves the others as likely, against each other, as they were
-    return _NO_EDIT, program
+    return NO_EDIT, program
 
 
 def _draw(rng: np.random.Generator, weights: dict[str, float]) -> str:

@@ -18,14 +18,16 @@ class Outcome:
 
     Attributes:
         index: Its place among the run's candidates, from 0, without gaps.
-        key: The program's dedup key.
-        program: Its canonical text.
+        key: The dedup key of what was proposed.
+        program: The canonical text of what came out: the same, but for constants that its evaluation chose.
         parents: Indexes of the earlier candidates it was made from; empty for a seed program.
         mutation: What made it, "start" or the name of an edit.
         status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
         losses: Held-out losses in nats, per task and per rng seed; short where a training diverged or a task was
             hopeless, which ends all.
+        statements: How many of its statements are live.
+        state_slots: Numbers of state for each weight.
         known_from: Index of the earlier outcome with this key whose score it took; else None.
         seconds: How long the evaluation took. This and what follows never decide anything.
         attempts: How many times it was tried.
@@ -40,6 +42,8 @@ class Outcome:
     status: str
     score: float
     losses: Losses = ()
+    statements: int
+    state_slots: int
     known_from: int | None = None
     seconds: float = 0.0
     attempts: int = 1
@@ -98,6 +102,7 @@ class Counts:
         hopeless: The trained ones that ended at the hurdle.
         diverged: The trained ones that diverged.
         failed: The trained ones that crashed, took too long or ran out of memory.
+        training_seconds: What their evaluations took, of all workers together.
     """
 
     generated: int = 0
@@ -106,9 +111,14 @@ class Counts:
     hopeless: int = 0
     diverged: int = 0
     failed: int = 0
+    training_seconds: float = 0.0
 
-    def plus(self, status: str, known: bool, count: int = 1) -> "Counts":
-        """The counts with so many more candidates of that status."""
+    def with_outcome(self, outcome: Outcome) -> "Counts":
+        """The counts with one more."""
+        return self.plus(outcome.status, outcome.known_from is not None, 1, outcome.seconds)
+
+    def plus(self, status: str, known: bool, count: int, seconds: float) -> "Counts":
+        """The counts with so many more candidates of that status, which took so many seconds."""
         return Counts(
             self.generated + count,
             self.trained + count * (not known),
@@ -116,6 +126,7 @@ class Counts:
             self.hopeless + count * (not known and status == "hopeless"),
             self.diverged + count * (not known and status == "diverged"),
             self.failed + count * (not known and status in workers.FAILURES),
+            self.training_seconds + seconds * (not known),
         )
 
 
@@ -141,6 +152,8 @@ class RunSummary:
     created: str = ""
     reason: str = ""
 
+
+_NOT_DUMPED = ("statements", "state_slots", "seconds", "attempts", "message")
 
 _Record = TypeVar("_Record", Outcome, Final)
 
@@ -180,14 +193,10 @@ def dump_lines(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """Canonical JSON, a line an outcome, without line ends: equal runs give equal bytes.
 
     Holds index, program, parents, mutation, status, score, losses, key and known_from, and nothing
-    that depends on time or place. Floats are hexadecimal.
+    that depends on time or place, or follows from the program. Floats are hexadecimal.
     """
     for outcome in outcomes:
-        fields = {
-            name: _hexadecimal(value)
-            for name, value in vars(outcome).items()
-            if name not in ("seconds", "attempts", "message")
-        }
+        fields = {name: _hexadecimal(value) for name, value in vars(outcome).items() if name not in _NOT_DUMPED}
         yield json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

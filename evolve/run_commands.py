@@ -1,7 +1,7 @@
 """The commands about runs: search, resume, list, status, top and dump."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,15 +10,18 @@ import click
 import programs
 from evolve import documents
 from evolve.champion import find_champion
-from evolve.config import Config, presets
+from evolve.config import Config
+from evolve.config_files import presets
 from evolve.options import json_option, output_option, write
 from evolve.printing import print_json, print_table, printable
-from evolve.records import dump_lines
+from evolve.records import Outcome, dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
 from evolve.runs import list_runs, open_to_read, summarise
-from evolve.standing import candidate, comparison, finalists, pareto_front
+from evolve.standing import candidate, comparison, finalists
 from evolve.store import RunStore
+
+_SHOWN_WHEN_INTERRUPTED = 5  # programs
 
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
@@ -26,6 +29,9 @@ _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where a search runs."""
     for option in (
+        click.option(
+            "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores to take where they fit."
+        ),
         click.option("--address", help="A running Ray cluster to join."),
         click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one a core."),
         click.option("--pool", type=click.Choice(["ray", "serial"]), default="ray", show_default=True),
@@ -47,10 +53,11 @@ def search_command(
     pool: str,
     workers: int | None,
     address: str | None,
+    reuse: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Start a search and print what it found."""
-    return _report_search(start(config, name, overrides, Placement(pool, workers, address)), as_json)
+    return _report_search(start(config, name, overrides, Placement(pool, workers, address, reuse)), as_json)
 
 
 @click.command("resume")
@@ -59,10 +66,16 @@ def search_command(
 @_placed
 @json_option
 def resume_command(
-    run: str, overrides: tuple[str, ...], pool: str, workers: int | None, address: str | None, as_json: bool
+    run: str,
+    overrides: tuple[str, ...],
+    pool: str,
+    workers: int | None,
+    address: str | None,
+    reuse: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Go on with a run that was interrupted, or that got a larger budget by --set."""
-    return _report_search(resume(run, overrides, Placement(pool, workers, address)), as_json)
+    return _report_search(resume(run, overrides, Placement(pool, workers, address, reuse)), as_json)
 
 
 def _report_search(ended: Ended, as_json: bool) -> int:
@@ -71,6 +84,8 @@ def _report_search(ended: Ended, as_json: bool) -> int:
             print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
             _print_comparison(store, run_config(store))
+        else:
+            _print_best(store, run_config(store), store.best(_SHOWN_WHEN_INTERRUPTED))
     if ended.signal is None:
         return 0
     click.echo(f"interrupted; go on with: pride resume {ended.name}", err=True)
@@ -91,6 +106,11 @@ def _print_comparison(store: RunStore, config: Config) -> None:
         click.echo(f"next: pride show {store.name}:best | pride export {store.name}:best --to optax -o found.py")
 
 
+def _print_best(store: RunStore, config: Config, best: Sequence[Outcome]) -> None:
+    columns, rows = documents.standing_rows([candidate(store, config, outcome) for outcome in best], config.tasks)
+    print_table(f"Best of {store.name}", columns, rows)
+
+
 def _status_document(store: RunStore, config: Config) -> dict[str, Any]:
     champion = find_champion(store, config)
     best = None
@@ -100,6 +120,7 @@ def _status_document(store: RunStore, config: Config) -> dict[str, Any]:
         "run": store.name,
         "best": best,
         "counts": asdict(store.counts()),
+        "seconds": store.seconds,
         "reason": store.stop_reason,
         "trained_by": store.trained_by,
         "finalists": [asdict(entry) for entry in finalists(store, config)],
@@ -131,10 +152,13 @@ def status_command(run: str, as_json: bool) -> None:
         if as_json:
             print_json(_status_document(store, config) | {"state": summary.state})
             return
-        counts = ", ".join(f"{count} {name}" for name, count in asdict(store.counts()).items())
+        counted = asdict(store.counts())
+        training_seconds = counted.pop("training_seconds")
+        counts = ", ".join(f"{count} {name}" for name, count in counted.items())
         reason = f" ({printable(summary.reason)})" if summary.reason else ""
         click.echo(f"run     {run}\nstate   {summary.state}{reason}")
         click.echo(f"counts  {counts}")
+        click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
             click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
         click.echo()
@@ -150,15 +174,11 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
     """List a run's best programs by the score of the search."""
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
-        best = store.best(store.counts().generated if pareto else count)
-        standings = [candidate(store, config, outcome) for outcome in best]
-        if pareto:
-            standings = pareto_front(standings)[:count]
+        best = store.pareto()[:count] if pareto else store.best(count)
         if as_json:
-            print_json([asdict(entry) for entry in standings])
+            print_json([asdict(candidate(store, config, outcome)) for outcome in best])
             return
-        columns, rows = documents.standing_rows(standings, config.tasks)
-        print_table(f"Best of {run}", columns, rows)
+        _print_best(store, config, best)
 
 
 @click.command("dump")

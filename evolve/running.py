@@ -12,13 +12,17 @@ from types import FrameType
 
 import programs
 import workers
-from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_config, to_yaml
+from evolve.config import FREE_TO_CHANGE, Config
+from evolve.config_files import config_text, difference, load_config, to_yaml
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
+from evolve.ray_islands import open_islands
 from evolve.references import read_suite, run_config, runs_folder
+from evolve.reuse import ReusingPool
 from evolve.runs import check_new, create, environment, open_to_read, open_to_write
-from evolve.search import Watcher, search
+from evolve.search import Watcher, search, trained_by
 from evolve.store import RunStore
+from workers import faults
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Placement:
         pool: ``ray`` or ``serial``.
         workers: how many; None for one a core.
         address: of a running Ray cluster; None to start Ray here.
+        reuse: names of runs whose scores are taken where they are those that a training would give.
     """
 
     pool: str
     workers: int | None
     address: str | None
+    reuse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,10 @@ def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
 
 
 def _check_placement(placement: Placement) -> None:
+    try:
+        faults.plan()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     if placement.pool == "serial" and (placement.address or (placement.workers or 1) > 1):
         raise UsageError("--pool serial is one process here; right would be --pool ray for --workers and --address")
 
@@ -129,7 +139,7 @@ class _Stage:
 
     def search(self, store: RunStore, config: Config) -> Ended:
         watcher = Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
-        stop = search(store, config, self.pool, watcher)
+        stop = search(store, config, self.pool, watcher, open_islands)
         return Ended(store.name, stop.reason, self.received[0] if stop.interrupted else None)
 
 
@@ -141,8 +151,12 @@ def _stage(name: str, config: Config, placement: Placement) -> Iterator[_Stage]:
         except workers.PoolError as error:
             raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
         try:
+            if placement.reuse:
+                pool = ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool))
             with pool:
                 yield _Stage(pool, display, received)
+            if isinstance(pool, ReusingPool):
+                display.note(f"{pool.reused} score(s) came from {', '.join(placement.reuse)}")
         except workers.PoolError as error:
             raise StoppedEarly(f"{error}. What was committed is kept: pride resume {name}") from error
 
@@ -156,6 +170,7 @@ def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], N
         placement.address,
         deadline_s=config.deadline_seconds,
         warm=config.tasks,
+        lazy=config.rounds[0].islands > 1,  # which may have workers of their own
         on_event=on_event,
     )
 

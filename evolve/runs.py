@@ -23,6 +23,7 @@ import programs
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.records import RunSummary
 from evolve.store import RunStore, create_database, write_file
+from workers import faults
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LOCK_TRIES = 20  # at 0.01 s: `list_runs` holds a lock for an instant to see whether it is free
@@ -76,6 +77,7 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             create_database(started / "run.db", {"created": created})
             _sync(started)
+            faults.hit("file.rename")
             started.rename(folder)  # fails if another process has made such a run meanwhile
             _sync(folder.parent)
         except BaseException:
@@ -210,6 +212,7 @@ def _sync(folder: Path) -> None:
     """Make what was created or renamed in the folder outlast a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        faults.hit("file.sync")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,17 +1,21 @@
 """The driver of a search: the one place where proposals, a pool of workers and the run store meet."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import programs
 import workers
-from evolve.champion import Purpose, current_finals, find_champion, fresh_rng_seeds, search_rng_seeds
+from evolve.champion import Purpose, current_finals, find_champion, fresh_rng_seeds
 from evolve.config import Config
 from evolve.errors import StoppedEarly
-from evolve.evolution import Evolution, Proposal
+from evolve.island import Founder
+from evolve.islands import IslandsHere, OpenIslands
 from evolve.records import Counts, Final, Outcome
+from evolve.rounds import Leg, legs
+from evolve.spending import share_used, used_up
 from evolve.store import RunStore
+from workers import faults
 
 _POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
 
@@ -21,7 +25,7 @@ class Progress:
     """What a search has done so far, for whoever watches it.
 
     Attributes:
-        counts: of the outcomes that were committed, earlier sessions' too.
+        counts: of the outcomes that were committed, or are about to be; earlier sessions' too.
         best: the best score of the search.
         seconds: since this session began.
         share: how much of the budget is used, from 0 to 1.
@@ -40,7 +44,7 @@ class Watcher:
     """How a search talks to the outside.
 
     Attributes:
-        on_progress: called after every commit, and now and then while waiting.
+        on_progress: called whenever outcomes came, and now and then while waiting.
         interrupted: asked now and then; where it gives a reason, the search ends and can be resumed.
     """
 
@@ -56,7 +60,13 @@ class Stop:
     interrupted: bool
 
 
-def search(store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher) -> Stop:
+def search(
+    store: RunStore,
+    config: Config,
+    pool: workers.Pool,
+    watcher: Watcher,
+    open_islands: OpenIslands = IslandsHere,
+) -> Stop:
     """Run a search, or go on with one, until its budget is used up.
 
     Args:
@@ -64,142 +74,134 @@ def search(store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher
         config: the search's settings; its tasks are names of tasks, no suites.
         pool: where jobs run; it may be of any size, which changes nothing but the time.
         watcher: who is told of the progress, and may interrupt.
+        open_islands: where islands are, which changes nothing but the time, too.
 
     Raises:
         StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
     """
-    import tasks  # brings JAX
-
-    engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
-    store.begin_session(pool.device, ", ".join(engines))
-    session = _Session(store, config, pool, watcher)
+    store.begin_session(**trained_by(config, pool))
+    session = _Session(store, config, pool, watcher, open_islands)
     session.evolve()
     if session.interruption is None:
         session.score_again()
     if session.interruption is not None:
         return Stop(session.interruption, interrupted=True)
-    reason = session.stopped or "every budget was used up"
+    reason = session.spent or session.ending or "every round was gone through"
     store.finish(reason)
     return Stop(reason, interrupted=False)
 
 
-class _Session:
-    """One process's part in a search."""
+def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:
+    """Say by what a pool trains, as `RunStore.trained_by` has it: the device, and the engine of each task."""
+    import tasks  # brings JAX
 
-    def __init__(self, store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher):
+    engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
+    return {"device": pool.device, "engines": ", ".join(engines)}
+
+
+class _Session:
+    """One process's part in a search: the only writer of its run."""
+
+    def __init__(
+        self, store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher, open_islands: OpenIslands
+    ):
         self.store, self.config, self.pool, self.watcher = store, config, pool, watcher
-        self.evolution = Evolution(config)
-        self.best = 0.0
+        self.open_islands = open_islands
         self.stage = "search"
-        self.proposals: dict[int, Proposal] = {}  # made and not committed
-        self.results: dict[int, workers.Result] = {}  # arrived and not committed
+        self.counts = store.counts()  # of what is committed and what is lined up
+        self.best = max((outcome.score for outcome in store.best(1)), default=0.0)
+        self.earlier_seconds = store.seconds
         self.began = time.monotonic()
-        self.done = 0  # outcomes that earlier sessions committed
-        self.stopped: str | None = None  # why nothing more is proposed
+        self.arrived: dict[int, Outcome] = {}  # by index, whose turn has not come
+        self.lined_up: list[Outcome] = []  # the next to be committed, in order
+        self.spent: str | None = None  # why nothing more is committed: what the budget says
+        self.ending: str | None = None  # why nothing more is proposed, while what is under way is finished
         self.interruption: str | None = None  # why the session ends before the search does
 
+    @property
+    def seconds(self) -> float:
+        """What the search has taken so far, all sessions together."""
+        return self.earlier_seconds + time.monotonic() - self.began
+
     def evolve(self) -> None:
-        """Propose, train and commit until nothing more is to be proposed."""
-        self.done = self.store.counts().generated
-        for outcome in self.store.outcomes():
-            self.evolution.recall(outcome)
-            self.best = max(self.best, _winning_score(outcome))
-        if self.done == 0:
-            self.take(self.evolution.start())
-        for outcome in self.store.outcomes():
-            self.follow(outcome)
-        while self.proposals:
-            self.commit_ready()
+        """Go through the rounds, or what is left of them."""
+        for leg in legs(self.config):
             self.look_around()
-            if self.proposals:
-                for result in self.pool.wait(_POLL_SECONDS):
-                    self.results[result.index] = result
-
-    def follow(self, outcome: Outcome) -> None:
-        """Let the evolution see an outcome, and make the proposals that were waiting for just that."""
-        self.evolution.commit(outcome)
-        window = self.config.window
-        ready = range(1, window + 1) if outcome.index == 0 else (outcome.index + window,)
-        for index in ready:
-            if index >= self.done and self.may_propose(index):
-                self.take(self.evolution.propose(index))
-
-    def may_propose(self, index: int) -> bool:
-        """Tell whether the budget allows the proposal; once it does not, it allows no later one."""
-        budget = self.config.budget
-        if self.stopped is None:
-            if budget.candidates is not None and index >= budget.candidates:
-                self.stopped = f"{budget.candidates} candidates were put forward"
-            elif budget.trained is not None and self.evolution.proposed_to_train >= budget.trained:
-                self.stopped = f"{budget.trained} candidates were trained"
-            elif self.evolution.stalled:
-                self.stopped = "no mutation applies to any program that is alive"
-        return self.stopped is None
-
-    def take(self, proposal: Proposal) -> None:
-        self.proposals[proposal.index] = proposal
-        if proposal.known_from is None:
-            seeds = search_rng_seeds(self.config)
-            self.pool.submit(
-                workers.Job(proposal.index, str(proposal.program), self.config.tasks, seeds, self.config.hurdle)
-            )
-
-    def commit_ready(self) -> None:
-        """Commit every outcome whose turn it is."""
-        while (proposal := self.proposals.get(self.store.counts().generated)) is not None:
-            if proposal.known_from is None and proposal.index not in self.results:
+            if self.spent or self.ending:
                 return
-            outcome = self.outcome(proposal)
+            if leg.end is None or self.counts.generated < leg.end:
+                self.go_through(leg)
+
+    def go_through(self, leg: Leg) -> None:
+        """Let islands propose and train, and commit what comes of it, until the round or the budget ends."""
+        islands = self.open_islands(self.config, leg, self.founder(leg), self.pool, self.history)
+        try:
+            while not islands.idle and not self.spent:
+                if self.ending:
+                    islands.end()
+                for outcome in islands.advance(_POLL_SECONDS):
+                    self.arrived[outcome.index] = outcome
+                faults.hit("search.results")
+                self.line_up()
+                self.commit()
+                self.look_around()
+            if not self.spent and not self.ending and (leg.end is None or self.counts.generated < leg.end):
+                self.spent = "no mutation applies to any program that is alive"
+        finally:
+            self.arrived.clear()
+            islands.close()
+
+    def founder(self, leg: Leg) -> Founder:
+        """Give what a round begins with."""
+        if leg.starts_with_best:
+            for best in self.store.best(1, before=leg.first):
+                return Founder(best.program, (best.index,))
+        return Founder(str(programs.load(self.config.start)))
+
+    def history(self) -> Iterator[Outcome]:
+        """Give all outcomes so far, by index; those that arrived before their turn last."""
+        yield from self.store.outcomes()
+        yield from self.lined_up
+        yield from (outcome for _, outcome in sorted(self.arrived.items()))
+
+    def line_up(self) -> None:
+        """Take in every outcome whose turn it is, as far as the budget goes."""
+        while self.spent is None:
+            outcome = self.arrived.pop(self.counts.generated, None)
+            if outcome is None:
+                return
             if outcome.index == 0 and outcome.status in workers.FAILURES:
                 raise StoppedEarly(
                     f"{self.config.start}, where the search starts, cannot be trained: {outcome.message}"
                 )
-            self.store.commit(outcome)
-            del self.proposals[proposal.index]
+            self.lined_up.append(self.with_losses(outcome))
+            self.counts = self.counts.with_outcome(outcome)
             self.best = max(self.best, _winning_score(outcome))
-            self.follow(outcome)
-            self.look_around()
+            self.spent = used_up(self.config, self.counts, self.best, 0.0)
 
-    def outcome(self, proposal: Proposal) -> Outcome:
-        common = {
-            "index": proposal.index,
-            "key": proposal.key,
-            "program": str(proposal.program),
-            "parents": proposal.parents,
-            "mutation": proposal.mutation,
-            "known_from": proposal.known_from,
-        }
-        if proposal.known_from is not None:
-            known = self.store.outcome(proposal.known_from)
-            return Outcome(
-                **common, status=known.status, score=known.score, losses=known.losses, attempts=0, message=known.message
-            )
-        result = self.results.pop(proposal.index)
-        return Outcome(
-            **common,
-            status=result.status.value,
-            score=result.score,
-            losses=result.losses,
-            seconds=result.seconds,
-            attempts=result.attempts,
-            message=result.message,
-        )
+    def with_losses(self, outcome: Outcome) -> Outcome:
+        """Complete what took a known score by the losses and the message of where it is known from."""
+        if outcome.known_from is None:
+            return outcome
+        place = outcome.known_from - self.store.counts().generated
+        known = self.lined_up[place] if place >= 0 else self.store.outcome(outcome.known_from)
+        return replace(outcome, losses=known.losses, message=known.message)
+
+    def commit(self) -> None:
+        """Write what is lined up; many outcomes in one transaction take little longer than one."""
+        if self.lined_up:
+            self.store.commit(*self.lined_up, seconds=self.seconds)
+            self.lined_up.clear()
 
     def look_around(self) -> None:
         """Show the progress, and see whether time is up or someone wants an end."""
-        budget, counts = self.config.budget, self.store.counts()
+        share = share_used(self.config, self.counts, self.best, self.seconds)
         seconds = time.monotonic() - self.began
-        shares = (
-            counts.generated / budget.candidates if budget.candidates else 0.0,
-            counts.trained / budget.trained if budget.trained else 0.0,
-            seconds / budget.seconds if budget.seconds else 0.0,
-        )
-        self.watcher.on_progress(Progress(counts, self.best, seconds, min(1.0, max(shares)), self.stage))
+        self.watcher.on_progress(Progress(self.counts, self.best, seconds, share, self.stage))
         if self.interruption is None:
             self.interruption = self.watcher.interrupted()
-            self.stopped = self.interruption or self.stopped
-        if self.stopped is None and budget.seconds is not None and seconds >= budget.seconds:
-            self.stopped = f"{budget.seconds:g} seconds were used"
+        self.spent = self.spent or used_up(self.config, self.counts, self.best, 0.0)
+        self.ending = self.ending or self.interruption or used_up(self.config, self.counts, self.best, self.seconds)
 
     def score_again(self) -> None:
         """Score the best on fresh rng seeds to choose the champion, and it and what it is compared with on others."""

@@ -109,18 +109,3 @@ def _by_fresh_score(store: RunStore, config: Config, finals: Sequence[Final]) ->
             make_standing(name, final.program, final.status, losses, search_score=score, fresh_score=final.score)
         )
     return found
-
-
-def pareto_front(standings: Sequence[Standing]) -> list[Standing]:
-    """Keep those that no other beats in score, statements or state slots without being worse in another."""
-
-    def costs(standing: Standing) -> tuple[float, int, int]:
-        return (-(standing.search_score or 0.0), standing.statements, standing.state_slots)
-
-    def beaten(one: Standing) -> bool:
-        return any(
-            costs(other) != costs(one) and all(a <= b for a, b in zip(costs(other), costs(one), strict=True))
-            for other in standings
-        )
-
-    return [standing for standing in standings if not beaten(standing)]

@@ -17,8 +17,9 @@ from typing import Self
 
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.records import Counts, Final, Outcome, columns, from_row, to_row
+from workers import faults
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION = 0x50726964  # "Prid", in the header of every run.db
 _LARGEST_VALUE = 16 * 2**20  # bytes; SQLite refuses a longer text before it is read
 _PAGE = 500  # rows read at a time, so that no reader holds the database for long
@@ -29,10 +30,13 @@ _SCHEMA = f"""
     CREATE TABLE outcomes (
         "index" INTEGER PRIMARY KEY, key TEXT NOT NULL, program TEXT NOT NULL,
         parents TEXT NOT NULL, mutation TEXT NOT NULL, status TEXT NOT NULL, score REAL NOT NULL,
-        losses TEXT NOT NULL, known_from INTEGER, seconds REAL NOT NULL,
+        losses TEXT NOT NULL, statements INTEGER NOT NULL, state_slots INTEGER NOT NULL,
+        known_from INTEGER, seconds REAL NOT NULL,
         attempts INTEGER NOT NULL, message TEXT NOT NULL
     ) STRICT;
     CREATE INDEX outcomes_by_score ON outcomes (score DESC, "index")
+        WHERE status = 'ok' AND known_from IS NULL;
+    CREATE INDEX outcomes_by_size ON outcomes (statements, state_slots, score DESC, "index")
         WHERE status = 'ok' AND known_from IS NULL;
     CREATE TABLE finals (
         candidate INTEGER, label TEXT NOT NULL, program TEXT NOT NULL, purpose TEXT NOT NULL, rng_seeds TEXT NOT NULL,
@@ -68,8 +72,10 @@ def create_database(path: Path, meta: Mapping[str, str]) -> None:
 def write_file(path: Path, text: str) -> None:
     """Write a text file; it is on the disk when this returns."""
     with path.open("w", encoding="utf-8") as file:
+        faults.hit("file.write")
         file.write(text)
         file.flush()
+        faults.hit("file.sync")
         os.fsync(file.fileno())
 
 
@@ -105,14 +111,21 @@ class RunStore:
             programmed = "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view')"
             if application != _APPLICATION or self._db.execute(programmed).fetchone():
                 raise BadProgramOrData(f"{self.folder}/run.db was not written by Pride")
-            if version > SCHEMA_VERSION:
+            if version != SCHEMA_VERSION:
+                other, remedy = (
+                    ("a newer", "update Pride") if version > SCHEMA_VERSION else ("an older", "use that one")
+                )
                 raise RunConflict(
-                    f"run {self.name} was written by a newer Pride (store version {version}; "
-                    f"this one knows {SCHEMA_VERSION}): update Pride to open it"
+                    f"run {self.name} was written by {other} Pride (store version {version}; "
+                    f"this one knows {SCHEMA_VERSION}): {remedy} to open it"
                 )
             if self._lock is None:
                 return
             self._db.execute("PRAGMA synchronous = FULL")
+            # Into WAL and out of it one page is written, in which only bytes of the first 512 change: whole or not at
+            # all. A journal of that would, after a kill, lie beside the database and keep every reader out.
+            if self._db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                self._db.execute("PRAGMA journal_mode = MEMORY")
             if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
                 raise UsageError(f"{self.folder} lies on a file system that SQLite's WAL cannot use")
             self._counts = self._counted()
@@ -143,32 +156,43 @@ class RunStore:
     def _transaction(self) -> Iterator[None]:
         self._check_writable()
         with self._told():
+            faults.hit("store.begin")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                faults.hit("store.commit")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            faults.hit("store.committed")
 
-    def commit(self, outcome: Outcome) -> None:
-        """Write the next outcome; it is on the disk when this returns.
+    def commit(self, *outcomes: Outcome, seconds: float | None = None) -> None:
+        """Write the next outcomes, all or none; they are on the disk when this returns.
+
+        Args:
+            *outcomes: In order.
+            seconds: What the search has taken so far, all sessions together; None to leave what is noted.
 
         Raises:
-            ValueError: It is not the next one, or took its score from one with another key.
-            StoppedEarly: The disk is full or fails; nothing of the outcome is kept.
+            ValueError: One is not the next, or took its score from one with another key.
+            StoppedEarly: The disk is full or fails; nothing of them is kept.
         """
         with self._transaction():
-            following = self._counts.generated
-            if outcome.index != following:
-                raise ValueError(f"got outcome {outcome.index}; right would be {following}")
-            if outcome.known_from is not None:
-                source = 'SELECT key FROM outcomes WHERE "index" = ?'
-                if self._db.execute(source, (outcome.known_from,)).fetchone() != (outcome.key,):
-                    raise ValueError(f"outcome {outcome.known_from} has another key")
-            self._db.execute(_ADD_OUTCOME, to_row(outcome))
-        self._counts = self._counts.plus(outcome.status, outcome.known_from is not None)
+            counts = self._counts
+            for outcome in outcomes:
+                if outcome.index != counts.generated:
+                    raise ValueError(f"got outcome {outcome.index}; right would be {counts.generated}")
+                if outcome.known_from is not None:
+                    source = 'SELECT key FROM outcomes WHERE "index" = ?'
+                    if self._db.execute(source, (outcome.known_from,)).fetchone() != (outcome.key,):
+                        raise ValueError(f"outcome {outcome.known_from} has another key")
+                self._db.execute(_ADD_OUTCOME, to_row(outcome))
+                counts = counts.with_outcome(outcome)
+            if seconds is not None:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seconds', ?)", (repr(seconds),))
+        self._counts = counts
 
     def add_final(self, final: Final) -> None:
         """Write a second score, one for each program, purpose and set of rng seeds.
@@ -195,6 +219,7 @@ class RunStore:
         fresh = self.folder / "resolved.yaml.new"
         try:
             write_file(fresh, resolved)
+            faults.hit("file.rename")
             fresh.replace(self.folder / "resolved.yaml")
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
@@ -258,26 +283,51 @@ class RunStore:
         return self._counted() if self._lock is None else self._counts
 
     def _counted(self) -> Counts:
-        query = "SELECT status, known_from IS NOT NULL, count(*) FROM outcomes GROUP BY 1, 2"
+        query = "SELECT status, known_from IS NOT NULL, count(*), sum(seconds) FROM outcomes GROUP BY 1, 2"
         counts = Counts()
         with self._told():
-            for status, known, count in self._db.execute(query).fetchall():
-                counts = counts.plus(status, bool(known), count)
+            for status, known, count, seconds in self._db.execute(query).fetchall():
+                counts = counts.plus(status, bool(known), count, seconds)
         return counts
 
-    def best(self, count: int = 1) -> list[Outcome]:
-        """The outcomes with the best scores, the best first, one a key; of equals the earliest."""
+    def best(self, count: int = 1, before: int | None = None) -> list[Outcome]:
+        """The outcomes with the best scores, the best first, one a key; of equals the earliest.
+
+        Args:
+            count: How many, at most.
+            before: Of those of smaller indexes alone; None for all.
+        """
         found: dict[str, Outcome] = {}
         query = (
-            f"{_OUTCOMES} WHERE status = 'ok' AND known_from IS NULL "
+            f"{_OUTCOMES} WHERE status = 'ok' AND known_from IS NULL AND \"index\" < ? "
             f'ORDER BY score DESC, "index" LIMIT {_PAGE} OFFSET ?'
         )
+        end = 2**62 if before is None else before
         offset = 0
-        while len(found) < count and (page := self._outcomes(query, offset)):
+        while len(found) < count and (page := self._outcomes(query, end, offset)):
             offset += len(page)
             for outcome in page:
                 found.setdefault(outcome.key, outcome)
         return list(found.values())[:count]
+
+    def pareto(self) -> list[Outcome]:
+        """The outcomes that no other beats in score, statements or state slots without being worse in another.
+
+        Of equals the earliest; the best score first.
+        """
+        sizes = (
+            'SELECT "index", row_number() OVER (PARTITION BY statements, state_slots ORDER BY score DESC, "index") '
+            "AS place FROM outcomes WHERE status = 'ok' AND known_from IS NULL"
+        )
+        query = (
+            f'{_OUTCOMES} WHERE "index" IN (SELECT "index" FROM ({sizes}) WHERE place = 1) '
+            "ORDER BY score DESC, statements, state_slots"
+        )
+        front: list[Outcome] = []
+        for outcome in self._outcomes(query):  # what beats another comes before it
+            if not any(o.statements <= outcome.statements and o.state_slots <= outcome.state_slots for o in front):
+                front.append(outcome)
+        return front
 
     def finals(self) -> list[Final]:
         """The second scores, in the order they were added."""
@@ -290,7 +340,7 @@ class RunStore:
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run: `created` (UTC), `device`, `engines` and, once it is done, `stop_reason`."""
+        """What is noted of the run: `created` (UTC), `device`, `engines`, `seconds` and, once done, `stop_reason`."""
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
 
@@ -298,6 +348,14 @@ class RunStore:
     def trained_by(self) -> dict[str, str]:
         """By what is trained, `device` and `engines`; empty before the first session."""
         return {name: value for name, value in self.meta.items() if name in ("device", "engines")}
+
+    @property
+    def seconds(self) -> float:
+        """What the search has taken so far, all sessions together."""
+        try:
+            return float(self.meta.get("seconds", 0.0))
+        except ValueError as error:
+            raise BadProgramOrData(f"{self.folder}/run.db is damaged: {error}") from None
 
     @property
     def stop_reason(self) -> str | None:
@@ -324,7 +382,7 @@ class RunStore:
         if self._lock is not None:
             with contextlib.suppress(sqlite3.Error):  # a reader is there, or the disk is full:
                 self._db.execute("PRAGMA busy_timeout = 0")  # then the WAL file stays, and is
-                self._db.execute("PRAGMA journal_mode = DELETE")  # read by whoever comes next
+                self._db.execute("PRAGMA journal_mode = MEMORY")  # read by whoever comes next
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)

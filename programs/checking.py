@@ -11,6 +11,7 @@ from programs.function import SCALAR, TENSOR, Function, Kind
 from programs.functions import FUNCTIONS, SCALAR_PLACES
 from programs.program import Program, ProgramError, Statement, name_problem
 
+_ROWS, _SCALAR_PLACES = dict(FUNCTIONS), dict(SCALAR_PLACES)  # quicker to look up
 INPUT_KINDS = {"w": TENSOR, "g": TENSOR, "lr": SCALAR, "t": SCALAR}
 
 
@@ -132,8 +133,10 @@ def _fixed_point(program: Program) -> _Walk:
         if problem := name_problem(name):
             raise ProgramError(problem)
     state = dict.fromkeys(program.state, SCALAR)
-    while (walk := _walk(program, state)).state != state:
+    walk = _walk(program, state)
+    while walk.state != state:
         state = walk.state
+        walk = _walk_again(program, walk)
     return walk
 
 
@@ -143,10 +146,10 @@ def _walk(program: Program, state: dict[str, Kind]) -> _Walk:
     known.update(state)
     rows, widths, kinds = [], [], []
     for target, function, arguments in program.statements:
-        row = FUNCTIONS.get(function)
+        row = _ROWS.get(function)
         if row is None:
             raise _StatementError(f"no function is called '{function}'", program, len(rows))
-        if len(arguments) != row.arity:
+        if len(arguments) != len(row.parameters):
             raise _StatementError(f"{row.name} takes {row.arity} argument(s), got {len(arguments)}", program, len(rows))
         width = SCALAR
         for argument in arguments:
@@ -169,6 +172,22 @@ def _walk(program: Program, state: dict[str, Kind]) -> _Walk:
     return _Walk(rows, widths, kinds, {name: known[name] for name in state}, known[program.update])
 
 
+def _walk_again(program: Program, walk: _Walk) -> _Walk:
+    """Find the kinds anew from those of the state variables at the end; names and numbers are checked."""
+    known: dict[str | float, Kind] = {**INPUT_KINDS, **walk.state}
+    widths, kinds = [], []
+    for (target, _, arguments), row in zip(program.statements, walk.rows, strict=True):
+        width = SCALAR
+        for argument in arguments:
+            kind = known.get(argument)
+            if kind is not None and kind > width:
+                width = kind
+        known[target] = kind = row.largest if width > row.largest else width
+        widths.append(width)
+        kinds.append(kind)
+    return _Walk(walk.rows, widths, kinds, {name: known[name] for name in walk.state}, known[program.update])
+
+
 def misplaced_arguments(program: Program) -> list[tuple[int, int]]:
     """Find the arguments that must be scalars and are not: statement and place of each, both from 0.
 
@@ -179,12 +198,12 @@ def misplaced_arguments(program: Program) -> list[tuple[int, int]]:
 
 
 def _misplaced(program: Program, walk: _Walk) -> list[tuple[int, int, Kind]]:
-    if not takes_scalars(program.statements):
+    if not _takes_scalars(program.statements):
         return []
     found = []
     known = INPUT_KINDS | walk.state
     for index, ((target, function, arguments), kind) in enumerate(zip(program.statements, walk.kinds, strict=True)):
-        for place in SCALAR_PLACES.get(function, ()):
+        for place in _SCALAR_PLACES.get(function, ()):
             own = known.get(arguments[place], SCALAR)  # type: ignore[arg-type]  # a number is no name: a scalar
             if own is not SCALAR:
                 found.append((index, place, own))
@@ -229,11 +248,10 @@ def _live_across_steps(program: Program) -> tuple[list[bool], tuple[str, ...], s
         live_state = grown
 
 
-def takes_scalars(statements: Sequence[Statement]) -> bool:
+def _takes_scalars(statements: Sequence[Statement]) -> bool:
     """Tell whether a variable is anywhere taken where only a scalar will do."""
-    return any(
-        isinstance(arguments[place], str)
-        for _, function, arguments in statements
-        if function in SCALAR_PLACES
-        for place in SCALAR_PLACES[function]
-    )
+    for _, function, arguments in statements:
+        for place in _SCALAR_PLACES.get(function, ()):
+            if isinstance(arguments[place], str):
+                return True
+    return False

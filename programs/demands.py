@@ -1,9 +1,11 @@
 """What an edit must know of a place in a program: the kinds of the variables there, and which must stay scalars."""
 
-from programs.checking import INPUT_KINDS, check, takes_scalars
+from programs.checking import INPUT_KINDS, check
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS, SCALAR_PLACES
 from programs.program import Program, Statement
+
+_SCALAR_PLACES = dict(SCALAR_PLACES)  # quicker to look up
 
 
 def kinds_before(program: Program, index: int) -> dict[str, Kind]:
@@ -30,32 +32,40 @@ def scalar_demands(program: Program, extra: tuple[int, Statement] | None = None)
     Returns:
         One more set than there are statements.
     """
-    size = len(program.statements)
+    statements = program.statements
+    size = len(statements)
     places: list[frozenset[str]] = [frozenset()] * (size + 1)
-    if not takes_scalars(program.statements) and not (extra and _own_demands(extra[1])):
+    own = {
+        index: found
+        for index, statement in enumerate(statements)
+        if statement[1] in _SCALAR_PLACES and (found := _own_demands(statement))
+    }
+    added_at, added = (extra[0], _own_demands(extra[1])) if extra else (0, frozenset())
+    if not own and not added:
         return places
+    state = frozenset(program.state)
     at_start: frozenset[str] = frozenset()
     while True:
-        demanded = set(at_start & set(program.state))
-        places[size] = frozenset(demanded)
-        for index in reversed(range(size)):
-            if extra and extra[0] == index + 1:
-                demanded |= _own_demands(extra[1])
-            statement = program.statements[index]
-            if statement.target in demanded:
-                demanded.discard(statement.target)
-                if FUNCTIONS[statement.function].largest is not SCALAR:
-                    demanded.update(argument for argument in statement.arguments if isinstance(argument, str))
-            demanded |= _own_demands(statement)
-            places[index] = frozenset(demanded)
-        if extra and extra[0] == 0:
-            demanded |= _own_demands(extra[1])
-        if frozenset(demanded) == at_start:
+        demanded = places[size] = at_start & state
+        for index in range(size - 1, -1, -1):
+            if added and added_at == index + 1:
+                demanded |= added
+            target, function, arguments = statements[index]
+            if target in demanded:
+                demanded -= {target}
+                if FUNCTIONS[function].largest is not SCALAR:
+                    demanded = demanded.union([argument for argument in arguments if isinstance(argument, str)])
+            if index in own:
+                demanded |= own[index]
+            places[index] = demanded
+        if added and added_at == 0:
+            demanded |= added
+        if demanded == at_start:
             return places
-        at_start = frozenset(demanded)
+        at_start = demanded
 
 
-def _own_demands(statement: Statement) -> set[str]:
+def _own_demands(statement: Statement) -> frozenset[str]:
     """Give the variables that a statement takes where only a scalar will do."""
-    places = SCALAR_PLACES.get(statement.function, ())
-    return {name for place in places if isinstance(name := statement.arguments[place], str)}
+    places = _SCALAR_PLACES.get(statement.function, ())
+    return frozenset([name for place in places if isinstance(name := statement.arguments[place], str)])

@@ -75,6 +75,11 @@ class Edit:
         """Make the edit at a place drawn at random; only where it applies."""
         return self.make(program, pick(rng, self.places(program, limits)), rng, limits)
 
+    def attempt(self, program: Program, rng: np.random.Generator, limits: Limits) -> Program | None:
+        """Make the edit at a place drawn at random; None, with nothing drawn, where it does not apply."""
+        places = self.places(program, limits)
+        return self.make(program, pick(rng, places), rng, limits) if places else None
+
 
 def pick(rng: np.random.Generator, choices: Sequence[Any]) -> Any:
     """Draw one of the choices, each as likely as the others."""

@@ -10,6 +10,7 @@ from programs.functions import FUNCTIONS
 
 RESERVED = ("w", "g", "lr", "t")  # weights, gradient, the schedule's value, the step from 1
 INDENT = "    "
+_INFIX = {name: row.infix for name, row in FUNCTIONS.items()}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 Argument = str | float  # a variable's name, or a number
@@ -44,13 +45,14 @@ class Statement(NamedTuple):
 
     def __str__(self) -> str:
         """Give the canonical text: operators as infix, a copy as a plain assignment."""
-        words = [argument if isinstance(argument, str) else repr(argument) for argument in self.arguments]
-        infix = FUNCTIONS[self.function].infix
+        target, function, arguments = self
+        words = [argument if isinstance(argument, str) else repr(argument) for argument in arguments]
+        infix = _INFIX[function]
         if infix:
-            return f"{self.target} = {words[0]} {infix} {words[1]}"
-        if self.function == "copy":
-            return f"{self.target} = {words[0]}"
-        return f"{self.target} = {self.function}({', '.join(words)})"
+            return f"{target} = {words[0]} {infix} {words[1]}"
+        if function == "copy":
+            return f"{target} = {words[0]}"
+        return f"{target} = {function}({', '.join(words)})"
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,12 @@ class Program:
 
     def __str__(self) -> str:
         """Give the canonical text; parsing it gives an equal program."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         lines = [f"def train({', '.join(self.parameters)}):"]
-        lines += [f"{INDENT}{statement}" for statement in self.statements]
+        lines += [INDENT + str(statement) for statement in self.statements]
         lines.append(f"{INDENT}return {', '.join((self.update, *self.state))}")
         return "\n".join(lines) + "\n"
 

@@ -18,6 +18,8 @@ def outcome(index, **changes):
         "mutation": "insert" if index else "seed",
         "status": "ok",
         "score": -0.1 * index,
+        "statements": 1,
+        "state_slots": 0,
         "losses": ((0.1, 0.2 + index), (1 / 3, 5e-324)),
         "seconds": 0.5,
     }

@@ -78,11 +78,19 @@ def test_a_failure_among_results_is_an_attempt_and_the_second_is_alone():
     assert (again.job.index, again.number) == (1, 2)
 
 
-def test_clearing_forgets_all():
+def test_what_is_forgotten_never_comes_back():
     backlog = filled(4)
     backlog.settle(backlog.take(1), [echo(job(0))])
-    backlog.clear()
+    done, failed, unused = backlog.take(1), backlog.take(1), backlog.take(1)
+    backlog.forget()
     assert (backlog.in_flight, backlog.waiting, backlog.give_back()) == (0, 0, [])
+    backlog.add(job(7))
+    backlog.settle(done, [echo(job(1))])
+    backlog.settle(failed, Failure(Status.CRASHED, "the worker died", 1.0))
+    backlog.put_back(unused)
+    assert (backlog.in_flight, backlog.waiting, backlog.give_back()) == (1, 1, [])
+    backlog.settle(backlog.take(2), [echo(job(7))])
+    assert [result.index for result in backlog.give_back()] == [7]
 
 
 @given(

@@ -243,3 +243,12 @@ def test_insert_can_give_a_state_variable_any_kind():
     limits = Limits(functions=("norm", "sign"))
     kinds = {programs.check(child("insert", subject, rng_seed, limits)).state_kinds["n"] for rng_seed in range(200)}
     assert kinds == set(Kind)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_attempt_is_the_edit_where_it_applies_and_else_draws_nothing(name):
+    rng, adamw = np.random.default_rng(7), programs.load("adamw")
+    assert EDITS[name].attempt(adamw, rng, Limits()) == child(name, adamw, 7)
+    rng, empty = np.random.default_rng(7), programs.parse("def train(g):\n    return g\n")
+    assert EDITS[name].attempt(empty, rng, Limits(statements=0, state=0)) is None
+    assert rng.random() == np.random.default_rng(7).random()

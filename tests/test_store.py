@@ -1,6 +1,7 @@
 """The run store: what is committed stays, in order and to the bit, whatever happens around it."""
 
 import math
+import random
 import sqlite3
 
 import pytest
@@ -77,7 +78,7 @@ def test_counts(tmp_path, run):
     for index, status in enumerate(statuses):
         run.commit(outcome(index, status=status))
     run.commit(outcome(6, key="key1", known_from=1, status="diverged"))
-    expected = Counts(generated=7, trained=6, known=1, diverged=1, failed=3)
+    expected = Counts(generated=7, trained=6, known=1, diverged=1, failed=3, training_seconds=3.0)
     with runs.open_to_read(tmp_path, "run") as reader:
         assert run.counts() == reader.counts() == expected
     run.close()
@@ -227,7 +228,8 @@ def alter(run, statement):
 @pytest.mark.parametrize(
     ("statement", "error", "said"),
     [
-        ("PRAGMA user_version = 99", RunConflict, "newer Pride"),
+        ("PRAGMA user_version = 99", RunConflict, "a newer Pride"),
+        ("PRAGMA user_version = 1", RunConflict, "an older Pride"),
         ("PRAGMA application_id = 1", BadProgramOrData, "not written by Pride"),
         ("CREATE VIEW v AS SELECT 1", BadProgramOrData, "not written by Pride"),
         (
@@ -283,3 +285,36 @@ def test_a_torn_environment_is_said_so(tmp_path, run):
     (run.folder / "env.json").unlink()
     with pytest.raises(BadProgramOrData, match=r"env\.json"):
         _ = run.environment
+
+
+def test_a_group_is_committed_wholly_or_not_at_all(run):
+    run.commit(outcome(0), outcome(1), outcome(2, key="key1", known_from=1), seconds=12.5)
+    assert (run.counts().generated, run.seconds) == (3, 12.5)
+    with pytest.raises(ValueError, match="got outcome 5; right would be 4"):
+        run.commit(outcome(3), outcome(5), seconds=13.0)
+    with pytest.raises(ValueError, match="outcome 3 has another key"):
+        run.commit(outcome(3), outcome(4, known_from=3))
+    assert (run.counts().generated, run.seconds) == (3, 12.5)
+    assert [o.index for o in run.outcomes()] == [0, 1, 2]
+    run.commit(outcome(3))
+    assert run.seconds == 12.5
+
+
+def test_the_pareto_front_is_what_nothing_else_beats(tmp_path, run):
+    rng = random.Random(0)
+    sizes = [(rng.randint(1, 6), rng.randint(0, 3), rng.randint(0, 8) / 4) for _ in range(120)]
+    for index, (statements, state_slots, score) in enumerate(sizes):
+        status = "ok" if index % 7 else "hopeless"
+        run.commit(outcome(index, statements=statements, state_slots=state_slots, score=score, status=status))
+    ok = [o for o in run.outcomes() if o.status == "ok"]
+
+    def beats(one, other):
+        costs = [(-o.score, o.statements, o.state_slots) for o in (one, other)]
+        return costs[0] != costs[1] and all(a <= b for a, b in zip(*costs, strict=True))
+
+    unbeaten = [o for o in ok if not any(beats(other, o) for other in ok)]
+    firsts = {(o.score, o.statements, o.state_slots): o.index for o in reversed(unbeaten)}
+    with runs.open_to_read(tmp_path, "run") as reader:
+        front = reader.pareto()
+    assert {o.index for o in front} == set(firsts.values())
+    assert [o.score for o in front] == sorted((o.score for o in front), reverse=True)

@@ -9,6 +9,7 @@ from workers.evaluate import evaluate
 from workers.job import FAILURES, Job, Result, Status
 from workers.pool import Pool, PoolError, SerialPool
 from workers.ray_pool import RayPool
+from workers.ray_worker import cause_of_death
 
 __all__ = [
     "FAILURES",
@@ -19,6 +20,7 @@ __all__ = [
     "Result",
     "SerialPool",
     "Status",
+    "cause_of_death",
     "default_workers",
     "evaluate",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from workers import faults
 from workers.evaluate import describe
 from workers.job import FAILURES, Job, Result, Status
 
@@ -34,6 +35,7 @@ class Attempt:
     job: Job
     number: int  # from 1, at most MAX_ATTEMPTS
     alone: bool  # whether no other job may be evaluated with it
+    generation: int = 0  # how often the backlog was told to forget, before it came
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def evaluate_together(evaluate: Evaluate, jobs: Sequence[Job]) -> list[Result] |
     """
     start = time.monotonic()
     try:
+        faults.hit("worker.evaluate")
         results = evaluate(jobs)
+        faults.hit("worker.reply")
         got, wanted = [result.index for result in results], [job.index for job in jobs]
         if got != wanted:
             raise ValueError(f"got results of the candidates {got}; right would be {wanted}")
@@ -78,6 +82,7 @@ class Backlog:
         self._queue: deque[Attempt] = deque()
         self._done: list[Result] = []  # not given back yet
         self._in_flight = 0
+        self._generation = 0
 
     @property
     def in_flight(self) -> int:
@@ -96,7 +101,7 @@ class Backlog:
 
     def add(self, job: Job) -> None:
         """Take in a job."""
-        self._queue.append(Attempt(job, 1, alone=False))
+        self._queue.append(Attempt(job, 1, alone=False, generation=self._generation))
         self._in_flight += 1
 
     def take(self, most: int) -> tuple[Attempt, ...]:
@@ -109,7 +114,7 @@ class Backlog:
 
     def put_back(self, attempts: Sequence[Attempt]) -> None:
         """Queue what was taken again, as if it had not been."""
-        self._queue.extendleft(reversed(attempts))
+        self._queue.extendleft(attempt for attempt in reversed(attempts) if attempt.generation == self._generation)
 
     def settle(
         self,
@@ -126,6 +131,8 @@ class Backlog:
             worker: Begins the notes, as in "worker 1, ".
             worker_now: Ends them, as in "; worker replaced".
         """
+        if any(attempt.generation != self._generation for attempt in attempts):
+            return  # forgotten meanwhile, all of them: what is taken together came together
         if not isinstance(outcome, Failure):
             results = outcome
         elif len(attempts) == 1:
@@ -147,7 +154,7 @@ class Backlog:
                     f"{result.status} ({result.message}){worker_now}"
                 )
                 if attempt.number < MAX_ATTEMPTS:
-                    again.append(Attempt(attempt.job, attempt.number + 1, alone=True))
+                    again.append(replace(attempt, number=attempt.number + 1, alone=True))
                     continue
             self._done.append(replace(result, attempts=attempt.number))
         self.put_back(again)
@@ -158,8 +165,9 @@ class Backlog:
         self._in_flight -= len(done)
         return done
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def forget(self) -> None:
+        """Forget every job; what comes of those that are being evaluated is dropped."""
+        self._generation += 1
         self._queue.clear()
         self._done.clear()
         self._in_flight = 0

@@ -1,5 +1,6 @@
 """Evaluating candidates: program text to score, many at a time."""
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
         jobs: What to evaluate. Those with equal tasks, rng seeds and hurdle are trained together.
 
     Returns:
-        One result for each job, in the same order: `ok` with a score, `hopeless`, `diverged`, or `oom` if memory did
-        not suffice even for it alone.
+        One result for each job, in the same order, that of its best variant where it has some: `ok` with a score,
+        `hopeless`, `diverged`, or `oom` if memory did not suffice even for it alone.
 
     Raises:
         ProgramError: A program is not valid.
@@ -39,11 +40,11 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
     alike: dict[tuple, list[int]] = defaultdict(list)
     for place, job in enumerate(jobs):
         alike[job.tasks, job.rng_seeds, job.hurdle].append(place)
-    batches = [
-        places[first : first + tasks.programs_at_once(len(rng_seeds))]
-        for (_, rng_seeds, _), places in alike.items()
-        for first in range(0, len(places), tasks.programs_at_once(len(rng_seeds)))
-    ]
+    batches = []
+    for (_, rng_seeds, _), places in alike.items():
+        most = max(1 + len(jobs[place].variants) for place in places)
+        count = max(1, tasks.programs_at_once(len(rng_seeds)) // most)
+        batches += [places[first : first + count] for first in range(0, len(places), count)]
     grouped = [[jobs[place] for place in places] for places in batches]
     if tasks.lanes_of_device() == "sequence":
         evaluated = [_evaluate_alike(together) for together in grouped]
@@ -73,7 +74,8 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
 
     start = time.monotonic()
     suite = tuple(tasks.get(name) for name in jobs[0].tasks)
-    some = [programs.parse(job.program) for job in jobs]
+    texts = [(job.program, *job.variants) for job in jobs]
+    some = [programs.parse(text) for own in texts for text in own]
     evaluations, problem = [], ""
     try:
         with jax.enable_x64(False):  # whatever the environment says: a score is one of 32 bits
@@ -88,17 +90,26 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
     if problem:
         return [Result(jobs[0].index, Status.OOM, seconds=time.monotonic() - start, message=problem)]
     seconds = (time.monotonic() - start) / len(jobs)
-    return [
-        Result(
-            index=job.index,
-            status=_status(evaluation),
-            score=evaluation.score,
-            losses=evaluation.losses,
-            seconds=seconds,
-            message=evaluation.reason,
-        )
-        for job, evaluation in zip(jobs, evaluations, strict=True)
-    ]
+    left = iter(evaluations)
+    taken = [list(itertools.islice(left, len(own))) for own in texts]
+    return [_best(job.index, own, seconds) for job, own in zip(jobs, taken, strict=True)]
+
+
+def _best(index: int, evaluations: "Sequence[tasks.Evaluation]", seconds: float) -> Result:
+    """Make a result of the best of a job's programs: of what passed, else of what was hopeless; of equals the first."""
+    order = (Status.DIVERGED, Status.HOPELESS, Status.OK)
+    ranks = [(order.index(_status(evaluation)), evaluation.score) for evaluation in evaluations]
+    variant = ranks.index(max(ranks))
+    best = evaluations[variant]
+    return Result(
+        index=index,
+        status=_status(best),
+        score=best.score,
+        losses=best.losses,
+        seconds=seconds,
+        variant=variant,
+        message=best.reason,
+    )
 
 
 def _status(evaluation: "tasks.Evaluation") -> Status:

@@ -55,6 +55,10 @@ class Pool(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drop what is in flight: its results are never given back. Workers may go on with it for a while."""
+        ...
+
     def close(self) -> None:
         """Drop what is in flight and leave nothing running; may be called again."""
         ...
@@ -122,9 +126,13 @@ class SerialPool:
             self._backlog.settle(attempts, outcome)
         return self._backlog.give_back()
 
+    def forget(self) -> None:
+        """Drop what is in flight. See Pool."""
+        self._backlog.forget()
+
     def close(self) -> None:
         """Drop what is in flight."""
-        self._backlog.clear()
+        self._backlog.forget()
         self._closed = True
 
     def __enter__(self) -> Self:

@@ -69,6 +69,7 @@ class RayPool:
         deadline_s: float = 120.0,
         startup_deadline_s: float = 120.0,
         warm: tuple[str, ...] = (),
+        lazy: bool = False,
         evaluate: Evaluate = evaluate,
         on_event: OnEvent = ignore,
     ) -> None:
@@ -85,6 +86,7 @@ class RayPool:
               take the sum of theirs.
             startup_deadline_s: Seconds a worker may take to start, and to warm up each task.
             warm: Names of tasks to train once before the first job, so that they are compiled.
+            lazy: Whether to rest until the first job comes.
             evaluate: What to do with jobs; picklable.
             on_event: Called with a note when a worker or a job fails.
 
@@ -96,7 +98,8 @@ class RayPool:
         self._startup_deadline_s = startup_deadline_s * max(1, len(warm))
         self._warm = Job(-1, programs.source_text("sgd"), warm, (0,)) if warm else None
         self._evaluate = evaluate
-        self._on_event = on_event
+        self.on_event = on_event
+        self._startup_deadline_each_s, self._warm_tasks = startup_deadline_s, warm
         self._backlog = Backlog(on_event)
         self._idle: deque[_Worker] = deque()
         self._calls: dict[_Ref, _Call] = {}  # one per worker that is not idle
@@ -114,8 +117,9 @@ class RayPool:
                 num_cpus=1, max_restarts=0, max_task_retries=0, **self._device.request
             )(Evaluator)
             free = int(self._ray.available_resources().get(self._device.resource, 0))
-            for number in range(1, (workers or max(1, free)) + 1):
-                self._start(number, starts=1)
+            self._count, self._rests = workers or max(1, free), lazy
+            if not lazy:
+                self._start_all()
             self._stack = stack.pop_all()
 
     @property
@@ -125,8 +129,8 @@ class RayPool:
 
     @property
     def workers(self) -> int:
-        """How many workers there are, those still starting included."""
-        return len(self._idle) + len(self._calls)
+        """How many workers there are, those still starting included; while it rests, how many there will be."""
+        return self._count if self._rests else len(self._idle) + len(self._calls)
 
     @property
     def in_flight(self) -> int:
@@ -137,6 +141,8 @@ class RayPool:
         """Accept a job, for the next `wait` to hand out. See Pool."""
         if self._closed:
             raise PoolError("this pool is closed; make a new one")
+        if self._rests:
+            self._start_all()
         self._backlog.add(job)
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
@@ -153,10 +159,14 @@ class RayPool:
                 break
         return self._backlog.give_back()
 
+    def forget(self) -> None:
+        """Drop what is in flight. See Pool."""
+        self._backlog.forget()
+
     def close(self) -> None:
         """Drop what is in flight, kill the workers, and end Ray where this pool started it."""
         self._closed = True
-        self._backlog.clear()
+        self._backlog.forget()
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -169,6 +179,28 @@ class RayPool:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def share(self, parts: int) -> dict[str, Any]:
+        """Give the arguments for one of so many pools that take the place of this one while it rests."""
+        return {
+            "workers": self._count // parts,
+            "batch": self._batch,
+            "deadline_s": self._deadline_s,
+            "startup_deadline_s": self._startup_deadline_each_s,
+            "warm": self._warm_tasks,
+            "evaluate": self._evaluate,
+        }
+
+    def rest(self) -> None:
+        """End the workers, so that others can use what they had; the next job starts new ones."""
+        self._backlog.forget()
+        self._kill_all()
+        self._rests = True
+
+    def _start_all(self) -> None:
+        self._rests = False
+        for number in range(1, self._count + 1):
+            self._start(number, starts=1)
 
     def _start(self, number: int, starts: int) -> None:
         actor = self._actor_class.remote(self._device.environment)
@@ -230,7 +262,7 @@ class RayPool:
         if again:
             self._start(worker.number, worker.starts + 1)
         consequence = "started again" if again else "given up"
-        self._on_event(f"worker {worker.number} did not start: {reason}; {consequence}")
+        self.on_event(f"worker {worker.number} did not start: {reason}; {consequence}")
 
     def _kill_all(self) -> None:
         for worker in [*self._idle, *(call.worker for call in self._calls.values())]:

@@ -1,0 +1,77 @@
+"""What tests share that run `pride` in processes of its own: with faults, with signals, and to the end."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import guard
+
+PRIDE = [sys.executable, "-c", "from evolve.cli import main; main()"]
+SMALL = [
+    *("--set", "budget.candidates=30", "--set", "rng_seeds=1", "--set", "finalists=1"),
+    *("--set", "fresh_rng_seeds=1", "--set", "compare=[sgd]"),
+]
+"""Makes a search of `smoke` short."""
+
+OUTLIVES_S = 30
+"""What a run starts ends within so many seconds of its end."""
+
+
+class Commands:
+    """`pride` with one folder of runs, and one compile cache for all."""
+
+    def __init__(self, root: Path, cache: Path):
+        self.root = root
+        self._cache = cache
+
+    def variables(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "PRIDE_RUNS": str(self.root), "PRIDE_CACHE": str(self._cache), **more}
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever it is."""
+        return subprocess.run([*PRIDE, *arguments], env=self.variables(**variables), capture_output=True, text=True)
+
+    def search(self, name: str, *placement: str) -> str:
+        """Search to the end, and give the dump."""
+        done = self.run("search", "smoke", "--name", name, *SMALL, *placement)
+        assert done.returncode == 0, done.stderr
+        return self.dump(name)
+
+    def dump(self, name: str) -> str:
+        done = self.run("dump", name)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextlib.contextmanager
+    def guarded(self, *arguments: str, **variables: str) -> Iterator[tuple[int, IO[str], Callable[[], int]]]:
+        """Run a command beside the test: its process id, its output, and a function that waits for its exit code.
+
+        That function also sees to it that nothing which the command started outlives it for long.
+        """
+        with subprocess.Popen(
+            [sys.executable, guard.__file__, str(OUTLIVES_S), *PRIDE, *arguments],
+            env=self.variables(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+
+            def end() -> int:
+                told, _ = process.communicate()
+                code, left = json.loads(told)
+                assert left == []
+                return code
+
+            yield json.loads(process.stdout.readline()), process.stderr, end
+
+    def ended(self, *arguments: str, **variables: str) -> int:
+        """Run a command to its end; give its exit code, or minus the signal that killed it. Nothing outlives it."""
+        with self.guarded(*arguments, **variables) as (_, _, end):
+            return end()

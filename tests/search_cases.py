@@ -1,0 +1,85 @@
+"""What tests of searches share: a config, an evaluation that trains nothing, a pool without order, and a run."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import programs
+import workers
+from evolve.config import Budget, Config
+from evolve.config_files import to_yaml
+from evolve.records import dump_lines
+from evolve.runs import create, open_to_write
+from evolve.search import Progress, Stop, Watcher, search
+
+CONFIG = Config(
+    tasks=("digits_tiny",),
+    budget=Budget(candidates=60),
+    population=8,
+    tournament=3,
+    window=6,
+    finalists=3,
+    fresh_rng_seeds=2,
+)
+
+
+def evaluate(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+    return [evaluate_one(job) for job in jobs]
+
+
+def evaluate_one(job: workers.Job) -> workers.Result:
+    """Score a program by its key: every seventh one diverges."""
+    number = int(programs.key(programs.parse(job.program))[:8], 16)
+    if number % 7 == 0:
+        return workers.Result(job.index, workers.Status.DIVERGED)
+    losses = tuple(number / 2**32 + 0.01 * (seed % 3) for seed in job.rng_seeds)
+    return workers.Result(job.index, workers.Status.OK, score=2.0 - sum(losses) / len(losses), losses=(losses,))
+
+
+class ShuffledPool(workers.SerialPool):
+    """Gives back results in any order, several at a time, as many workers would."""
+
+    def __init__(self, rng_seed: int):
+        super().__init__(evaluate)
+        self._random = random.Random(rng_seed)
+        self._held: list[workers.Result] = []
+
+    def forget(self) -> None:
+        super().forget()
+        self._held.clear()
+
+    @property
+    def in_flight(self) -> int:
+        return super().in_flight + len(self._held)
+
+    def wait(self, timeout_s: float | None = None) -> list[workers.Result]:
+        while super().in_flight and self._random.random() < 0.7:
+            self._held += super().wait()
+        self._random.shuffle(self._held)
+        count = self._random.randint(0, len(self._held))
+        given, self._held = self._held[:count], self._held[count:]
+        return given
+
+
+def run(
+    root: Path,
+    name: str,
+    config: Config = CONFIG,
+    pool: workers.Pool | None = None,
+    interrupted: Callable[[], str | None] = lambda: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    watcher: Watcher | None = None,
+    searched: Callable[..., Stop] = search,
+) -> tuple[str, str]:
+    """Start or go on with a run; give its reason for stopping and its dump."""
+    again = (root / name).exists()
+    with open_to_write(root, name) if again else create(root, name, "", to_yaml(config), {}) as store:
+        watcher = watcher or Watcher(on_progress, interrupted)
+        stop = searched(store, config, pool or workers.SerialPool(evaluate), watcher)
+        assert (store.stop_reason is None) == stop.interrupted
+        return stop.reason, "\n".join(dump_lines(store.outcomes()))
+
+
+def interrupt_after(calls: int) -> Callable[[], str | None]:
+    left = iter(range(calls))
+    return lambda: None if next(left, None) is not None else "someone wants an end"
