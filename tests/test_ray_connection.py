@@ -1,6 +1,7 @@
 """Joining a cluster: with its token, with our code, on its accelerators."""
 
 import contextlib
+import json
 import os
 import re
 from pathlib import Path
@@ -75,13 +76,19 @@ for address in (sys.argv[1], None, None, sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    """A cluster with two of each accelerator by its own word, whose workers can import nothing of ours."""
-    absent = tmp_path_factory.mktemp("absent")
+def absent(tmp_path_factory):
+    """A folder from which workers can import nothing of ours, nor from any that comes later."""
+    folder = tmp_path_factory.mktemp("absent")
     for package in PACKAGES:
-        (absent / package).mkdir()
-        (absent / package / "__init__.py").write_text(f"raise ImportError('there is no {package} on this node')\n")
-    with ray_node("--num-gpus=2", '--resources={"TPU": 2}', python_path=str(absent)) as started:
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text(f"raise ImportError('there is no {package} on this node')\n")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def node(absent):
+    """A cluster with two of each accelerator by its own word, without our packages."""
+    with ray_node("--num-gpus=2", '--resources={"TPU": 2}', python_path=absent) as started:
         yield started
 
 
@@ -118,6 +125,25 @@ def test_code_travels_to_workers_that_have_none_and_nothing_else_does(node, scri
         f"{package}/{name}" for package in PACKAGES for name in files(ROOT / package)
     }
     assert list(node.folder.rglob("run.db")) == []
+
+
+ISLANDS = """
+import sys
+from evolve.cli import main
+settings = ["rounds=[{islands: 2, candidates: 10}]", "budget.candidates=20", "rng_seeds=1", "fresh_rng_seeds=2"]
+options = [part for setting in settings for part in ("--set", setting)]
+main(["search", "smoke", "--name", "there", "--address", sys.argv[1], "--json", *options])
+"""
+
+
+@pytest.mark.slow
+def test_a_search_with_islands_runs_where_no_node_has_our_packages(absent, script):
+    with ray_node("--num-gpus=0", python_path=absent) as node:
+        path = script(ISLANDS)
+        told = node.driver(path, PRIDE_RUNS=str(path.parent / "runs"))
+    assert told.returncode == 0, told
+    document = json.loads(told.stdout)
+    assert (document["run"], document["counts"]["generated"]) == ("there", 20)
 
 
 @pytest.mark.slow
