@@ -13,6 +13,7 @@ import click
 
 import programs
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
+from evolve.printing import printable
 
 _COMMANDS = {
     "search": "evolve.run_commands:search_command",
@@ -28,6 +29,7 @@ _COMMANDS = {
     "tasks": "evolve.program_commands:tasks_command",
     "functions": "evolve.program_commands:functions_command",
     "bench": "evolve.bench_command:bench_command",
+    "doctor": "evolve.doctor:doctor_command",
 }
 """Where each command is: imported when it is used, so that none needs what only others need."""
 
@@ -63,7 +65,7 @@ def cli() -> None:
 
 def _exit(code: int, message: str = "") -> NoReturn:
     if message:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
     sys.exit(code)
 
 

@@ -61,6 +61,8 @@ class Island:
         self._recalled = 0  # outcomes of earlier sessions
         self._under_way: dict[int, Proposal] = {}  # by place, in the order of the proposals
         self._results: dict[int, workers.Result] = {}  # by place
+        self._ready: dict[int, None] = {}  # places of what could be committed, as they came
+        self._awaiting: dict[str, list[int]] = {}  # places of proposals whose key is under way
         self._migrants: dict[int, Outcome | None] = {}  # by place before which they come
         self._welcomed = 0  # the place before which the last one came
         self._new_jobs: list[workers.Job] = []
@@ -111,7 +113,9 @@ class Island:
 
     def take(self, result: workers.Result) -> None:
         """Take in what came of a job."""
-        self._results[self._leg.place(result.index)] = result
+        place = self._leg.place(result.index)
+        self._results[place] = result
+        self._ready[place] = None
 
     def outcomes(self, most: int | None = None) -> Iterator[Outcome]:
         """Commit what can be committed; those that took a known score have no losses and no message here.
@@ -154,7 +158,12 @@ class Island:
         index = self._leg.index(self.number, place)
         proposal = self._evolution.propose(index) if place else self._evolution.start(index)
         self._under_way[place] = proposal
-        if not proposal.known:
+        if proposal.known:
+            if self._evolution.keys.get(proposal.key) is None:
+                self._awaiting.setdefault(proposal.key, []).append(place)
+            else:
+                self._ready[place] = None
+        else:
             text, rng_seeds = str(proposal.program), search_rng_seeds(self._config)
             self._new_jobs.append(
                 workers.Job(index, text, self._config.tasks, rng_seeds, self._config.hurdle, proposal.variants)
@@ -162,18 +171,14 @@ class Island:
 
     def _next_ready(self) -> int | None:
         """Give the place of the proposal that can be committed next."""
-        strict = self._config.order == "strict"
-        for place in [self._committed] if strict else list(self._under_way):
-            proposal = self._under_way.get(place)
-            if proposal is not None and (
-                place in self._results or (proposal.known and self._evolution.keys.get(proposal.key) is not None)
-            ):
-                return place
-        return None
+        if self._config.order == "arrival":
+            return next(iter(self._ready), None)
+        return self._committed if self._committed in self._ready else None
 
     def _outcome(self, place: int) -> Outcome:
         """Make the outcome that takes the next place on this island."""
         proposal = self._under_way.pop(place)
+        del self._ready[place]
         common = {
             "index": self._leg.index(self.number, self._committed),
             "key": proposal.key,
@@ -208,6 +213,7 @@ class Island:
         """Let an outcome live, and make the proposals that were waiting for just that."""
         self._evolution.commit(outcome, program)
         self._committed += 1
+        self._ready.update(dict.fromkeys(self._awaiting.pop(outcome.key, ())))
         self._propose_until(self._committed + self._config.window)
 
     def _welcome_migrant(self) -> bool:

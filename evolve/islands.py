@@ -111,3 +111,4 @@ class IslandsHere:
             for job in island.jobs():
                 faults.hit("search.propose")
                 self._pool.submit(job)
+        self._pool.hand_out()

@@ -113,6 +113,7 @@ class IslandActor:
         for job in self._island.jobs():
             faults.hit("search.propose")
             self._pool.submit(job)
+        self._pool.hand_out()
         return outcomes
 
 

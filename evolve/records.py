@@ -153,6 +153,8 @@ class RunSummary:
     reason: str = ""
 
 
+_STATUSES = frozenset(workers.Status)
+
 _NOT_DUMPED = ("statements", "state_slots", "seconds", "attempts", "message")
 
 _Record = TypeVar("_Record", Outcome, Final)
@@ -207,7 +209,7 @@ def _hexadecimal(value: Any) -> Any:
 
 
 def _check_scores(status: str, score: float, losses: Losses) -> None:
-    if status not in set(workers.Status):
+    if status not in _STATUSES:
         raise ValueError(f"status is {status!r}; right would be one of {', '.join(workers.Status)}")
     if not math.isfinite(score):
         raise ValueError(f"score is {score!r}; right would be a finite number")

@@ -12,7 +12,8 @@ import pydantic
 import programs
 from evolve import strict_yaml
 from evolve.champion import find_champion
-from evolve.config import SUITE_FILES, Config, load_config
+from evolve.config import SUITE_FILES, Config
+from evolve.config_files import load_config
 from evolve.errors import BadProgramOrData, UsageError
 from evolve.records import Outcome
 from evolve.runs import open_to_read

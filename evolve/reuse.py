@@ -81,6 +81,10 @@ class ReusingPool:
         self.reused += 1
         self._ready.append(_result(job.index, store.outcome(index)))
 
+    def hand_out(self) -> None:
+        """Let idle workers begin; see Pool."""
+        self._pool.hand_out()
+
     def wait(self, timeout_s: float | None = None) -> list[Result]:
         """Give what is known, or else wait for the pool; see Pool."""
         ready, self._ready = self._ready, []

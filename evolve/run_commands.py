@@ -1,7 +1,7 @@
 """The commands about runs: search, resume, list, status, top and dump."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,15 +10,18 @@ import click
 import programs
 from evolve import documents
 from evolve.champion import find_champion
-from evolve.config import Config, presets
+from evolve.config import Config
+from evolve.config_files import presets
 from evolve.options import json_option, output_option, write
-from evolve.printing import print_json, print_table
-from evolve.records import dump_lines
+from evolve.printing import print_json, print_table, printable
+from evolve.records import Outcome, dump_lines
 from evolve.references import run_config, runs_folder
 from evolve.running import Ended, Placement, resume, start
 from evolve.runs import list_runs, open_to_read, summarise
 from evolve.standing import candidate, comparison, finalists
 from evolve.store import RunStore
+
+_SHOWN_WHEN_INTERRUPTED = 5  # programs
 
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
@@ -81,6 +84,8 @@ def _report_search(ended: Ended, as_json: bool) -> int:
             print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
             _print_comparison(store, run_config(store))
+        else:
+            _print_best(store, run_config(store), store.best(_SHOWN_WHEN_INTERRUPTED))
     if ended.signal is None:
         return 0
     click.echo(f"interrupted; go on with: pride resume {ended.name}", err=True)
@@ -99,6 +104,11 @@ def _print_comparison(store: RunStore, config: Config) -> None:
         found = programs.simplify(programs.parse(champion.program)).program
         click.echo(f"\n{store.name}:{champion.index}, simplified by rules that need no training:\n\n{found}")
         click.echo(f"next: pride show {store.name}:best | pride export {store.name}:best --to optax -o found.py")
+
+
+def _print_best(store: RunStore, config: Config, best: Sequence[Outcome]) -> None:
+    columns, rows = documents.standing_rows([candidate(store, config, outcome) for outcome in best], config.tasks)
+    print_table(f"Best of {store.name}", columns, rows)
 
 
 def _status_document(store: RunStore, config: Config) -> dict[str, Any]:
@@ -145,11 +155,12 @@ def status_command(run: str, as_json: bool) -> None:
         counted = asdict(store.counts())
         training_seconds = counted.pop("training_seconds")
         counts = ", ".join(f"{count} {name}" for name, count in counted.items())
-        click.echo(f"run     {run}\nstate   {summary.state}{f' ({summary.reason})' if summary.reason else ''}")
+        reason = f" ({printable(summary.reason)})" if summary.reason else ""
+        click.echo(f"run     {run}\nstate   {summary.state}{reason}")
         click.echo(f"counts  {counts}")
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
-            click.echo(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}")
+            click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
         click.echo()
         _print_comparison(store, config)
 
@@ -164,12 +175,10 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
         best = store.pareto()[:count] if pareto else store.best(count)
-        standings = [candidate(store, config, outcome) for outcome in best]
         if as_json:
-            print_json([asdict(entry) for entry in standings])
+            print_json([asdict(candidate(store, config, outcome)) for outcome in best])
             return
-        columns, rows = documents.standing_rows(standings, config.tasks)
-        print_table(f"Best of {run}", columns, rows)
+        _print_best(store, config, best)
 
 
 @click.command("dump")

@@ -12,7 +12,8 @@ from types import FrameType
 
 import programs
 import workers
-from evolve.config import FREE_TO_CHANGE, Config, config_text, difference, load_config, to_yaml
+from evolve.config import FREE_TO_CHANGE, Config
+from evolve.config_files import config_text, difference, load_config, to_yaml
 from evolve.errors import RunConflict, StoppedEarly, UsageError
 from evolve.progress import ProgressDisplay
 from evolve.ray_islands import open_islands
@@ -169,6 +170,7 @@ def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], N
         placement.address,
         deadline_s=config.deadline_seconds,
         warm=config.tasks,
+        lazy=config.rounds[0].islands > 1,  # which may have workers of their own
         on_event=on_event,
     )
 

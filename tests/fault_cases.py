@@ -15,7 +15,8 @@ import instant
 import sqlite_faults
 
 import workers
-from evolve.config import Budget, Config, to_yaml
+from evolve.config import Budget, Config
+from evolve.config_files import to_yaml
 from evolve.errors import UserError
 from evolve.records import Final, dump_lines
 from evolve.runs import create, environment, list_runs, open_to_read, open_to_write

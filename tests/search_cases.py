@@ -6,7 +6,8 @@ from pathlib import Path
 
 import programs
 import workers
-from evolve.config import Budget, Config, to_yaml
+from evolve.config import Budget, Config
+from evolve.config_files import to_yaml
 from evolve.records import dump_lines
 from evolve.runs import create, open_to_write
 from evolve.search import Progress, Stop, Watcher, search

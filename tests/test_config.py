@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve import config as configs
-from evolve.config import FREE_TO_CHANGE, Budget, Config, Limits, Mutations
+import programs
+from evolve import config_files as configs
+from evolve.config import FREE_TO_CHANGE, Budget, Config, Limits, Mutations, Round
 from evolve.errors import UsageError, UserError
 
 TASKS = ("digits_tiny", "smoke", "first")
@@ -38,7 +39,7 @@ def refusal(load, text, *overrides):
 def test_presets_load_with_their_names_checked():
     assert {"first", "smoke"} <= set(configs.presets())
     for name in configs.presets():
-        config = configs.load_config(name, known_tasks=TASKS, known_programs=PROGRAMS)
+        config = configs.load_config(name, known_tasks=TASKS, known_programs=programs.seed_programs())
         assert config.budget.candidates or config.budget.trained
 
 
@@ -218,7 +219,7 @@ def test_sources(tmp_path, monkeypatch):
         ("", "is no config file and no preset"),
         (
             "no/such/file.yaml",
-            "is no config file and no preset; right would be one of first, smoke, or the path",
+            "is no config file and no preset; right would be one of first, paper-mini, smoke, or the path",
         ),
         (str(tmp_path), "Is a directory"),
         ("x\0y", "is no config file and no preset"),
@@ -315,3 +316,31 @@ def test_any_text_gives_a_config_or_a_usage_error(tmp_path_factory, text):
     path.write_text(text)
     with pytest.raises(UserError):
         configs.load_config(str(path), (text, f"population={text}"))
+
+
+ROUNDS = "tasks: smoke\nbudget: {candidates: 10}\nrounds: "
+
+
+def test_rounds(load):
+    config = load(ROUNDS + "[{islands: 5, candidates: 100, migrate_every: 10}, {start: best}]\n")
+    first, second = config.rounds
+    assert (first.islands, first.start, first.candidates, first.migrate_every) == (5, "initial", 100, 10)
+    assert (second.islands, second.start, second.candidates, second.migrate_every) == (1, "best", None, None)
+    assert load("tasks: smoke\nbudget: {candidates: 10}\n").rounds == (Round(),)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "told"),
+    [
+        ("[]", "right would be one round or more"),
+        ("[{islands: 2}, {islands: 3}]", "all but the last with candidates"),
+        ("[{start: best}]", "the first with start: initial"),
+        ("[{island: 2}]", "rounds[0].island (line 3): there is no such setting"),
+        ("[{islands: 0}]", "rounds[0].islands (line 3): got 0; right would be a whole number from 1"),
+        ("[{migrate_every: 3}]", "one island alone has nobody to exchange with"),
+        ("3", "right would be a list of 1 to 100 groups"),
+        ("[3]", "rounds[0] (line 3): got 3"),
+    ],
+)
+def test_rounds_that_are_none(load, rounds, told):
+    assert told in refusal(load, ROUNDS + rounds)

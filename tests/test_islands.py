@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import search_cases
+from command_cases import SMALL, Commands
 from search_cases import CONFIG, ShuffledPool, evaluate, interrupt_after, run
 
 import workers
@@ -134,3 +135,19 @@ def run_on_ray(root: Path, name: str, config: Config, watcher: Watcher | None = 
 
     with workers.RayPool(3, evaluate=evaluate) as pool:
         return run(root, name, config, pool=pool, watcher=watcher, searched=search_on_ray)[1]
+
+
+@pytest.mark.chaos
+def test_an_islands_process_that_dies_costs_nothing_but_time(tmp_path: Path):
+    """Each process of an island is killed when it has made eighteen proposals, and again."""
+    commands = Commands(tmp_path / "runs", tmp_path / "cache")
+    settings = [*SMALL, "--set", "tasks=iris", "--set", "rounds=[{islands: 2, candidates: 40, migrate_every: 9}]"]
+    settings += ["--set", "budget.candidates=80"]
+    quiet = commands.run("search", "smoke", "--name", "quiet", "--pool", "serial", *settings)
+    assert quiet.returncode == 0, quiet.stderr
+    killed = commands.run(
+        "search", "smoke", "--name", "killed", "--workers", "2", *settings, PRIDE_FAULTS="search.propose:18:kill"
+    )
+    assert killed.returncode == 0, killed.stderr
+    assert killed.stderr.count("is started again: the worker died") >= 2
+    assert commands.dump("killed") == commands.dump("quiet")

@@ -16,7 +16,8 @@ from parity_table import described
 from parity_training import CASES
 
 import programs
-from evolve.config import load_config
+import tasks
+from evolve.config_files import load_config
 from evolve.program_commands import functions_command
 
 ROOT = Path(__file__).parents[1]
@@ -80,12 +81,14 @@ def test_the_seed_programs_are_those_of_the_language():
     assert all(0.0 <= float(error) <= rtol for (*_, error), rtol in zip(rows, tolerances, strict=True))
 
 
-def test_the_yaml_block_is_a_config(tmp_path: Path):
-    (block,) = [block for language, block in BLOCKS if language == "yaml"]
+@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "yaml"])
+def test_a_yaml_block_is_a_config(tmp_path: Path, block: str):
     path = tmp_path / "mine.yaml"
     path.write_text(block)
-    config = load_config(str(path))
-    assert config.population == yaml.safe_load(block)["population"]
+    config = load_config(str(path), known_tasks={*tasks.TASKS, *tasks.SUITES}, known_programs=programs.seed_programs())
+    said = yaml.safe_load(block)
+    plain = {name: value for name, value in said.items() if isinstance(value, int | float | str) and name != "tasks"}
+    assert {name: getattr(config, name) for name in plain} == plain
 
 
 @pytest.mark.slow

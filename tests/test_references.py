@@ -11,7 +11,8 @@ from run_cases import outcome
 import programs
 import tasks
 from evolve import cli, running, runs
-from evolve.config import Budget, Config, to_yaml
+from evolve.config import Budget, Config
+from evolve.config_files import to_yaml
 from evolve.errors import BadProgramOrData, UsageError
 from evolve.records import Final
 from evolve.references import read_program, read_suite, runs_folder

@@ -9,7 +9,7 @@ import pytest
 from fault_cases import CONFIG, InstantPool
 
 from evolve import runs
-from evolve.config import to_yaml
+from evolve.config_files import to_yaml
 from evolve.errors import RunConflict
 from evolve.references import made_config
 from evolve.running import Placement, resume

@@ -11,7 +11,7 @@ from command_cases import SMALL, Commands
 from fault_cases import KILLED, Server, check_whole, found
 
 import workers
-from evolve.config import load_config, to_yaml
+from evolve.config_files import load_config, to_yaml
 from evolve.records import dump_lines
 from evolve.runs import create
 from evolve.search import Watcher, search

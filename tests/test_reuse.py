@@ -7,7 +7,8 @@ import pytest
 from search_cases import CONFIG, evaluate, run
 
 import workers
-from evolve.config import Config, Limits, to_yaml
+from evolve.config import Config, Limits
+from evolve.config_files import to_yaml
 from evolve.errors import UsageError
 from evolve.reuse import ReusingPool
 from evolve.runs import create, environment, open_to_write

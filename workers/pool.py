@@ -41,6 +41,10 @@ class Pool(Protocol):
         """
         ...
 
+    def hand_out(self) -> None:
+        """Let idle workers begin with what was submitted, which else the next `wait` does."""
+        ...
+
     def wait(self, timeout_s: float | None = None) -> list[Result]:
         """Block until at least one result is ready, and return all that are.
 
@@ -113,6 +117,9 @@ class SerialPool:
         if self._closed:
             raise PoolError("this pool is closed; make a new one")
         self._backlog.add(job)
+
+    def hand_out(self) -> None:
+        """Do nothing: there is no worker but this process."""
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
         """Evaluate the oldest jobs, however long it takes: `timeout_s` cannot interrupt it."""

@@ -1,11 +1,9 @@
 """Starting Ray on this machine, closed to everyone else, or joining a cluster that runs."""
 
-import functools
 import logging
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,8 +19,7 @@ from workers.backlog import OnEvent
 from workers.devices import jax_uses_gpus, jax_uses_tpus
 from workers.evaluate import describe
 from workers.pool import PoolError
-
-LOOPBACK = "127.0.0.1"
+from workers.ray_address import LOOPBACK, check_reachable, is_on_loopback_alone, raylet, show_token
 
 PACKAGES = ("programs", "tasks", "workers", "evolve")
 """What travels to the workers of a cluster that is joined: these folders, beside each other."""
@@ -31,8 +28,6 @@ EXCLUDES = ["__pycache__/", "*.pyc"]
 """What of them does not, in the manner of a .gitignore file."""
 
 _ROOT = Path(__file__).parents[1]
-
-_REACH_SECONDS = 10.0  # to open a connection to a cluster
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Jobs and results are small and travel with the calls; the store stays empty."""
@@ -55,22 +50,36 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None:
-        _check_reachable(address)
+        check_reachable(address)
     with ExitStack() as stack:
+        on_loopback = address is None or is_on_loopback_alone(address)
         variables: dict[str, str | None] = {"RAY_USAGE_STATS_ENABLED": "0"}
-        if address is None or _is_on_loopback_alone(address):
-            # Read when Ray is first imported. Without it Ray replaces 127.0.0.1 by the machine's
-            # address, and listens on all interfaces.
+        if on_loopback:
+            # For Ray's processes, and this one where it has not imported Ray yet. Without it Ray
+            # replaces 127.0.0.1 by the machine's address, and listens on all interfaces.
             variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         stack.enter_context(_environment(variables))
         import ray
 
         if not ray.is_initialized():
-            start = _start_here(cores) if address is None else _join(address, on_event)
-            stack.enter_context(start)
+            stack.enter_context(_clusters_enabled(not on_loopback))
+            stack.enter_context(_start_here(cores) if address is None else _join(address, on_event))
             if address is None and (host := ray.util.get_node_ip_address()) != LOOPBACK:
-                on_event(f"Ray was imported before Pride: it listens on {host}, guarded by a token")
+                on_event(f"Ray listens on {host}, guarded by a token")
         yield
+
+
+@contextmanager
+def _clusters_enabled(enabled: bool) -> Iterator[None]:
+    """Have Ray in this process look for clusters beyond loopback, or not; it read its setting when it was imported."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = enabled
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
@@ -78,7 +87,7 @@ def _start_here(cores: int) -> Iterator[None]:
     with _private_directory() as directory:
         token = directory / "token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(_token())
+            file.write(secrets.token_hex(32))
         # That Ray then asks for the token is its default, for a cluster that it starts, and no setting of the user's
         # for other clusters may say otherwise.
         with (
@@ -113,7 +122,7 @@ def _join(address: str, on_event: OnEvent) -> Iterator[None]:
 
     Only the four packages travel, so that nothing else of the folder they lie in can.
     """
-    _show_token(address)
+    show_token(address)
     with _initialised(
         f"cannot join Ray at {address}",
         address=address,
@@ -124,78 +133,14 @@ def _join(address: str, on_event: OnEvent) -> Iterator[None]:
         yield
 
 
-def _show_token(address: str) -> None:
-    """Have Ray show the cluster the user's token, where there is one, and see whether it is the right one.
-
-    Ray itself shows none to a cluster that was named to it, unless RAY_AUTH_MODE says so, and it would ask a cluster
-    that does not take it again and again for 20 s.
-    """
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path and not os.environ.get("RAY_AUTH_TOKEN") and not _is_token(path):  # Ray would abort
-        raise PoolError(f"cannot join Ray at {address}: RAY_AUTH_TOKEN_PATH names {path}, which holds no token")
-    from ray._private.authentication import authentication_token_setup
-    from ray._raylet import AuthenticationTokenLoader, GcsClient
-    from ray.exceptions import AuthenticationError
-
-    if "RAY_AUTH_MODE" not in os.environ and AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
-        authentication_token_setup._enable_token_auth()
-    if not _host_and_port(address)[1].isdigit() or address.startswith("ray://"):
-        return
-    try:
-        GcsClient(address=address)
-    except AuthenticationError as error:
-        raise PoolError(
-            f"cannot join Ray at {address}: it asks for another token than RAY_AUTH_TOKEN, the file that "
-            "RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token holds; copy the cluster's token there"
-        ) from error
-    except Exception as error:
-        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
-
-
-def _is_token(path: str) -> bool:
-    try:
-        return bool(Path(path).read_text().strip())
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _check_reachable(address: str) -> None:
-    """Fail at once where nothing listens; Ray itself would try for minutes."""
-    host, port = _host_and_port(address)
-    if not port.isdigit():
-        return  # a word that Ray knows, such as auto
-    try:
-        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
-
-
-def _is_on_loopback_alone(address: str) -> bool:
-    """Tell whether a cluster here is out of reach at this machine's own address, which Ray would take instead."""
-    host, port = _host_and_port(address)
-    if host not in (LOOPBACK, "localhost"):
-        return False
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # reserved for documentation; connecting sends nothing
-            own = probe.getsockname()[0]
-        socket.create_connection((own, int(port)), _REACH_SECONDS).close()
-    except OSError:
-        return True
-    return False
-
-
-def _host_and_port(address: str) -> tuple[str, str]:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    return host, port
-
-
 @contextmanager
 def _initialised(failure: str, **settings: Any) -> Iterator[None]:
     import ray
     from ray._private import worker as ray_worker
 
     try:
+        # Ray reads the token once; a connection before this one may have had another.
+        raylet().AuthenticationTokenLoader.instance().reset_cache()
         # Else Ray prints to standard output that a worker died. It has no public switch for that.
         ray_worker._worker_logs_enabled = False
         try:
@@ -266,9 +211,3 @@ def _set_environment(variables: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-@functools.cache
-def _token() -> str:
-    """One token for each process: Ray reads the file once and keeps what it read."""
-    return secrets.token_hex(32)

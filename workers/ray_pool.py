@@ -69,6 +69,7 @@ class RayPool:
         deadline_s: float = 120.0,
         startup_deadline_s: float = 120.0,
         warm: tuple[str, ...] = (),
+        lazy: bool = False,
         evaluate: Evaluate = evaluate,
         on_event: OnEvent = ignore,
     ) -> None:
@@ -85,6 +86,7 @@ class RayPool:
               take the sum of theirs.
             startup_deadline_s: Seconds a worker may take to start, and to warm up each task.
             warm: Names of tasks to train once before the first job, so that they are compiled.
+            lazy: Whether to rest until the first job comes.
             evaluate: What to do with jobs; picklable.
             on_event: Called with a note when a worker or a job fails.
 
@@ -115,8 +117,9 @@ class RayPool:
                 num_cpus=1, max_restarts=0, max_task_retries=0, **self._device.request
             )(Evaluator)
             free = int(self._ray.available_resources().get(self._device.resource, 0))
-            self._count = workers or max(1, free)
-            self._start_all()
+            self._count, self._rests = workers or max(1, free), lazy
+            if not lazy:
+                self._start_all()
             self._stack = stack.pop_all()
 
     @property
@@ -145,13 +148,13 @@ class RayPool:
     def wait(self, timeout_s: float | None = None) -> list[Result]:
         """Block until at least one result is ready. See Pool."""
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        self._hand_out()
+        self.hand_out()
         while self._backlog.in_flight and not self._backlog.has_results:
             if not self.workers:
                 raise PoolError(f"no worker can be started: {self._last_failure}")
             self._settle_replies(end_s)
             self._settle_overdue()
-            self._hand_out()
+            self.hand_out()
             if time.monotonic() >= end_s:
                 break
         return self._backlog.give_back()
@@ -205,7 +208,7 @@ class RayPool:
             _Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s
         )
 
-    def _hand_out(self) -> None:
+    def hand_out(self) -> None:
         """Give every idle worker a fair share of what waits; the busy ones find theirs when they come."""
         share = min(self._batch, math.ceil(self._backlog.waiting / max(1, self.workers)))
         while self._backlog.waiting and self._idle:

@@ -1,0 +1,100 @@
+"""What is at the address of a Ray cluster, and whether it lets this process in."""
+
+import importlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from workers.evaluate import describe
+from workers.pool import PoolError
+
+LOOPBACK = "127.0.0.1"
+
+_REACH_SECONDS = 10.0  # to open a connection to a cluster
+
+
+def check_reachable(address: str) -> None:
+    """Fail at once where nothing listens; Ray itself would try for minutes."""
+    host, port = _host_and_port(address)
+    if not port.isdigit():
+        return  # a word that Ray knows, such as auto
+    try:
+        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
+
+
+def is_on_loopback_alone(address: str) -> bool:
+    """Tell whether a cluster here is out of reach at this machine's own address, which Ray would take instead."""
+    host, port = _host_and_port(address)
+    if host not in (LOOPBACK, "localhost"):
+        return False
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation; connecting sends nothing
+            own = probe.getsockname()[0]
+        socket.create_connection((own, int(port)), _REACH_SECONDS).close()
+    except OSError:
+        return True
+    return False
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    return host, port
+
+
+def show_token(address: str) -> None:
+    """Have Ray show the cluster the user's token, where there is one, and see whether it is the right one.
+
+    Ray itself shows none to a cluster that was named to it, unless RAY_AUTH_MODE says so, and it would ask a cluster
+    that does not take it again and again for 20 s.
+    """
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path and not os.environ.get("RAY_AUTH_TOKEN") and not _is_token(path):  # Ray would abort
+        raise PoolError(f"cannot join Ray at {address}: RAY_AUTH_TOKEN_PATH names {path}, which holds no token")
+    from ray._private.authentication import authentication_token_setup
+
+    tokens = raylet().AuthenticationTokenLoader.instance()
+    tokens.reset_cache()
+    if "RAY_AUTH_MODE" not in os.environ and tokens.has_token(ignore_auth_mode=True):
+        authentication_token_setup._enable_token_auth()
+    if not _host_and_port(address)[1].isdigit() or address.startswith("ray://"):
+        return
+    try:
+        admitted = admits(address)
+    except Exception as error:
+        raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
+    if not admitted:
+        raise PoolError(
+            f"cannot join Ray at {address}: it asks for another token than RAY_AUTH_TOKEN, the file that "
+            "RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token holds; copy the cluster's token there"
+        )
+
+
+def admits(address: str) -> bool:
+    """Tell whether a cluster (host:port) lets this process in, by the token that Ray shows for it, if any.
+
+    Raises:
+        Exception: Of Ray's; nothing answers, or no Ray does.
+    """
+    from ray.exceptions import AuthenticationError
+
+    try:
+        raylet().GcsClient(address=address)
+    except AuthenticationError:
+        return False
+    return True
+
+
+def raylet() -> Any:
+    """Return Ray's compiled part, which declares no types."""
+    return importlib.import_module("ray._raylet")
+
+
+def _is_token(path: str) -> bool:
+    try:
+        return bool(Path(path).read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        return False
