@@ -1,6 +1,7 @@
 """Ray as a RayPool sees it, with a clock of its own; what becomes of each call, and when, is said from outside."""
 
 import contextlib
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -65,7 +66,7 @@ class FakeRay:
 
     def install(self, patch):
         """Have pools use this; they are made with `RayPool` as always."""
-        patch.setitem(__import__("sys").modules, "ray", self)
+        patch.setitem(sys.modules, "ray", self)
         patch.setattr(workers.ray_pool, "ray_connection", lambda *given: contextlib.nullcontext())
         patch.setattr(workers.ray_pool, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         patch.setattr(workers.ray_pool, "cause_of_death", lambda error: (Status.CRASHED, "the worker died"))

@@ -99,7 +99,7 @@ class FakeRayPool(RuleBasedStateMachine):
 
 
 TestFakeRayPool = FakeRayPool.TestCase
-TestFakeRayPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFakeRayPool.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 def act(job):
