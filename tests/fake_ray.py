@@ -10,7 +10,6 @@ import workers.ray_pool
 from workers import Result, Status
 from workers.backlog import Failure
 
-
 MANY = 2000  # more waits than any test needs
 
 
