@@ -1,6 +1,7 @@
 """Ray as a RayPool sees it, with a clock of its own; what becomes of each call, and when, is said from outside."""
 
 import contextlib
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 import workers.ray_pool
 from workers import Result, Status
 from workers.backlog import Failure
+
+MANY = 2000  # more waits than any test needs
 
 
 class RayError(Exception):
@@ -20,7 +23,7 @@ class Call:
 
     worker: "Worker"
     jobs: list | None  # None for the start of a worker
-    fate: str = ""  # none yet, "answer", "fail" (an exception in the evaluation) or "die"
+    fate: str = ""  # none yet, "answer", "fall short" (each result is a failure), "raise" (an exception) or "die"
     read: bool = False
 
 
@@ -49,19 +52,20 @@ class FakeRay:
     Attributes:
         now_s: The time; waiting for nothing makes it pass.
         calls: All that were made.
-        alone: By a job's index, how often it failed with no other beside it.
+        failed: By a job's index, how often it failed by itself: with no other beside it, or with a result of its own.
     """
 
     exceptions = SimpleNamespace(RayError=RayError)
 
     def __init__(self):
         self.now_s = 0.0
+        self.waits = 0
         self.calls = []
-        self.alone = Counter()
+        self.failed = Counter()
 
     def install(self, patch):
         """Have pools use this; they are made with `RayPool` as always."""
-        patch.setitem(__import__("sys").modules, "ray", self)
+        patch.setitem(sys.modules, "ray", self)
         patch.setattr(workers.ray_pool, "ray_connection", lambda *given: contextlib.nullcontext())
         patch.setattr(workers.ray_pool, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         patch.setattr(workers.ray_pool, "cause_of_death", lambda error: (Status.CRASHED, "the worker died"))
@@ -81,8 +85,10 @@ class FakeRay:
     def wait(self, calls, num_returns=1, timeout=None):
         ready = [call for call in calls if call.fate]
         assert ready or timeout is not None, "the pool would wait for ever"
-        if not ready:
-            self.now_s += timeout
+        self.waits += 1
+        assert self.waits < MANY, "the pool turns in circles"
+        if not ready and timeout > 0.0:
+            self.now_s += timeout + 1e-6  # as any clock: past the deadline, not a rounding error before it
         return ready[:num_returns], [call for call in calls if call not in ready[:num_returns]]
 
     def get(self, call):
@@ -92,17 +98,20 @@ class FakeRay:
         call.read = True
         if call.fate == "answer":
             return None if call.jobs is None else [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
-        self._failed(call)
+        if call.fate == "fall short" and call.jobs is not None:
+            self.failed.update(job.index for job in call.jobs)
+            return [Result(job.index, Status.OOM, seconds=1.0) for job in call.jobs]
+        self._fail(call)
         if call.fate == "die" or call.jobs is None:
             raise RayError
-        return Failure(Status.OOM, "too much", 1.0)
+        return Failure(Status.CRASHED, "out of luck", 1.0)
 
     def kill(self, worker):
         worker.killed = True
         for call in self.calls:
             if call.worker is worker and not call.read and call.jobs is not None:
-                self._failed(call)
+                self._fail(call)
 
-    def _failed(self, call):
+    def _fail(self, call):
         if call.jobs is not None and len(call.jobs) == 1:
-            self.alone[call.jobs[0].index] += 1
+            self.failed[call.jobs[0].index] += 1

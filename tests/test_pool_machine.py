@@ -31,9 +31,11 @@ class FakeRayPool(RuleBasedStateMachine):
         self.submitted = 0
         self.pool = None
 
-    @initialize(batch=st.integers(1, 4))
-    def make(self, batch):
+    @initialize(batch=st.integers(1, 4), start=st.sampled_from(["", "answer", "answer", "die"]))
+    def make(self, batch, start):
         self.pool = RayPool(2, batch=batch, deadline_s=DEADLINE_S, startup_deadline_s=DEADLINE_S)
+        self.ray.calls[0].fate = "answer"
+        self.ray.calls[1].fate = start
 
     @rule(count=st.integers(1, 5))
     def submit(self, count):
@@ -42,11 +44,15 @@ class FakeRayPool(RuleBasedStateMachine):
             self.pool.submit(job(self.submitted))
             self.submitted += 1
 
-    @precondition(lambda self: self.ray.pending())
-    @rule(data=st.data(), fate=st.sampled_from(["answer", "answer", "answer", "fail", "die"]))
-    def decide(self, data, fate):
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data(), read=st.booleans(), fate=st.sampled_from(["answer", "answer", "fall short", "raise", "die"]))
+    def reply(self, data, fate, read):
         """A reply is there; where its worker was killed, it is one that comes late."""
-        data.draw(st.sampled_from(self.ray.pending())).fate = fate
+        self.wait(0.0)
+        if pending := self.ray.pending():
+            data.draw(st.sampled_from(pending)).fate = fate
+        if read:
+            self.wait(0.0)
 
     @rule(timeout_s=st.sampled_from([0.0, 1.0, DEADLINE_S, 100.0]))
     def wait(self, timeout_s):
@@ -57,7 +63,7 @@ class FakeRayPool(RuleBasedStateMachine):
             return
         for result in results:
             self.waiting.remove(result.index)  # which fails for one that has its result already
-            failures = self.ray.alone.pop(result.index, 0)
+            failures = self.ray.failed.pop(result.index, 0)
             if result.status == Status.OK:
                 assert result.attempts == failures + 1 <= MAX_ATTEMPTS
             else:
@@ -68,6 +74,7 @@ class FakeRayPool(RuleBasedStateMachine):
     def pass_time(self, seconds):
         self.ray.now_s += seconds
 
+    @precondition(lambda self: len(self.waiting) > 4)
     @rule()
     def forget(self):
         self.pool.forget()
@@ -92,7 +99,7 @@ class FakeRayPool(RuleBasedStateMachine):
 
 
 TestFakeRayPool = FakeRayPool.TestCase
-TestFakeRayPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFakeRayPool.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 def act(job):

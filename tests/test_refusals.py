@@ -100,9 +100,10 @@ except UserError as error:
 @pytest.mark.chaos
 def test_of_several_drivers_that_make_a_run_at_once_one_does(tmp_path):
     command = [sys.executable, "-c", RACE, str(tmp_path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     for _ in range(2):
-        drivers = [subprocess.Popen(command, **pipes) for _ in range(4)]
+        drivers = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+        ]
         for driver in drivers:
             assert driver.stdout.readline() == "ready\n"
         for driver in drivers:
