@@ -8,6 +8,7 @@ leaves no trace in a Result.
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -70,6 +71,7 @@ class RayPool:
         startup_deadline_s: float = 120.0,
         warm: tuple[str, ...] = (),
         lazy: bool = False,
+        versions: Mapping[str, str] | None = None,
         evaluate: Evaluate = evaluate,
         on_event: OnEvent = ignore,
     ) -> None:
@@ -87,6 +89,7 @@ class RayPool:
             startup_deadline_s: Seconds a worker may take to start, and to warm up each task.
             warm: Names of tasks to train once before the first job, so that they are compiled.
             lazy: Whether to rest until the first job comes.
+            versions: Of packages, which workers must have; None for those that this process has.
             evaluate: What to do with jobs; picklable.
             on_event: Called with a note when a worker or a job fails.
 
@@ -112,7 +115,7 @@ class RayPool:
 
             self._ray: Any = ray
             self._device = device_of(self._ray.cluster_resources())
-            self._expected = Expected(self._device.name, versions_here())
+            self._expected = Expected(self._device.name, versions or versions_here())
             self._actor_class = self._ray.remote(
                 num_cpus=1, max_restarts=0, max_task_retries=0, **self._device.request
             )(Evaluator)
@@ -188,6 +191,7 @@ class RayPool:
             "deadline_s": self._deadline_s,
             "startup_deadline_s": self._startup_deadline_each_s,
             "warm": self._warm_tasks,
+            "versions": self._expected.versions,
             "evaluate": self._evaluate,
         }
 
