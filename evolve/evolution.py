@@ -129,9 +129,9 @@ class Evolution:
         child, names = parent.program, []
         for _ in range(edits):
             name, child = mutate(child, partner.program, rng, weights, self._limits)
-            names.append(name)
+            names += [name] if name != NO_EDIT else []
         parents = (parent.index, partner.index) if CROSSOVER in names else (parent.index,)
-        return self._proposal(index, child, parents, "+".join(names), rng)
+        return self._proposal(index, child, parents, "+".join(names) or NO_EDIT, rng)
 
     def recall(self, outcome: Outcome) -> None:
         """Take note of a proposal that an earlier session or round made, in place of making it again.

@@ -53,8 +53,7 @@ class Island:
             number: Which of the round's islands it is, from 0.
             founder: What it begins with.
         """
-        self.number = number
-        self._config, self._leg = config, leg
+        self._config, self._leg, self._number = config, leg, number
         self._evolution = Evolution(config, programs.parse(founder.program), founder.parents)
         self._proposed = 0  # the place of the next proposal
         self._committed = 0  # the place of the next outcome
@@ -67,11 +66,6 @@ class Island:
         self._welcomed = 0  # the place before which the last one came
         self._new_jobs: list[workers.Job] = []
         self._ended = False
-
-    @property
-    def committed(self) -> int:
-        """How many outcomes it has."""
-        return self._committed
 
     @property
     def idle(self) -> bool:
@@ -134,11 +128,11 @@ class Island:
             yield outcome
 
     def _is_own(self, outcome: Outcome) -> bool:
-        return self._leg.holds(outcome.index) and self._leg.island(outcome.index) == self.number
+        return self._leg.holds(outcome.index) and self._leg.island(outcome.index) == self._number
 
     def _may_propose(self) -> bool:
         """Tell whether the budget and the round allow the next proposal."""
-        budget, index = self._config.budget, self._leg.index(self.number, self._proposed)
+        budget, index = self._config.budget, self._leg.index(self._number, self._proposed)
         trained = len(self._evolution.keys) * self._config.settings
         return not (
             not self._leg.holds(index)
@@ -155,7 +149,7 @@ class Island:
             self._proposed += 1
 
     def _propose(self, place: int) -> None:
-        index = self._leg.index(self.number, place)
+        index = self._leg.index(self._number, place)
         proposal = self._evolution.propose(index) if place else self._evolution.start(index)
         self._under_way[place] = proposal
         if proposal.known:
@@ -180,7 +174,7 @@ class Island:
         proposal = self._under_way.pop(place)
         del self._ready[place]
         common = {
-            "index": self._leg.index(self.number, self._committed),
+            "index": self._leg.index(self._number, self._committed),
             "key": proposal.key,
             "parents": proposal.parents,
             "mutation": proposal.mutation,

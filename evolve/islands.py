@@ -19,7 +19,7 @@ class Islands(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way and nothing more will be proposed."""
+        """Whether nothing more will come: nothing is under way, or all that is waits for what nobody proposes."""
         ...
 
     def advance(self, timeout_s: float) -> list[Outcome]:
@@ -45,6 +45,7 @@ class IslandsHere:
     def __init__(self, config: Config, leg: Leg, founder: Founder, pool: workers.Pool, history: History):
         """Begin the round, or go on with it."""
         self._leg, self._pool = leg, pool
+        self._stuck = False  # whether islands wait for migrants that will never come
         self._islands = [Island(config, leg, number, founder) for number in range(leg.islands)]
         self._exchange = Exchange(leg)
         for outcome in history():
@@ -62,8 +63,8 @@ class IslandsHere:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way. See Islands."""
-        return all(island.idle for island in self._islands)
+        """Whether nothing more will come. See Islands."""
+        return self._stuck or all(island.idle for island in self._islands)
 
     def advance(self, timeout_s: float) -> list[Outcome]:
         """Wait for results and give outcomes. See Islands."""
@@ -74,6 +75,7 @@ class IslandsHere:
             for result in self._pool.wait(timeout_s):
                 self._islands[self._leg.island(result.index)].take(result)
             outcomes = self._collect()
+        self._stuck = not outcomes and not self._pool.in_flight
         return outcomes
 
     def end(self) -> None:

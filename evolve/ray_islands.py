@@ -161,8 +161,8 @@ class IslandsOnRay:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way. See Islands."""
-        return all(remote.idle for remote in self._remotes)
+        """Whether nothing more will come. See Islands."""
+        return not self._calls and not self._failed and all(remote.idle or remote.waits for remote in self._remotes)
 
     def advance(self, timeout_s: float) -> list[Outcome]:
         """Wait for reports and give outcomes. See Islands."""

@@ -11,6 +11,7 @@ from search_cases import CONFIG, ShuffledPool, evaluate, interrupt_after, run
 
 import workers
 from evolve.config import Budget, Config, Round
+from evolve.evolution import Evolution
 from evolve.ray_islands import open_islands
 from evolve.rounds import legs
 from evolve.runs import open_to_read
@@ -77,6 +78,32 @@ def test_an_interrupted_run_goes_on_to_what_the_unbroken_one_found(tmp_path: Pat
         _, dump = run(tmp_path, "one", ISLANDS, pool=pool, interrupted=interrupt_after(calls + more))
         assert unbroken.startswith(dump)
     assert run(tmp_path, "one", ISLANDS, pool=ShuffledPool(calls))[1] == unbroken
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_islands_that_wait_for_migrants_can_be_interrupted(tmp_path: Path, every: int):
+    """Islands out of step, each of which needs another's best to go on."""
+    config = ISLANDS.model_copy(update={"rounds": (Round(islands=4, candidates=15, migrate_every=every),), "window": 3})
+    unbroken = run(tmp_path, "unbroken", config)[1]
+    for calls in range(0, 40, 3):
+        _, dump = run(tmp_path, "one", config, pool=ShuffledPool(calls), interrupted=interrupt_after(calls))
+        assert unbroken.startswith(dump)
+    assert run(tmp_path, "one", config, pool=ShuffledPool(every))[1] == unbroken
+
+
+def test_an_island_that_can_change_nothing_more_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Even where others wait for its best."""
+    stalls: list[Evolution] = []
+
+    def stalled(evolution: Evolution) -> bool:
+        stalls.append(evolution)
+        return evolution is stalls[0] and len(evolution.keys) > 5
+
+    monkeypatch.setattr(Evolution, "stalled", property(stalled))
+    config = ISLANDS.model_copy(update={"rounds": (Round(islands=3, candidates=500, migrate_every=2),)})
+    reason, dump = run(tmp_path, "one", config)
+    assert reason == "no mutation applies to any program that is alive"
+    assert 10 < len(dump.splitlines()) < 200
 
 
 def test_a_budget_of_trainings_ends_all_islands_at_once(tmp_path: Path, unbroken: str):
