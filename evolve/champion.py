@@ -5,7 +5,7 @@ from typing import Literal
 
 from evolve.config import Config
 from evolve.records import Final, Outcome
-from evolve.store import RunStore
+from evolve.run_reader import RunReader
 
 Purpose = Literal["confirm", "report"]  # to choose the champion; to show how good it is
 
@@ -28,13 +28,13 @@ def _rng_seeds(config: Config, start: int, count: int) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
-def current_finals(store: RunStore, config: Config, purpose: Purpose) -> Sequence[Final]:
+def current_finals(store: RunReader, config: Config, purpose: Purpose) -> Sequence[Final]:
     """Give the second scores on the rng seeds that the config has for the purpose."""
     seeds = fresh_rng_seeds(config, purpose)
     return [final for final in store.finals() if final.purpose == purpose and final.rng_seeds == seeds]
 
 
-def find_champion(store: RunStore, config: Config) -> Outcome | None:
+def find_champion(store: RunReader, config: Config) -> Outcome | None:
     """Give the best candidate: of the finalists the best on fresh rng seeds, before there are any the best so far."""
     confirmed = [
         (final.score, -final.candidate)

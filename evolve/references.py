@@ -16,8 +16,8 @@ from evolve.config import SUITE_FILES, Config
 from evolve.config_files import load_config
 from evolve.errors import BadProgramOrData, UsageError
 from evolve.records import Outcome
+from evolve.run_reader import RunReader
 from evolve.runs import open_to_read
-from evolve.store import RunStore
 from evolve.transformed import Layer, split_layer
 
 _RUN_REFERENCE = re.compile(r"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]{0,63}):(?P<id>[^:/]*)")
@@ -46,7 +46,7 @@ def runs_folder() -> Path:
     return Path(os.environ.get("PRIDE_RUNS") or "runs")
 
 
-def run_config(store: RunStore) -> Config:
+def run_config(store: RunReader) -> Config:
     """Read a run's config as it was resolved.
 
     Raises:
@@ -61,7 +61,7 @@ def run_config(store: RunStore) -> Config:
         raise BadProgramOrData(f"run {store.name} is damaged: {error}") from error
 
 
-def made_config(store: RunStore) -> Config:
+def made_config(store: RunReader) -> Config:
     """Read the config that a run was made with, which `run.db` holds, whatever became of the file since.
 
     Raises:

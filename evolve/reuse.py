@@ -16,8 +16,8 @@ from evolve.config import Config
 from evolve.errors import UsageError
 from evolve.records import Outcome
 from evolve.references import run_config
+from evolve.run_reader import RunReader
 from evolve.runs import environment, open_to_read
-from evolve.store import RunStore
 from workers import Job, Result
 
 
@@ -34,14 +34,14 @@ class ReusingPool:
             root: The folder of the runs.
             names: Which ones.
             config: Of the run that is to reuse them.
-            trained_by: Its device and engines, as `RunStore.trained_by` has them.
+            trained_by: Its device and engines, as `RunReader.trained_by` has them.
 
         Raises:
             UsageError: A score of theirs could differ from what would come of a training now.
         """
         self._pool = pool
         self._ready: list[Result] = []
-        self._known: dict[str, tuple[RunStore, int]] = {}
+        self._known: dict[str, tuple[RunReader, int]] = {}
         self._conditions = _conditions(config)
         self.reused = 0
         with ExitStack() as stack:
@@ -113,7 +113,7 @@ def _conditions(config: Config) -> tuple[tuple[str, ...], tuple[int, ...], float
     return config.tasks, search_rng_seeds(config), config.hurdle
 
 
-def _check(store: RunStore, config: Config, trained_by: dict[str, str]) -> None:
+def _check(store: RunReader, config: Config, trained_by: dict[str, str]) -> None:
     """Refuse a run whose scores came about under other conditions."""
     theirs = run_config(store)
     conditions = zip(("tasks", "rng seeds", "hurdle"), _conditions(theirs), _conditions(config), strict=True)

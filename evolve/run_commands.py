@@ -16,10 +16,10 @@ from evolve.options import json_option, output_option, write
 from evolve.printing import print_json, print_table, printable
 from evolve.records import Outcome, dump_lines
 from evolve.references import run_config, runs_folder
+from evolve.run_reader import RunReader
 from evolve.running import Ended, Placement, resume, start
 from evolve.runs import list_runs, open_to_read, summarise
 from evolve.standing import candidate, comparison, finalists
-from evolve.store import RunStore
 
 _SHOWN_WHEN_INTERRUPTED = 5  # programs
 
@@ -92,7 +92,7 @@ def _report_search(ended: Ended, as_json: bool) -> int:
     return 128 + ended.signal
 
 
-def _print_comparison(store: RunStore, config: Config) -> None:
+def _print_comparison(store: RunReader, config: Config) -> None:
     columns, rows = documents.standing_rows(finalists(store, config), config.tasks)
     print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
     click.echo()
@@ -106,12 +106,12 @@ def _print_comparison(store: RunStore, config: Config) -> None:
         click.echo(f"next: pride show {store.name}:best | pride export {store.name}:best --to optax -o found.py")
 
 
-def _print_best(store: RunStore, config: Config, best: Sequence[Outcome]) -> None:
+def _print_best(store: RunReader, config: Config, best: Sequence[Outcome]) -> None:
     columns, rows = documents.standing_rows([candidate(store, config, outcome) for outcome in best], config.tasks)
     print_table(f"Best of {store.name}", columns, rows)
 
 
-def _status_document(store: RunStore, config: Config) -> dict[str, Any]:
+def _status_document(store: RunReader, config: Config) -> dict[str, Any]:
     champion = find_champion(store, config)
     best = None
     if champion is not None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import programs
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.records import RunSummary
+from evolve.run_reader import RunReader
 from evolve.store import RunStore, create_database, write_file
 from workers import faults
 
@@ -107,15 +108,15 @@ def open_to_write(root: str | Path, name: str) -> RunStore:
     return _opened(folder, lock)
 
 
-def open_to_read(root: str | Path, name: str) -> RunStore:
+def open_to_read(root: str | Path, name: str) -> RunReader:
     """Open a run to look at it, whether or not it is being written. Changes nothing.
 
     Raises:
         UsageError: There is no such run.
-        RunConflict: A newer Pride made it.
+        RunConflict: Another version of Pride made it.
         BadProgramOrData: It is damaged.
     """
-    return _opened(_existing(root, name), None)
+    return RunReader(_existing(root, name))
 
 
 def list_runs(root: str | Path) -> list[RunSummary]:
@@ -164,12 +165,11 @@ def _existing(root: str | Path, name: str) -> Path:
     return folder
 
 
-def _opened(folder: Path, lock: int | None) -> RunStore:
+def _opened(folder: Path, lock: int) -> RunStore:
     try:
         return RunStore(folder, lock)
     except BaseException:
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
         raise
 
 

@@ -11,7 +11,7 @@ import programs
 from evolve.champion import current_finals, find_champion
 from evolve.config import Config
 from evolve.records import Final, Outcome
-from evolve.store import RunStore
+from evolve.run_reader import RunReader
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ def make_standing(
     return Standing(name, program, facts.statements, facts.state_slots, status, search_score, fresh_score, estimates)
 
 
-def finalists(store: RunStore, config: Config) -> list[Standing]:
+def finalists(store: RunReader, config: Config) -> list[Standing]:
     """Give the candidates that were scored again to choose the champion, the best first."""
     return _by_fresh_score(store, config, current_finals(store, config, "confirm"))
 
 
-def comparison(store: RunStore, config: Config) -> list[Standing]:
+def comparison(store: RunReader, config: Config) -> list[Standing]:
     """Give the champion and the seed programs it is compared with, on rng seeds that chose nothing, the best first."""
     champion = find_champion(store, config)
     shown = {(champion.index if champion else None, ""), *((None, name) for name in config.compare)}
@@ -91,14 +91,14 @@ def comparison(store: RunStore, config: Config) -> list[Standing]:
     return _by_fresh_score(store, config, [final for final in finals if (final.candidate, final.label) in shown])
 
 
-def candidate(store: RunStore, config: Config, outcome: Outcome) -> Standing:
+def candidate(store: RunReader, config: Config, outcome: Outcome) -> Standing:
     """Give a candidate's standing by the score it was selected by."""
     losses = dict(zip(config.tasks, outcome.losses, strict=False))
     name = f"{store.name}:{outcome.index}"
     return make_standing(name, outcome.program, outcome.status, losses, search_score=outcome.score)
 
 
-def _by_fresh_score(store: RunStore, config: Config, finals: Sequence[Final]) -> list[Standing]:
+def _by_fresh_score(store: RunReader, config: Config, finals: Sequence[Final]) -> list[Standing]:
     found = []
     for final in sorted(finals, key=lambda final: -final.score):
         name, score = final.label, None

@@ -172,9 +172,7 @@ def test_a_reader_sees_each_commit_changes_nothing_and_cannot_write(tmp_path, ru
             run.commit(outcome(index))
             assert reader.outcome(index) == outcome(index)
         assert files(run.folder) == before
-        for write in (lambda: reader.commit(outcome(4)), lambda: reader.finish("x"), lambda: reader.change_config("")):
-            with pytest.raises(ValueError, match="open to be read"):
-                write()
+        assert not any(hasattr(reader, write) for write in ("commit", "add_final", "finish", "change_config"))
         run.close()
         with runs.open_to_write(tmp_path, "run") as again:
             again.commit(outcome(4))
