@@ -166,7 +166,9 @@ def test_one_failure_among_results_is_an_attempt_of_that_job_alone(make_pool):
     assert all("candidate 2, attempt" in note for note in notes)
 
 
-@pytest.mark.parametrize("batch", [1, 3, 64])
+@pytest.mark.parametrize(
+    "batch", [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(64, marks=pytest.mark.slow)]
+)
 def test_results_do_not_depend_on_the_batch(make_pool, batch):
     with make_pool(evaluate=each(echo), batch=batch) as pool:
         assert run(pool, 70) == [echo(job(index)) for index in range(70)]
@@ -260,6 +262,7 @@ def test_ray_wait_gives_up_after_the_timeout(ray_here):
         assert [*early, *drain(pool)] == [echo(job(0))]
 
 
+@pytest.mark.slow
 def test_ray_one_result_each_even_if_replies_race_with_the_deadline(ray_here):
     with RayPool(2, evaluate=each(echo), deadline_s=0.0) as pool:
         results = run(pool, 4)
