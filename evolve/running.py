@@ -127,6 +127,8 @@ def _check_placement(placement: Placement) -> None:
         raise UsageError(str(error)) from None
     if placement.pool == "serial" and (placement.address or (placement.workers or 1) > 1):
         raise UsageError("--pool serial is one process here; right would be --pool ray for --workers and --address")
+    for name in placement.reuse:  # before anything is started
+        open_to_read(runs_folder(), name).close()
 
 
 @dataclass(frozen=True)

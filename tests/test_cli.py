@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -275,3 +276,20 @@ def test_the_example_run_can_be_looked_into_and_stays_as_it_is(
     assert "beside known optimizers" in printed(["status", "example"], capsys)
     assert len(printed(["dump", "example"], capsys).splitlines()) == 40
     assert {path.name: path.read_bytes() for path in (folder / "example").iterdir()} == before
+
+
+def test_scores_to_reuse_must_be_those_of_a_run(runs: Path, capsys: pytest.CaptureFixture[str]):
+    code, told = refused(["search", "smoke", "--name", "new", "--pool", "serial", "--reuse", "smal"], capsys)
+    assert code == 2
+    assert "there is no run smal" in told
+    assert "did you mean 'small'?" in told
+    assert not (runs / "new").exists()
+
+
+def test_scores_of_a_run_are_reused(runs: Path, capsys: pytest.CaptureFixture[str]):
+    overrides = ["--set", "budget.candidates=12", "--set", "rng_seeds=1", "--set", "fresh_rng_seeds=2"]
+    capsys.readouterr()
+    assert ended(["search", "smoke", "--name", "again", "--pool", "serial", "--reuse", "small", *overrides]) == 0
+    assert "score(s) came from small" in capsys.readouterr().err
+    assert printed(["dump", "again"], capsys) == printed(["dump", "small"], capsys)
+    shutil.rmtree(runs / "again")
