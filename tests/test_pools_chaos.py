@@ -297,21 +297,21 @@ def test_nothing_is_left_after_a_killed_driver(driver, deadly):
 
 
 INTERRUPTED_DRIVER = """
-import sys
+import signal, sys
 from workers import *
 
 if __name__ == "__main__":
-    path = sys.argv[1]
+    path, received = sys.argv[1], []
+    signal.signal(signal.SIGINT, lambda *_: received.append(True))  # Ray may swallow a KeyboardInterrupt
     def evaluate(jobs):
         with open(path) as pipe:
             return [Result(job.index, Status.OK, message=pipe.read()) for job in jobs]
     with RayPool(1, evaluate=evaluate) as pool:
         pool.submit(Job(0, "", (), ()))
-        try:
-            print("waiting", flush=True)
-            pool.wait()
-        except KeyboardInterrupt:
-            print("interrupted", pool.in_flight, flush=True)
+        print("waiting", flush=True)
+        while not received:
+            assert pool.wait(0.1) == []
+        print("interrupted", pool.in_flight, flush=True)
         (result,) = pool.wait()
         print(result.status, result.message, result.attempts, flush=True)
 """
