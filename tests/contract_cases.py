@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import itertools
 import os
+import re
 import unittest
 import warnings
 from collections.abc import Callable, Iterator
@@ -184,18 +185,19 @@ def _run(test: _Test, subject: Subject) -> Outcome:
     return Outcome(subject.name, name, "passed")
 
 
-def run_contract(subjects: list[Subject], long: bool = True) -> Iterator[Outcome]:
+def run_contract(subjects: list[Subject], long: bool = True, only: str = "") -> Iterator[Outcome]:
     """Run Optax's contract tests over optimizers, those with complex weights also with the optimizer split.
 
     Args:
         subjects: what to test; their names differ.
         long: whether to run the tests that train until the problem is solved.
+        only: a regular expression to be found in the names of the tests to run.
 
     Yields:
         What came of every test.
     """
     factories: dict[str, Callable[..., optax.GradientTransformation]] = {}
-    tests = list(_tests([_load(path, factories) for path in FILES]))
+    tests = [test for test in _tests([_load(path, factories) for path in FILES]) if re.search(only, str(test))]
     for subject in subjects:
         for tested in (subject, subject.split()):
             factories[f"{subject.name} of Pride"] = tested.factory

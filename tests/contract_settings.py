@@ -1,8 +1,8 @@
 """What the exports are made with where Optax's contract tests train them, and what is known to fail there.
 
-Optax's tests ask that one setting of an optimizer solves six problems in 10 000 or 30 000 steps; as its own tables do
-for its optimizers, these give each seed program a rate that does. The rates were found on a grid, in the middle of those
-that solve all six where several do.
+Optax's tests ask that one setting of an optimizer solves six problems in 10 000 or 30 000 steps; as Optax's tables do
+for its own, these give each seed program a rate that does. They were found on a grid, in the middle of the rates that
+solve all six where several do.
 """
 
 import inspect
@@ -89,11 +89,21 @@ CONSTANTS = {
     "lion_pruned": {"c1": 0.003, "c2": NO_DECAY},
     "lion_raw": {"c1": 0.003, "c2": NO_DECAY},
 }
-LONG_FAILURES = {
-    "acprop": "needs more than 10 000 steps on Rosenbrock's function, as optax.contrib.acprop does",
-    "fromage": "no rate was found that solves the complex Rosenbrock function; Optax does not try its own there",
-    "optimistic_gradient_descent": "rates that are stable on the complex Rosenbrock function need more steps",
-    "sgd": "rates that are stable on the complex Rosenbrock function need more steps; Optax tries momentum there",
+_ROSENBROCK = "test_optimization(setup_rosenbrock"
+_COMPLEX = "test_optimization(setup_rosenbrock, complex64), split"
+# What fails, by the beginning of the test's name, and why.
+KNOWN_FAILURES = {
+    "acprop": {_ROSENBROCK: "10 000 steps are too few; so they are for optax.contrib.acprop, which Optax gives 30 000"},
+    "ademamix": {
+        "test_optimizers_can_be_wrapped_in_inject_hyperparams": "an injected 0.9999 is a float32, and "
+        "1 - 0.9999 off by 1.7e-4, in optax.contrib.ademamix too; the test asks for 1e-4"
+    },
+    "cocob": {_COMPLEX: "not solved at any rate tried; nor is it by optax.contrib.cocob"},
+    "fromage": {_COMPLEX: "not solved at any rate tried; Optax leaves complex weights out for its own"},
+    "optimistic_gradient_descent": {
+        _COMPLEX: "the rates that are stable are too slow; Optax leaves complex weights out for its own"
+    },
+    "sgd": {_COMPLEX: "the rates that are stable are too slow; Optax tries its own with momentum only"},
 }
 
 
@@ -107,3 +117,9 @@ def settings(name: str, factory: Callable[..., optax.GradientTransformation]) ->
     else:
         found["learning_rate"] = RATES[name]
     return found | CONSTANTS.get(name, {})
+
+
+def reason_known(name: str, test: str) -> str:
+    """Give the reason for which a test of a program is known to fail, or an empty text."""
+    method = test.partition(" ")[2]
+    return next((why for begin, why in KNOWN_FAILURES.get(name, {}).items() if method.startswith(begin)), "")

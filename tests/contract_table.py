@@ -1,7 +1,7 @@
 """Print how the exports of the seed programs fare in Optax's own contract tests, and why what did not pass did not.
 
-Run it as ``python tests/contract_table.py [PROGRAM...] [--mutants N] [--short] [--json]``; all seed programs take about
-a quarter of an hour. It is a process of its own, since Optax's tests of sharding need eight devices.
+Run it as ``python tests/contract_table.py``, or with ``--help``; all seed programs take about ten minutes. It is a
+process of its own, since Optax's tests of sharding need eight devices.
 """
 
 import argparse
@@ -20,7 +20,7 @@ os.environ["XLA_FLAGS"] = (
 )
 
 from contract_cases import Outcome, Subject, run_contract
-from contract_settings import LONG_FAILURES, settings
+from contract_settings import reason_known, settings
 from program_cases import import_module, random_mutants
 
 import programs
@@ -42,9 +42,9 @@ def subjects(names: list[str], mutants: int, folder: Path) -> Iterator[Subject]:
 def row(name: str, outcomes: list[Outcome]) -> tuple[str, ...]:
     """Give the cells of a program's row: how many tests had each result, and the reasons that are not a refusal."""
     counts = [sum(each.result == result for each in outcomes) for result in RESULTS]
-    reasons = [f"{each.test}: {each.reason}"[:160] for each in outcomes if each.result in ("skipped", "failed")]
-    known = [LONG_FAILURES[name]] if reasons and name in LONG_FAILURES else []
-    return name, *map(str, counts), "; ".join(known + reasons).replace("|", "/")
+    others = [each for each in outcomes if each.result in ("skipped", "failed")]
+    reasons = [f"`{each.test}`: {reason_known(name, each.test) or each.reason[:160]}" for each in others]
+    return name, *map(str, counts), "; ".join(reasons).replace("|", "/")
 
 
 def main(arguments: list[str]) -> None:
@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("programs", nargs="*")
     parser.add_argument("--mutants", type=int, default=0, help="how many mutated programs to test too")
     parser.add_argument("--short", action="store_true", help="leave out the tests that train for thousands of steps")
+    parser.add_argument("--only", default="", help="a regular expression to be found in the names of tests")
     parser.add_argument("--json", action="store_true", help="print every outcome as a line of JSON")
     given = parser.parse_args(arguments)
     names = given.programs or ([] if given.mutants else list(programs.seed_programs()))
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> None:
         if not given.json:
             print(f"| {' | '.join(COLUMNS)} |\n| {' | '.join('---' for _ in COLUMNS)} |", flush=True)
         for subject in subjects(names, given.mutants, Path(folder)):
-            outcomes = run_contract([subject], long=not given.short)
+            outcomes = run_contract([subject], long=not given.short, only=given.only)
             if given.json:
                 for outcome in outcomes:
                     print(json.dumps(asdict(outcome)), flush=True)
