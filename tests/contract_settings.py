@@ -98,8 +98,8 @@ KNOWN_FAILURES = {
         "test_optimizers_can_be_wrapped_in_inject_hyperparams": "an injected 0.9999 is a float32, and "
         "1 - 0.9999 off by 1.7e-4, in optax.contrib.ademamix too; the test asks for 1e-4"
     },
-    "cocob": {_COMPLEX: "not solved at any rate tried; nor is it by optax.contrib.cocob"},
-    "fromage": {_COMPLEX: "not solved at any rate tried; Optax leaves complex weights out for its own"},
+    "cocob": {_COMPLEX: "a chaotic course, solved or not by rounding; optax.contrib.cocob does not solve it"},
+    "fromage": {_COMPLEX: "a chaotic course, solved or not by rounding; Optax leaves complex weights out for its own"},
     "optimistic_gradient_descent": {
         _COMPLEX: "the rates that are stable are too slow; Optax leaves complex weights out for its own"
     },
