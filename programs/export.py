@@ -26,6 +26,7 @@ _TAKEN = {
     "updates",
     "state",
     "params",
+    "extra_args",
     "rate",
     "count",
     "index",
@@ -68,7 +69,7 @@ class _Module:
         self.name = name
         self.facts: Facts = check(program)
         self.state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
-        self.used: set[str] = set()  # names in DEFINITIONS
+        self.used: set[str] = {"refuse_complex"}  # names in DEFINITIONS
         self.settings: dict[str, float] = {}
         self.roles = self.find_roles()
         self.names = self.safe_names()
@@ -182,17 +183,20 @@ class _Module:
         fields = "".join(
             f"            {self.names[name]}={zeros[self.facts.state_kinds[name]]},\n" for name in self.facts.live_state
         )
-        unused = "" if fields else "        del params\n"
         lines = "".join(f"        {line}\n" for line in body)
         return (
-            f"\ndef {self.name}(\n{arguments}) -> optax.GradientTransformation:\n"
+            f"\ndef {self.name}(\n{arguments}) -> optax.GradientTransformationExtraArgs:\n"
             f'    """Make the transformation.\n\n    Args:\n{described}\n'
-            "    Returns:\n        The transformation; apply its updates with `optax.apply_updates`.\n"
+            "    Returns:\n        The transformation; apply its updates with `optax.apply_updates`.\n\n"
+            "    Raises:\n        ValueError: by its init, where weights are complex.\n"
             '    """\n\n'
-            f"    def init_fn(params):\n{unused}        return {self.state_class}(\n"
+            f"    def init_fn(params):\n"
+            f'        _refuse_complex(params, "{self.name}")\n'
+            f"        return {self.state_class}(\n"
             f"            count=jnp.zeros((), jnp.int32),\n{fields}        )\n\n"
-            f"    def update_fn(updates, state, params=None):\n{lines}\n"
-            "    return optax.GradientTransformation(init_fn, update_fn)\n"
+            f"    def update_fn(updates, state, params=None, **extra_args):\n"
+            f"        del extra_args\n{lines}\n"
+            "    return optax.GradientTransformationExtraArgs(init_fn, update_fn)\n"
         )
 
     def describe(self, name: str) -> str:

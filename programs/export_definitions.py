@@ -1,6 +1,16 @@
 """What an exported module defines beside its factory: the functions that are more than one expression."""
 
 DEFINITIONS = {
+    "refuse_complex": """
+def _refuse_complex(params, name):
+    \"\"\"Raise ValueError where some of the weights are complex numbers.\"\"\"
+    for leaf in jax.tree.leaves(params):
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating):
+            raise ValueError(
+                f"{name} takes real weights, got {jnp.result_type(leaf)}: "
+                f"wrap it as optax.contrib.split_real_and_imaginary({name}(...))"
+            )
+""",
     "spread": """
 def _spread(x, like):
     \"\"\"Fill arrays shaped like those of `like` with the number x.\"\"\"
@@ -40,6 +50,10 @@ def _orthogonalize(x):
     \"\"\"Make a matrix (the first axis by the others) nearly orthogonal by Newton-Schulz steps.\"\"\"
     if x.ndim < 2 or not x.size:
         return x
+    sharding = jax.typeof(x).sharding
+    if any(axis is not None for axis in sharding.spec):  # which JAX cannot multiply by itself
+        whole = jax.sharding.reshard(x, jax.sharding.NamedSharding(sharding.mesh, jax.P()))
+        return jax.sharding.reshard(_orthogonalize(whole), sharding)
     rows = x.reshape(x.shape[0], -1)
     wide = rows if rows.shape[0] <= rows.shape[1] else rows.T
     wide = wide / (jnp.sqrt(jnp.sum(jnp.square(wide))) + 1e-08)

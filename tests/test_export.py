@@ -8,6 +8,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import HealthCheck, given, settings
 from program_cases import (
@@ -85,7 +86,8 @@ HARD = {
         "count = norm(count + _m)",
         "jnp = jnp + count",
         "print = jnp * 0.5",
-        "rate = print",
+        "extra_args = print",
+        "rate = extra_args",
         "leaf = rate * 0.9",
         "init_fn = leaf",
         "update_fn = init_fn * 0.5",
@@ -214,7 +216,7 @@ def assert_plain_module(text):
         node.func.id for node in ast.walk(module) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     defined = {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    assert called <= defined | {"callable", "range", "sum", "ValueError", "learning_rate"}
+    assert called <= defined | {"any", "callable", "range", "sum", "ValueError", "learning_rate"}
 
 
 @pytest.mark.parametrize("subject", [*map(programs.load, SEEDS), *HARD.values()], ids=[*SEEDS, *HARD])
@@ -380,6 +382,68 @@ def test_text_does_not_depend_on_dead_code_or_the_process():
     subject = programs.load("lion")
     noisy = programs.parse(str(subject).replace("    wd =", "    dead = cosh(w)\n    wd ="))
     assert programs.export_optax(noisy, name="opt") == programs.export_optax(subject, name="opt")
+
+
+STATES = {
+    "tensor": programs.load("lion"),
+    "number an array": program("g, n", "n = max(norm(g), n)", "update = g / n", returns="update, n"),
+    "number": program(
+        "w, g, s, lr", "s = s + global_norm(w)", "x = clip(g, s)", "update = x * lr", returns="update, s"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_complex_weights_are_refused_and_can_be_split(name, tmp_path):
+    transform = exported(STATES[name], tmp_path, name="found")()
+    params = {"a": jnp.ones(3), "b": jnp.asarray([1.0 + 2.0j, 0.5j], jnp.complex64)}
+    wrapped = r"optax\.contrib\.split_real_and_imaginary\(found\(\.\.\.\)\)"
+    with pytest.raises(ValueError, match=rf"^found takes real weights, got complex64: wrap it as {wrapped}$"):
+        transform.init(params)
+    apart = {"a": params["a"], "b": (params["b"].real, params["b"].imag)}
+    whole, parts = optax.contrib.split_real_and_imaginary(transform), transform
+    with jax.numpy_dtype_promotion("standard"):  # Optax's own wrapper needs it
+        got, _ = whole.update(params, whole.init(params), params)
+    wanted, _ = parts.update(apart, parts.init(apart), apart)
+    assert_same_bits({"a": got["a"], "b": (got["b"].real, got["b"].imag)}, wanted)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_arguments_meant_for_others_are_accepted(name, tmp_path):
+    transform, params = exported(STATES[name], tmp_path)(), tree(1)
+    state = transform.init(params)
+    plain, _ = transform.update(tree(2), state, params)
+    assert_same_bits(transform.update(tree(2), state, params, value=jnp.float32(3.0))[0], plain)
+    chained = optax.chain(transform, optax.contrib.reduce_on_plateau())
+    with jax.numpy_dtype_promotion("standard"):  # Optax's own wrapper needs it
+        scaled, _ = chained.update(tree(2), chained.init(params), params, value=jnp.float32(3.0))
+    assert_same_bits(scaled, plain)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_state_has_the_dtypes_of_the_weights(name, tmp_path):
+    params = {"a": jnp.ones(3, jnp.bfloat16), "b": jnp.ones((2, 2)), "c": (jnp.ones(2, jnp.float16), None)}
+    transform = exported(STATES[name], tmp_path)()
+    state = transform.init(params)
+    updates, after = jax.eval_shape(transform.update, params, state, params)
+    dtypes = jax.tree.map(lambda leaf: leaf.dtype, params)
+    assert jax.tree.map(lambda leaf: leaf.dtype, updates) == dtypes
+    for each in (state, after):
+        assert each.count.dtype == jnp.int32
+        kept = each[1]
+        assert jax.tree.map(lambda leaf: leaf.dtype, kept) == (jnp.dtype("float32") if name == "number" else dtypes)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_masked_leaves_are_as_if_they_were_not_there(name, tmp_path):
+    transform = exported(STATES[name], tmp_path)()
+    masked = optax.masked(transform, {"bias": False, "kernel": True})
+    params, gradient = tree(1), tree(2)
+    got, state = masked.update(gradient, masked.init(params), params)
+    rest = {"kernel": params["kernel"]}
+    wanted, inner = transform.update({"kernel": gradient["kernel"]}, transform.init(rest), rest)
+    assert_same_bits(got, {"bias": gradient["bias"]} | wanted)
+    assert_same_bits(jax.tree.leaves(state.inner_state), jax.tree.leaves(inner))
 
 
 def test_state_is_counted_and_steps_are(tmp_path):

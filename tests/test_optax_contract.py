@@ -1,0 +1,62 @@
+"""Exported modules in the contract tests that Optax runs over its own optimizers, in a process with eight devices."""
+
+import collections
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from contract_settings import reason_known
+from program_cases import SEEDS
+
+PARTS = 4  # processes over which the seed programs are spread
+SHORT = (2, 27)  # how many of a program's tests are refused, and how many others there are
+LONG = (4, 35)
+
+
+def outcomes(*arguments):
+    """Run the contract tests; give the lines of every program."""
+    table = Path(__file__).parent / "contract_table.py"
+    done = subprocess.run(
+        [sys.executable, table, "--json", *arguments], capture_output=True, text=True, check=False, cwd=table.parent
+    )
+    assert done.returncode == 0, done.stderr
+    found = collections.defaultdict(list)
+    for line in done.stdout.splitlines():
+        outcome = json.loads(line)
+        found[outcome["subject"]].append(outcome)
+    return found
+
+
+def assert_contract_is_kept(found, counts):
+    """Assert that every test of every program passes, or is refused for complex weights, or is known to fail."""
+    for name, lines in found.items():
+        others = [each for each in lines if each["result"] not in ("passed", "refused")]
+        assert not [each for each in others if not reason_known(name, each["test"])]
+        count = collections.Counter(each["result"] for each in lines)
+        assert (count["refused"], count["passed"] + len(others)) == counts
+        assert all("complex" in each["test"] for each in lines if each["result"] == "refused")
+
+
+def test_lion_shards_keeps_float64_and_takes_arguments_meant_for_others():
+    found = outcomes("lion", "--short", "--only", "sharding_test|float64_test|extra_args")
+    assert list(found) == ["lion"]
+    assert_contract_is_kept(found, (0, 6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_seed_program_keeps_optaxs_contract(part):
+    names = SEEDS[part::PARTS]
+    found = outcomes(*names)
+    assert sorted(found) == sorted(names)
+    assert_contract_is_kept(found, LONG)
+
+
+@pytest.mark.slow
+def test_mutated_programs_keep_what_optaxs_contract_says_of_types():
+    # Not what it says of values: some mutants give NaN, and 0 * NaN is no pause of MultiSteps.
+    found = outcomes("--mutants", "24", "--short", "--only", "extra_args|dtype|schedule|sharding_test")
+    assert len(found) == 24
+    assert_contract_is_kept(found, (2, 21))
