@@ -1,0 +1,32 @@
+"""The bloated seed programs that the table and the tests share; the same ones at every call."""
+
+import itertools
+
+import numpy as np
+from bloat import KINDS, bloat
+from program_cases import SEEDS
+
+import programs
+
+_NOT_SIMPLE = ("lion_raw", "lion_pruned")  # which rules make smaller themselves
+STARTS = tuple(programs.load(name) for name in SEEDS if name not in _NOT_SIMPLE)
+_EACH = 4  # seed programs for each kind
+
+
+def singles():
+    """Give for every kind some seed programs with this one bloat."""
+    for number, kind in enumerate(KINDS):
+        found = 0
+        for place in np.random.default_rng([number, 1]).permutation(len(STARTS)):
+            bloated = bloat(STARTS[place], np.random.default_rng([number, place]), (kind,), 1)
+            if bloated.kinds and found < _EACH:
+                found += 1
+                yield STARTS[place], bloated
+
+
+def many(exact, count=120):
+    """Give seed programs with 3 to 8 bloats each."""
+    kinds = tuple(kind for kind in KINDS if kind.exact or not exact)
+    for number, start in zip(range(count), itertools.cycle(STARTS)):
+        rng = np.random.default_rng([number, exact, 2])
+        yield start, bloat(start, rng, kinds, int(rng.integers(3, 9)))
