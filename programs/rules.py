@@ -1,7 +1,8 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
 Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments; nothing
-counted as shared), so rewriting ends.
+counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES decide keys, which
+stored runs rely on: new rules do not belong there.
 """
 
 import enum
@@ -16,17 +17,36 @@ class Holds(enum.Enum):
     NEARLY = "up to the 1e-8 that division adds"
 
 
+class Given(enum.Enum):
+    """What the numbers c and d of a rule must be for it to fit."""
+
+    NUMBERS = "c and d are numbers"
+    ASCENDING = "c <= d"
+    COMPLEMENTS = "c + d = 1 and c < d"
+
+
 @dataclass(frozen=True)
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    x and y stand for any value, a for any scalar, p for any number between 0 and 1, these excluded. Where no function
-    can tell kinds apart, every value counts as a scalar.
+    x, y, z and u stand for any value, n for any that is never negative, a for any scalar, and for numbers: c and d for
+    any but 0, k for any above 0, e for any above 1, p for any between 0 and 1, these excluded. Where no function can
+    tell kinds apart, every value counts as a scalar. In the replacement a call on numbers alone is computed.
+
+    Attributes:
+        pattern: what the rule fits.
+        replacement: what takes its place.
+        holds: where the two are equal.
+        given: what else must be true of c and d.
+        where_shorter: whether the rule is applied only where the program then has fewer statements, since values that
+            are read elsewhere too stay.
     """
 
     pattern: str
     replacement: str
     holds: Holds = Holds.ALWAYS
+    given: Given = Given.NUMBERS
+    where_shorter: bool = False
 
     @property
     def exact(self) -> bool:
@@ -35,7 +55,14 @@ class Rule:
 
     def __str__(self) -> str:
         """Give the rule as people write it."""
-        return f"{self.pattern} -> {self.replacement}"
+        condition = "" if self.given is Given.NUMBERS else f" where {self.given.value}"
+        return f"{self.pattern} -> {self.replacement}{condition}"
+
+
+def _shorter(
+    pattern: str, replacement: str, holds: Holds = Holds.EXACTLY, given: Given = Given.NUMBERS
+) -> Rule:
+    return Rule(pattern, replacement, holds, given, where_shorter=True)
 
 
 RULES = (
@@ -116,5 +143,82 @@ RULES = (
     Rule("x / abs(x)", "sign(x)", Holds.NEARLY),
     Rule("abs(x) / x", "sign(x)", Holds.NEARLY),
     Rule("square(x) / x", "x", Holds.NEARLY),
+    # Numbers come together: associativity.
+    _shorter("x * c * d", "x * (c * d)"),
+    _shorter("c / x * d", "(c * d) / x"),
+    _shorter("negative(x * c)", "x * negative(c)"),
+    _shorter("negative(x) * c", "x * negative(c)"),
+    _shorter("x + c + d", "x + (c + d)"),
+    _shorter("x + c - d", "x + (c - d)"),
+    _shorter("x - c + d", "x + (d - c)"),
+    _shorter("x - c - d", "x - (c + d)"),
+    _shorter("c - x + d", "(c + d) - x"),
+    _shorter("c - (x + d)", "(c - d) - x"),
+    _shorter("c - (d - x)", "x + (c - d)"),
+    _shorter("max(max(x, c), d)", "max(x, max(c, d))"),
+    _shorter("min(min(x, c), d)", "min(x, min(c, d))"),
+    # Common factors: distributivity.
+    _shorter("x * c + x * d", "x * (c + d)"),
+    _shorter("x * c - x * d", "x * (c - d)"),
+    _shorter("x + x * c", "x * (c + 1.0)"),
+    _shorter("x - x * c", "x * (1.0 - c)"),
+    _shorter("x * c - x", "x * (c - 1.0)"),
+    _shorter("x * y + z * y", "(x + z) * y"),
+    _shorter("x * y - z * y", "(x - z) * y"),
+    _shorter("x / y + z / y", "(x + z) / y"),
+    _shorter("x / y - z / y", "(x - z) / y"),
+    _shorter("x * y + z * y * u", "(x + z * u) * y"),
+    _shorter("x * y - z * y * u", "(x - z * u) * y"),
+    _shorter("z * y * u - x * y", "(z * u - x) * y"),
+    # Sums in which values cancel.
+    _shorter("negative(x - y)", "y - x"),
+    _shorter("x + y - y", "x"),
+    _shorter("x - y + y", "x"),
+    _shorter("x - (x - y)", "y"),
+    _shorter("x - (x + y)", "negative(y)"),
+    _shorter("x - (y - y)", "x"),
+    _shorter("x + (y - y)", "x"),
+    # interp(x, y, a) = (1 - a) x + a y, so that interps of the same two values are one, with a product of numbers.
+    Rule("interp(x, interp(x, y, p), e)", "interp(x, y, p * e)", Holds.EXACTLY),  # even if read elsewhere: e is no mean
+    _shorter("interp(x, interp(x, y, c), d)", "interp(x, y, c * d)"),
+    _shorter("interp(interp(x, y, c), y, d)", "interp(x, y, c + d - c * d)"),
+    _shorter("interp(interp(x, y, c), x, d)", "interp(x, y, c - c * d)"),
+    _shorter("interp(y, interp(x, y, c), d)", "interp(y, x, d - c * d)"),
+    _shorter("interp(x * y, z * y, a)", "interp(x, z, a) * y"),  # linear in both
+    _shorter("interp(negative(x), negative(y), a)", "negative(interp(x, y, a))"),
+    _shorter("(y - x) * c + x", "interp(x, y, c)"),
+    _shorter("x - (x - y) * c", "interp(x, y, c)"),
+    _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
+    # What a sign forgets: positive factors, and odd functions that grow.
+    _shorter("sign(x * k)", "sign(x)"),
+    _shorter("sign(x / n)", "sign(x)"),
+    _shorter("sign(clip(x, k))", "sign(x)"),
+    _shorter("sign(tanh(x))", "sign(x)"),
+    _shorter("sign(arctan(x))", "sign(x)"),
+    _shorter("sign(arcsinh(x))", "sign(x)"),
+    _shorter("sign(sinh(x))", "sign(x)"),
+    _shorter("x * sign(x)", "abs(x)"),
+    _shorter("abs(x) * sign(x)", "x"),
+    # What a normalisation forgets: positive factors.
+    _shorter("cosine_sim(x * k, y)", "cosine_sim(x, y)"),
+    _shorter("orthogonalize(x * k)", "orthogonalize(x)", Holds.NEARLY),
+    _shorter("x * k / norm(x * k)", "x / norm(x)", Holds.NEARLY),
+    # Bounds that are kept already.
+    _shorter("abs(n)", "n"),
+    _shorter("max(n, 0.0)", "n"),
+    _shorter("min(sign(x), 1.0)", "sign(x)"),
+    _shorter("max(sign(x), -1.0)", "sign(x)"),
+    _shorter("min(tanh(x), 1.0)", "tanh(x)"),
+    _shorter("max(tanh(x), -1.0)", "tanh(x)"),
+    _shorter("max(min(max(x, c), d), c)", "min(max(x, c), d)", given=Given.ASCENDING),
+    _shorter("min(max(min(x, d), c), d)", "max(min(x, d), c)", given=Given.ASCENDING),
+    _shorter("clip(clip(x, k), k)", "clip(x, k)"),
+    _shorter("where(k, x, y)", "x"),
+    _shorter("where(0.0, x, y)", "y"),
+    _shorter("exp(log(x))", "abs(x)"),  # logarithms are of |x|
+    # Quotients that cancel.
+    _shorter("x * y / y", "x", Holds.NEARLY),
+    _shorter("x / y * y", "x", Holds.NEARLY),
+    _shorter("x * y / abs(x)", "sign(x) * y", Holds.NEARLY),
 )
 KEY_RULES = tuple(rule for rule in RULES if rule.holds is Holds.ALWAYS)
