@@ -14,8 +14,8 @@ from programs.rules import Given, Rule
 from programs.signs import is_never_negative
 
 _SAME, _ANY = "the same value twice", "any values"
-_VARIABLES = "xyzunacdkep"
-_NUMBERS = {(name,) for name in "cdkep"}
+_VARIABLES = "xyzunabcdkep"
+_NUMBERS = {(name,) for name in "bcdkep"}
 _ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
@@ -230,7 +230,7 @@ def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Se
     number = node[1]
     if variable == "p":
         return 0.0 < number < 1.0
-    return number != 0.0 if variable in "cd" else number > (0.0 if variable == "k" else 1.0)
+    return number != 0.0 if variable in "bcd" else number > (0.0 if variable == "k" else 1.0)
 
 
 def _match_all(

@@ -29,8 +29,8 @@ class Given(enum.Enum):
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    x, y, z and u stand for any value, n for any that is never negative, a for any scalar, and for numbers: c and d for
-    any but 0, k for any above 0, e for any above 1, p for any between 0 and 1, these excluded. Where no function can
+    x, y, z and u stand for any value, n for any that is never negative, a for any scalar, and for numbers: b, c and d
+    for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1, these excluded. Where no function can
     tell kinds apart, every value counts as a scalar. In the replacement a call on numbers alone is computed.
 
     Attributes:
@@ -143,6 +143,9 @@ RULES = (
     Rule("x / abs(x)", "sign(x)", Holds.NEARLY),
     Rule("abs(x) / x", "sign(x)", Holds.NEARLY),
     Rule("square(x) / x", "x", Holds.NEARLY),
+    # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are joined to others.
+    _shorter("x * (1.0 - c) + y * c", "interp(x, y, c)"),
+    _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
     # Numbers come together: associativity.
     _shorter("x * c * d", "x * (c * d)"),
     _shorter("c / x * d", "(c * d) / x"),
@@ -153,6 +156,7 @@ RULES = (
     _shorter("x - c + d", "x + (d - c)"),
     _shorter("x - c - d", "x - (c + d)"),
     _shorter("c - x + d", "(c + d) - x"),
+    _shorter("c - x - d", "(c - d) - x"),
     _shorter("c - (x + d)", "(c - d) - x"),
     _shorter("c - (d - x)", "x + (c - d)"),
     _shorter("max(max(x, c), d)", "max(x, max(c, d))"),
@@ -163,6 +167,8 @@ RULES = (
     _shorter("x + x * c", "x * (c + 1.0)"),
     _shorter("x - x * c", "x * (1.0 - c)"),
     _shorter("x * c - x", "x * (c - 1.0)"),
+    _shorter("(x * c + y * d) * b", "x * (c * b) + y * (d * b)"),
+    _shorter("(x * c - y * d) * b", "x * (c * b) - y * (d * b)"),
     _shorter("x * y + z * y", "(x + z) * y"),
     _shorter("x * y - z * y", "(x - z) * y"),
     _shorter("x / y + z / y", "(x + z) / y"),
@@ -178,7 +184,7 @@ RULES = (
     _shorter("x - (x + y)", "negative(y)"),
     _shorter("x - (y - y)", "x"),
     _shorter("x + (y - y)", "x"),
-    # interp(x, y, a) = (1 - a) x + a y, so that interps of the same two values are one, with a product of numbers.
+    # Interps of the same two values are one.
     Rule("interp(x, interp(x, y, p), e)", "interp(x, y, p * e)", Holds.EXACTLY),  # even if read elsewhere: e is no mean
     _shorter("interp(x, interp(x, y, c), d)", "interp(x, y, c * d)"),
     _shorter("interp(interp(x, y, c), y, d)", "interp(x, y, c + d - c * d)"),
@@ -188,7 +194,6 @@ RULES = (
     _shorter("interp(negative(x), negative(y), a)", "negative(interp(x, y, a))"),
     _shorter("(y - x) * c + x", "interp(x, y, c)"),
     _shorter("x - (x - y) * c", "interp(x, y, c)"),
-    _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
     # What a sign forgets: positive factors, and odd functions that grow.
     _shorter("sign(x * k)", "sign(x)"),
     _shorter("sign(x / n)", "sign(x)"),
@@ -215,6 +220,7 @@ RULES = (
     _shorter("clip(clip(x, k), k)", "clip(x, k)"),
     _shorter("where(k, x, y)", "x"),
     _shorter("where(0.0, x, y)", "y"),
+    _shorter("where(x, y, y)", "y"),
     _shorter("exp(log(x))", "abs(x)"),  # logarithms are of |x|
     # Quotients that cancel.
     _shorter("x * y / y", "x", Holds.NEARLY),

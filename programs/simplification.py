@@ -22,7 +22,8 @@ from programs.program import Program, Statement, fresh_name, variables
 from programs.rewriting import rewritten, root, simplifier
 from programs.rules import KEY_RULES, RULES, Rule
 from programs.signs import never_negative_state
-from programs.writing import renamed, tidy, to_program
+from programs.tidying import tidy
+from programs.writing import renamed, to_program
 
 FOLD = "a call on numbers -> its value"
 MERGE_STATE = "state variables that are always equal -> one"
@@ -79,14 +80,12 @@ def simplify(program: Program) -> Derivation:
     if len(written.statements) < len(current.statements):
         steps.append(Step("equal expressions computed once, copies dropped", True, written))
         current = written
-    opening = len(steps)
     steps += _steps(current)
     current = steps[-1].program if steps else current
     while found := _rescaled_state(current):
         steps += found
         current = steps[-1].program
-    tidied = tidy(current)
-    if tidied != current and len(steps) > opening:
+    if current.statements != program.statements and (tidied := tidy(current)) != current:
         steps.append(Step(TIDY, True, tidied))
     return Derivation(program, tuple(steps))
 

@@ -27,10 +27,6 @@ def renamed(program: Program, names: Mapping[str, str]) -> Program:
     return Program(parameters, tuple(body), names.get(program.update, program.update))
 
 
-def tidy(program: Program) -> Program:
-    return program
-
-
 class _Writer:
     """Gives every value a name and a place, so that no name is taken from a value that is still needed."""
 
