@@ -5,7 +5,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cache
 
-from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, from_program, rebuilt, renumbered
+from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, cone, from_program, rebuilt, renumbered
 from programs.folding import fold
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
@@ -14,8 +14,9 @@ from programs.rules import Given, Rule
 from programs.signs import is_never_negative
 
 _SAME, _ANY = "the same value twice", "any values"
-_VARIABLES = "xyzunabcdkep"
+_VARIABLES = "xyzunarosbcdkep"
 _NUMBERS = {(name,) for name in "bcdkep"}
+_RATE, _STEP = (INPUT, "lr"), (INPUT, "t")
 _ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
@@ -225,12 +226,26 @@ def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Se
     if variable == "n":
         return is_never_negative(builder.nodes, place, never_negative)
     node = builder.nodes[place]
+    if variable == "r":
+        return _is_rate(builder, place)
+    if variable in "os":
+        inputs = {builder.nodes[index] for index in cone(builder.nodes, [place]) if builder.heads[index] == INPUT}
+        scalar = builder.kinds[place] is SCALAR if builder.kinds_matter else inputs <= {_STEP}
+        return node[0] != NUMBER and _RATE not in inputs and not (variable == "o" and scalar)
     if node[0] != NUMBER:
         return False
     number = node[1]
     if variable == "p":
         return 0.0 < number < 1.0
     return number != 0.0 if variable in "bcd" else number > (0.0 if variable == "k" else 1.0)
+
+
+def _is_rate(builder: GraphBuilder, place: int) -> bool:
+    node = builder.nodes[place]
+    if node[0] == "multiply":
+        one, two = (builder.nodes[argument] for argument in node[1:])
+        return (one == _RATE and two[0] == NUMBER) or (two == _RATE and one[0] == NUMBER)
+    return node == _RATE
 
 
 def _match_all(

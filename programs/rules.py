@@ -1,7 +1,7 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
-Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments; nothing
-counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES decide keys, which
+Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else lr
+less deep; nothing counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES decide keys, which
 stored runs rely on: new rules do not belong there.
 """
 
@@ -29,7 +29,8 @@ class Given(enum.Enum):
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    x, y, z and u stand for any value, n for any that is never negative, a for any scalar, and for numbers: b, c and d
+    x, y, z and u stand for any value, n for any that is never negative, a for any scalar,
+    r for the rate lr or a number times it, s for any value that is no number and does not depend on lr, o for such a value that is no scalar, and for numbers: b, c and d
     for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1, these excluded. Where no function can
     tell kinds apart, every value counts as a scalar. In the replacement a call on numbers alone is computed.
 
@@ -38,15 +39,15 @@ class Rule:
         replacement: what takes its place.
         holds: where the two are equal.
         given: what else must be true of c and d.
-        where_shorter: whether the rule is applied only where the program then has fewer statements, since values that
-            are read elsewhere too stay.
+        growth: where given, the rule is applied only at places where the program then has at most this many more
+            statements than before; values that are read elsewhere too stay, so that -1 is no matter of course.
     """
 
     pattern: str
     replacement: str
     holds: Holds = Holds.ALWAYS
     given: Given = Given.NUMBERS
-    where_shorter: bool = False
+    growth: int | None = None
 
     @property
     def exact(self) -> bool:
@@ -59,10 +60,8 @@ class Rule:
         return f"{self.pattern} -> {self.replacement}{condition}"
 
 
-def _shorter(
-    pattern: str, replacement: str, holds: Holds = Holds.EXACTLY, given: Given = Given.NUMBERS
-) -> Rule:
-    return Rule(pattern, replacement, holds, given, where_shorter=True)
+def _shorter(pattern: str, replacement: str, holds: Holds = Holds.EXACTLY, given: Given = Given.NUMBERS) -> Rule:
+    return Rule(pattern, replacement, holds, given, growth=-1)
 
 
 RULES = (
@@ -144,7 +143,7 @@ RULES = (
     Rule("abs(x) / x", "sign(x)", Holds.NEARLY),
     Rule("square(x) / x", "x", Holds.NEARLY),
     # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are joined to others.
-    _shorter("x * (1.0 - c) + y * c", "interp(x, y, c)"),
+    _shorter("x * (1.0 - d) + y * d", "interp(x, y, d)"),
     _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
     # Numbers come together: associativity.
     _shorter("x * c * d", "x * (c * d)"),
@@ -167,8 +166,8 @@ RULES = (
     _shorter("x + x * c", "x * (c + 1.0)"),
     _shorter("x - x * c", "x * (1.0 - c)"),
     _shorter("x * c - x", "x * (c - 1.0)"),
-    _shorter("(x * c + y * d) * b", "x * (c * b) + y * (d * b)"),
-    _shorter("(x * c - y * d) * b", "x * (c * b) - y * (d * b)"),
+    _shorter("(x * b + y * d) * c", "x * (b * c) + y * (d * c)"),
+    _shorter("(x * b - y * d) * c", "x * (b * c) - y * (d * c)"),
     _shorter("x * y + z * y", "(x + z) * y"),
     _shorter("x * y - z * y", "(x - z) * y"),
     _shorter("x / y + z / y", "(x + z) / y"),
@@ -176,6 +175,11 @@ RULES = (
     _shorter("x * y + z * y * u", "(x + z * u) * y"),
     _shorter("x * y - z * y * u", "(x - z * u) * y"),
     _shorter("z * y * u - x * y", "(z * u - x) * y"),
+    _shorter("x * (y * c) + z * (y * d)", "(x + z * (d * reciprocal(c))) * (y * c)"),
+    _shorter("x * (y * c) - z * (y * d)", "(x - z * (d * reciprocal(c))) * (y * c)"),
+    # The rate goes last, but with scalars, which are cheap, first.
+    Rule("o * r * s", "o * s * r", Holds.EXACTLY, growth=0),
+    Rule("o * r / s", "o / s * r", Holds.EXACTLY, growth=0),
     # Sums in which values cancel.
     _shorter("negative(x - y)", "y - x"),
     _shorter("x + y - y", "x"),
@@ -206,7 +210,6 @@ RULES = (
     _shorter("abs(x) * sign(x)", "x"),
     # What a normalisation forgets: positive factors.
     _shorter("cosine_sim(x * k, y)", "cosine_sim(x, y)"),
-    _shorter("orthogonalize(x * k)", "orthogonalize(x)", Holds.NEARLY),
     _shorter("x * k / norm(x * k)", "x / norm(x)", Holds.NEARLY),
     # Bounds that are kept already.
     _shorter("abs(n)", "n"),

@@ -138,15 +138,15 @@ def _next_step(program: Program) -> Step | None:
 
 
 def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str]) -> Program | None:
-    """Apply a rule everywhere it fits, or else at the first place where that makes the program shorter."""
-    if not rule.where_shorter:
+    """Apply a rule everywhere it fits, or else at the first place where the program then is no longer than it may be."""
+    if rule.growth is None:
         changed = rebuilt(graph, simplifier((rule,), False, never_negative))
         kept = changed != graph and _keeps_state_kinds(graph, changed)
         return to_program(changed, program.parameters) if kept else None
     for changed in rewritten(graph, rule, never_negative):
         if _keeps_state_kinds(graph, changed):
             written = to_program(changed, program.parameters)
-            if len(written.statements) < len(program.statements):
+            if len(written.statements) <= len(program.statements) + rule.growth:
                 return written
     return None
 
@@ -157,7 +157,10 @@ def _rescaled_state(program: Program) -> list[Step]:
         for number in _scales(from_program(program), name):
             inner = fresh_name(variables(program))
             body = renamed(program, {name: inner})
-            begin, end = Statement(inner, "multiply", (name, number)), Statement(name, "multiply", (inner, 1.0 / number))
+            begin, end = (
+                Statement(inner, "multiply", (name, number)),
+                Statement(name, "multiply", (inner, 1.0 / number)),
+            )
             scaled = Program(program.parameters, (begin, *body.statements, end), body.update)
             steps = [Step(RESCALE_STATE, True, scaled), *_steps(scaled)]
             if len(steps[-1].program.statements) < len(program.statements):

@@ -8,7 +8,7 @@ from programs.program import RESERVED, Program
 from programs.signs import never_negative_state
 from programs.writing import renamed, to_program
 
-_MADE = re.compile(r"[a-z]\d*")  # names that tell nothing, as searches make them
+_MADE = re.compile(r"[vx]\d+|[a-z]")  # names that tell nothing, as searches make them
 _ROLES = {"sqrt": "root", "norm": "length", "reciprocal": "factor", "sign": "direction"}
 
 
@@ -17,7 +17,7 @@ def tidy(program: Program) -> Program:
 
     State variables that average are called m, or v where they are never negative; what only the weights and numbers
     make is called wd, what only the rate makes lr, and what leads to the update update. Names that tell something are
-    kept. A statement comes just before it is needed, the deepest argument first.
+    kept. A statement comes just before it is needed, what the gradient makes before the rest.
     """
     program = renamed(program, _state_names(from_program(program)))
     graph = _ordered(from_program(program))
@@ -48,10 +48,7 @@ def _inputs(graph: Graph, place: int) -> set[str]:
 
 def _ordered(graph: Graph) -> Graph:
     """Sort values so that each comes just before it is needed, and a state variable's next value once it can."""
-    depths: list[int] = []
-    for node in graph.nodes:
-        arguments = () if node[0] in (INPUT, NUMBER) else node[1:]
-        depths.append(1 + max([depths[argument] for argument in arguments], default=0) if arguments else 0)
+    inputs = [_inputs(graph, place) for place in range(len(graph.nodes))]
     moved: dict[int, int] = {}
     order: list[int] = []
 
@@ -62,7 +59,7 @@ def _ordered(graph: Graph) -> Graph:
             node = graph.nodes[place]
             needed = [] if node[0] in (INPUT, NUMBER) else [a for a in node[1:] if a not in moved]
             if needed and place not in moved:
-                waiting += sorted(needed, key=lambda argument: depths[argument])  # the deepest is on top
+                waiting += sorted(needed[::-1], key=lambda argument: "g" in inputs[argument])  # the next one is on top
                 continue
             waiting.pop()
             if place not in moved:
@@ -109,7 +106,7 @@ def _rank(graph: Graph, place: int) -> tuple[bool, bool, bool]:
 def _hints(graph: Graph) -> tuple[str, ...]:
     """Give every value a name: its own where that tells something, else by what it is."""
     chain = _chain(graph)
-    next_values = {place: name for name, place in graph.state.items()}
+    next_values = _ways_to_state(graph)
     hints = []
     for place, node in enumerate(graph.nodes):
         own = graph.hints[place]
@@ -129,17 +126,36 @@ def _hints(graph: Graph) -> tuple[str, ...]:
             hints.append(own)
         elif inputs == {"g"} and node[0] == "square":
             hints.append("g2")
-        elif inputs <= {"g", "lr", "t"} and "g" in inputs:
+        elif "g" in inputs and (own == "g" or inputs <= {"g", "lr", "t"}) and not inputs & graph.state.keys():
             hints.append("g")
         else:
             hints.append(_ROLES.get(node[0], ""))
     return tuple(hints)
 
 
+def _ways_to_state(graph: Graph) -> dict[int, str]:
+    """Find the next values of state variables, and what leads to them from the old ones and is read by nothing else."""
+    reads = _reads(graph)
+    ways = {}
+    for name, place in graph.state.items():
+        while graph.nodes[place][0] not in (INPUT, NUMBER):
+            ways.setdefault(place, name)
+            olds = [a for a in graph.nodes[place][1:] if name in _inputs(graph, a) and reads.count(a) == 1]
+            if len(olds) != 1:
+                break
+            place = olds[0]
+    return ways
+
+
+def _reads(graph: Graph) -> list[int]:
+    """Give the place of every value that is read, as often as it is."""
+    reads = [argument for node in graph.nodes if node[0] not in (INPUT, NUMBER) for argument in node[1:]]
+    return [*reads, *graph.state.values(), graph.update]
+
+
 def _chain(graph: Graph) -> set[int]:
     """Find the values that lead to the update, each the first argument of the next and read by it alone."""
-    reads = [argument for node in graph.nodes if node[0] not in (INPUT, NUMBER) for argument in node[1:]]
-    reads += graph.state.values()
+    reads = _reads(graph)
     chain = set()
     place = graph.update
     while graph.nodes[place][0] not in (INPUT, NUMBER) and place not in graph.state.values():

@@ -22,7 +22,9 @@ def renamed(program: Program, names: Mapping[str, str]) -> Program:
     def of(argument: Argument) -> Argument:
         return names.get(argument, argument) if isinstance(argument, str) else argument
 
-    body = [Statement(names.get(s.target, s.target), s.function, tuple(map(of, s.arguments))) for s in program.statements]
+    body = [
+        Statement(names.get(s.target, s.target), s.function, tuple(map(of, s.arguments))) for s in program.statements
+    ]
     parameters = tuple(names.get(name, name) for name in program.parameters)
     return Program(parameters, tuple(body), names.get(program.update, program.update))
 

@@ -49,7 +49,9 @@ def bloat(start, rng, kinds, count):
 def read(lines, names):
     """Read statements in which names and numbers are given by braces."""
     text = "".join(f"    {line.strip().format_map(names)}\n" for line in lines.split(";"))
-    known = sorted({name for name in names.values() if isinstance(name, str) and name not in programs.FUNCTIONS} | {"g"})
+    known = sorted(
+        {name for name in names.values() if isinstance(name, str) and name not in programs.FUNCTIONS} | {"g"}
+    )
     state = [name for name in known if name not in RESERVED]
     return programs.parse(f"def train({', '.join(known)}):\n{text}    return {', '.join(['g', *state])}\n")
 
@@ -144,7 +146,9 @@ def overwritten_code(program, rng):
     if place is None:
         return None
     target = program.statements[place].target
-    return spliced(program, place, place, [Statement(target, "exp", (target if target in program.parameters else "g",))])
+    return spliced(
+        program, place, place, [Statement(target, "exp", (target if target in program.parameters else "g",))]
+    )
 
 
 def dead_state(program, rng):
@@ -270,16 +274,48 @@ KINDS = (
     Kind("sign before an even function", True, rewritten(EVEN, "{n} = negative({x}); {t} = {f}({n})")),
     Kind("square as a product", True, rewritten(("square",), "{t} = {x} * {x}")),
     Kind("clipped twice", True, rewritten(("max", "min"), "...{x} = {f}({x}, {c})", is_number(1))),
-    Kind("clipped between -1 and 1 twice", True, rewritten(("sign",), "...{x} = max({x}, -1.0); {x} = min({x}, 1.0); {x} = max({x}, -1.0)")),
-    Kind("interp split", False, rewritten(("interp",), "{n} = interp({x}, {y}, {a}); {t} = interp({x}, {n}, {b})", true_interp, split_interp)),
-    Kind("interp written out", False, rewritten(("interp",), "{n} = 1.0 - {z}; {n} = {n} * {x}; {k} = {y} * {z}; {t} = {n} + {k}", true_interp)),
-    Kind("interp of doubles", True, rewritten(("interp",), "{n} = {x} * 2.0; {k} = {y} * 2.0; {t} = interp({n}, {k}, {z}); {t} = {t} * 0.5")),
-    Kind("product split by a power of 2", True, rewritten(("multiply",), "{n} = {x} * {a}; {t} = {n} * {b}", is_number(1), powers)),
-    Kind("product split", False, rewritten(("multiply",), "{n} = {x} * {a}; {t} = {n} * {b}", is_number(1), split_product)),
-    Kind("product of negatives", True, rewritten(("multiply",), "{n} = negative({x}); {k} = negative({y}); {t} = {n} * {k}", two_variables)),
+    Kind(
+        "clipped between -1 and 1 twice",
+        True,
+        rewritten(("sign",), "...{x} = max({x}, -1.0); {x} = min({x}, 1.0); {x} = max({x}, -1.0)"),
+    ),
+    Kind(
+        "interp split",
+        False,
+        rewritten(("interp",), "{n} = interp({x}, {y}, {a}); {t} = interp({x}, {n}, {b})", true_interp, split_interp),
+    ),
+    Kind(
+        "interp written out",
+        False,
+        rewritten(("interp",), "{n} = 1.0 - {z}; {n} = {n} * {x}; {k} = {y} * {z}; {t} = {n} + {k}", true_interp),
+    ),
+    Kind(
+        "interp of doubles",
+        True,
+        rewritten(("interp",), "{n} = {x} * 2.0; {k} = {y} * 2.0; {t} = interp({n}, {k}, {z}); {t} = {t} * 0.5"),
+    ),
+    Kind(
+        "product split by a power of 2",
+        True,
+        rewritten(("multiply",), "{n} = {x} * {a}; {t} = {n} * {b}", is_number(1), powers),
+    ),
+    Kind(
+        "product split",
+        False,
+        rewritten(("multiply",), "{n} = {x} * {a}; {t} = {n} * {b}", is_number(1), split_product),
+    ),
+    Kind(
+        "product of negatives",
+        True,
+        rewritten(("multiply",), "{n} = negative({x}); {k} = negative({y}); {t} = {n} * {k}", two_variables),
+    ),
     Kind("sum as a difference", True, rewritten(("add",), "{n} = negative({y}); {t} = {x} - {n}", two_variables)),
     Kind("difference as a sum", True, rewritten(("subtract",), "{n} = negative({y}); {t} = {x} + {n}", two_variables)),
-    Kind("sum scaled inside", True, rewritten(("add",), "{n} = {x} * 2.0; {k} = {y} * 2.0; {t} = {n} + {k}; {t} = {t} * 0.5", two_variables)),
+    Kind(
+        "sum scaled inside",
+        True,
+        rewritten(("add",), "{n} = {x} * 2.0; {k} = {y} * 2.0; {t} = {n} + {k}; {t} = {t} * 0.5", two_variables),
+    ),
     Kind("arguments swapped", True, rewritten(("add", "multiply", "max", "min"), "{t} = {f}({y}, {x})")),
     Kind("number from halves", True, computed_number("{n} = {half} + {half}")),
     Kind("number from a quarter more", False, computed_number("{n} = {more} - 0.25")),

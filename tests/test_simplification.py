@@ -11,17 +11,22 @@ from program_cases import RAW_WINNER, SEEDS, behave_alike, mutants, program, ran
 import programs
 from programs.dataflow import INPUT, NUMBER, from_program
 from programs.keys import probe
-from programs.rules import RULES, Holds
-from programs.simplification import FOLD, MERGE_STATE, ZERO_STATE
+from programs.rewriting import simplifier
+from programs.rules import KEY_RULES, RULES, Holds
+from programs.simplification import FOLD, MERGE_STATE, RESCALE_STATE, ROUND, TIDY, ZERO_STATE
 from programs.writing import to_program
 
 SLACK = 1e-4  # 1e-8 / 1e-4: what the epsilon of a division is to the smallest divisor looked at
 
 
+NUMBERS = {"p": 0.3, "b": -1.7, "c": 0.375, "d": 0.625, "k": 2.5, "e": 1.109}
+
+
 def expression(text):
-    """Read one side of a rule as a program of x = g, y = w, the scalar a = lr and the number p = 0.3."""
-    text = re.sub(r"\bp\b", "0.3", text)
-    return program("w, g, lr", "x = g", "y = w", "a = lr", f"update = {text}", returns="update")
+    """Read one side of a rule as a program of x = g, y = w, the scalar a = lr and numbers for the other letters."""
+    text = re.sub(r"\b[pbcdke]\b", lambda letter: str(NUMBERS[letter[0]]), text)
+    values = ("x = g", "y = w", "z = cos(w)", "u = sin(g)", "n = exp(w)", "s = cos(g)", "o = g", "r = lr", "a = lr")
+    return program("w, g, lr", *values, f"update = {text}", returns="update")
 
 
 def numbers(rng_seed):
@@ -47,18 +52,18 @@ def test_both_sides_of_a_rule_are_equal(rule):
 
 
 def size_without_sharing(text):
-    """Count calls, then variables, then arguments of an expression, every use counted."""
-    graph = from_program(expression(text))
+    """Count calls, then variables, then arguments, then how deep lr is, every use counted; a call on numbers is one."""
+    graph = from_program(expression(text), simplifier((), folding=True))
 
-    def size(place):
+    def size(place, depth):
         node = graph.nodes[place]
         if node[0] == INPUT:
-            return np.array([0, 1, 0])
+            return np.array([0, 1, 0, depth if node[1] == "lr" else 0])
         if node[0] == NUMBER:
-            return np.array([0, 0, 0])
-        return sum((size(argument) for argument in node[1:]), start=np.array([1, 0, len(node) - 1]))
+            return np.array([0, 0, 0, 0])
+        return sum((size(argument, depth + 1) for argument in node[1:]), start=np.array([1, 0, len(node) - 1, 0]))
 
-    return tuple(size(graph.update).tolist())
+    return tuple(size(graph.update, 0).tolist())
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -71,8 +76,9 @@ def test_a_rule_is_applied_in_full(rule):
     derivation = programs.simplify(expression(rule.pattern))
     result = programs.simplify(expression(rule.replacement)).program
     assert programs.key(derivation.program) == programs.key(result)
-    same_key = programs.key(expression(rule.pattern)) == programs.key(expression(rule.replacement))
-    assert same_key == (rule.holds is Holds.ALWAYS)
+    if rule.pattern != "where(x, y, y)":  # which is where(a, x, x), unless kinds matter
+        same_key = programs.key(expression(rule.pattern)) == programs.key(expression(rule.replacement))
+        assert same_key == (rule.holds is Holds.ALWAYS)
     if rule.exact:
         assert all(step.exact for step in derivation.steps)
     else:
@@ -95,7 +101,10 @@ def assert_derivation_holds(derivation):
         assert programs.parse(str(step.program)) == step.program
         if step.exact:
             decides_no_key = any(step.reason == str(rule) and rule.holds is Holds.EXACTLY for rule in RULES)
-            decides_no_key |= step.reason == FOLD  # what is written down forgets that a number was computed
+            decides_no_key |= step.reason in (
+                FOLD,
+                RESCALE_STATE,
+            )  # what is written down forgets that a number was computed
             assert decides_no_key or programs.key(step.program) == programs.key(before), step.reason
             assert behave_alike(probe(step.program), probe(before)), step.reason
         before = step.program
