@@ -1,8 +1,8 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
-Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else lr
-less deep; nothing counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES decide keys, which
-stored runs rely on: new rules do not belong there.
+Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else
+lr less deep; nothing counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES
+decide keys, on which stored runs rely: a new rule is none of them, even where it holds for all floats.
 """
 
 import enum
@@ -13,7 +13,7 @@ class Holds(enum.Enum):
     """Where the two sides of a rule are equal, under the protected semantics."""
 
     ALWAYS = "for all floats, up to rounding and the sign of zero; only such rules decide a key"
-    EXACTLY = "in real arithmetic, not where a float overflows, underflows or is no number"
+    EXACTLY = "in real arithmetic; a float may overflow, underflow or be no number"
     NEARLY = "up to the 1e-8 that division adds"
 
 
@@ -29,10 +29,11 @@ class Given(enum.Enum):
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    x, y, z and u stand for any value, n for any that is never negative, a for any scalar,
-    r for the rate lr or a number times it, s for any value that is no number and does not depend on lr, o for such a value that is no scalar, and for numbers: b, c and d
-    for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1, these excluded. Where no function can
-    tell kinds apart, every value counts as a scalar. In the replacement a call on numbers alone is computed.
+    Its letters stand for values: x, y, z and u for any, n for any that is never negative, a for any scalar, r for lr or
+    a number times lr, s for any that is no number and does not depend on lr, o for any such one that is no scalar.
+    Others stand for numbers: b, c and d for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1,
+    these excluded. Where no function can tell kinds apart, every value counts as a scalar to a. In the replacement a
+    call on numbers alone is computed.
 
     Attributes:
         pattern: what the rule fits.

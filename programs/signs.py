@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence, Set
 
 from programs.dataflow import INPUT, NUMBER, Graph, Node, cone
 
-_ALWAYS = frozenset(
-    "abs square sqrt norm global_norm std exp exp2 exp10 cosh sigmoid softplus heaviside less equal arccos".split()
+_ALWAYS = (
+    *("abs", "square", "sqrt", "norm", "global_norm", "std", "exp", "exp2", "exp10", "cosh", "sigmoid", "softplus"),
+    *("heaviside", "less", "equal", "arccos"),
 )
-_WHERE_ALL_ARE = frozenset(
-    "add multiply divide min mean dot cube cbrt sign floor round tanh sinh arcsinh arctan erf copy".split()
+_WHERE_ALL_ARE = (
+    *("add", "multiply", "divide", "min", "mean", "dot", "cube", "cbrt", "sign", "floor", "round"),
+    *("tanh", "sinh", "arcsinh", "arctan", "erf"),
 )
 
 
@@ -41,8 +43,8 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
     if head == "where":
         return all(signs[1:])
     if head == "interp":
-        weight = nodes[arguments[2]]
-        return weight[0] == NUMBER and 0.0 <= weight[1] <= 1.0 and all(signs)
+        kind, *weight = nodes[arguments[2]]
+        return kind == NUMBER and 0.0 <= weight[0] <= 1.0 and all(signs)
     return head in _WHERE_ALL_ARE and all(signs)
 
 

@@ -40,7 +40,8 @@ class Step:
 
     Attributes:
         reason: the rule that was used, or what was left out.
-        exact: whether the step is exact in real arithmetic, or up to the 1e-8 of divisions.
+        exact: whether the step is exact in real arithmetic, or else up to the 1e-8 of divisions or the rounding of a
+            32-bit float.
         program: what the step leads to.
     """
 
@@ -138,7 +139,7 @@ def _next_step(program: Program) -> Step | None:
 
 
 def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str]) -> Program | None:
-    """Apply a rule everywhere it fits, or else at the first place where the program then is no longer than it may be."""
+    """Apply a rule everywhere it fits, or at the first place where the program grows no more than the rule allows."""
     if rule.growth is None:
         changed = rebuilt(graph, simplifier((rule,), False, never_negative))
         kept = changed != graph and _keeps_state_kinds(graph, changed)

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from programs.dataflow import COMMUTATIVE, INPUT, NUMBER, Graph, from_program, renumbered
-from programs.program import RESERVED, Program
+from programs.program import RESERVED, Program, fresh_name, variables
 from programs.signs import never_negative_state
 from programs.writing import renamed, to_program
 
@@ -19,26 +19,29 @@ def tidy(program: Program) -> Program:
     make is called wd, what only the rate makes lr, and what leads to the update update. Names that tell something are
     kept. A statement comes just before it is needed, what the gradient makes before the rest.
     """
-    program = renamed(program, _state_names(from_program(program)))
+    program = to_program(from_program(program), program.parameters)
+    program = renamed(program, _new_names(program))
     graph = _ordered(from_program(program))
     graph = replace(graph, hints=_hints(graph))
     order = {"w": 0, "g": 1, "t": 3, "lr": 4}
     return to_program(graph, tuple(sorted(program.parameters, key=lambda name: order.get(name, 2))))
 
 
-def _state_names(graph: Graph) -> dict[str, str]:
-    """Find better names for state variables whose names tell nothing."""
+def _new_names(program: Program) -> dict[str, str]:
+    """Find better names for state variables whose names tell nothing, and others for what has these now."""
+    graph = from_program(program)
     never_negative = never_negative_state(graph)
     roles: dict[str, list[str]] = {"m": [], "v": []}
     for name, place in graph.state.items():
-        inputs = _inputs(graph, place)
-        if name in inputs and "g" in inputs:
+        if _inputs(graph, place) >= {name, "g"}:
             roles["v" if name in never_negative else "m"].append(name)
-    wanted = {names[0]: role for role, names in roles.items() if len(names) == 1 and _MADE.fullmatch(names[0])}
-    taken = set(graph.state) - set(wanted)
-    wanted = {name: role for name, role in wanted.items() if role not in taken and role != name}
-    others = {node[1] for node in graph.nodes if node[0] == INPUT} | set(graph.hints)
-    return wanted | {role: name for name, role in wanted.items() if role not in wanted and role in others}
+    found = {names[0]: role for role, names in roles.items() if len(names) == 1 and _MADE.fullmatch(names[0])}
+    kept = set(program.state) - set(found)
+    found = {name: role for name, role in found.items() if role not in kept and role != name}
+    taken = variables(program)
+    for role in sorted(set(found.values()) & taken - set(found)):
+        found[role] = fresh_name(taken | set(found.values()))
+    return found
 
 
 def _inputs(graph: Graph, place: int) -> set[str]:
@@ -59,7 +62,8 @@ def _ordered(graph: Graph) -> Graph:
             node = graph.nodes[place]
             needed = [] if node[0] in (INPUT, NUMBER) else [a for a in node[1:] if a not in moved]
             if needed and place not in moved:
-                waiting += sorted(needed[::-1], key=lambda argument: "g" in inputs[argument])  # the next one is on top
+                waiting += [a for a in needed[::-1] if "g" not in inputs[a]]
+                waiting += [a for a in needed[::-1] if "g" in inputs[a]]  # the next one is on top
                 continue
             waiting.pop()
             if place not in moved:
@@ -126,10 +130,12 @@ def _hints(graph: Graph) -> tuple[str, ...]:
             hints.append(own)
         elif inputs == {"g"} and node[0] == "square":
             hints.append("g2")
+        elif node[0] in _ROLES:
+            hints.append(_ROLES[node[0]])
         elif "g" in inputs and (own == "g" or inputs <= {"g", "lr", "t"}) and not inputs & graph.state.keys():
             hints.append("g")
         else:
-            hints.append(_ROLES.get(node[0], ""))
+            hints.append("")
     return tuple(hints)
 
 
