@@ -44,7 +44,7 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
         return all(signs[1:])
     if head == "interp":
         kind, *weight = nodes[arguments[2]]
-        return kind == NUMBER and 0.0 <= weight[0] <= 1.0 and all(signs)
+        return kind == NUMBER and 0.0 <= float(weight[0]) <= 1.0 and all(signs)
     return head in _WHERE_ALL_ARE and all(signs)
 
 

@@ -146,8 +146,8 @@ def _ways_to_state(graph: Graph) -> dict[int, str]:
     for name, place in graph.state.items():
         while graph.nodes[place][0] not in (INPUT, NUMBER):
             ways.setdefault(place, name)
-            olds = [a for a in graph.nodes[place][1:] if name in _inputs(graph, a) and reads.count(a) == 1]
-            if len(olds) != 1:
+            olds = [a for a in graph.nodes[place][1:] if name in _inputs(graph, a)]
+            if len(olds) != 1 or reads.count(olds[0]) != 1:
                 break
             place = olds[0]
     return ways

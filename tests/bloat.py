@@ -220,11 +220,11 @@ def reordered(program, rng):
     return Program(program.parameters, tuple(body), program.update)
 
 
-def computed_number(lines):
+def computed_number(lines, fits=lambda statement: True):
     """Make a kind that computes a number that a statement reads; {c} is the number and {n} the name of the result."""
 
     def apply(program, rng):
-        place = drawn(program, rng, lambda s: any(isinstance(x, float) and x > 0.0 for x in s.arguments))
+        place = drawn(program, rng, lambda s: fits(s) and any(isinstance(x, float) and x > 0.0 for x in s.arguments))
         if place is None:
             return None
         statement = program.statements[place]
@@ -317,7 +317,8 @@ KINDS = (
         rewritten(("add",), "{n} = {x} * 2.0; {k} = {y} * 2.0; {t} = {n} + {k}; {t} = {t} * 0.5", two_variables),
     ),
     Kind("arguments swapped", True, rewritten(("add", "multiply", "max", "min"), "{t} = {f}({y}, {x})")),
-    Kind("number from halves", True, computed_number("{n} = {half} + {half}")),
+    Kind("number from halves", True, computed_number("{n} = {half} + {half}", lambda s: s.function != "interp")),
+    Kind("weight from halves", False, computed_number("{n} = {half} + {half}", lambda s: s.function == "interp")),
     Kind("number from a quarter more", False, computed_number("{n} = {more} - 0.25")),
     Kind("number from its square", False, computed_number("{n} = sqrt({sq})")),
 )

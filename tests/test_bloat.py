@@ -24,6 +24,10 @@ def same(one, other, compare):
             compare(x, y)
 
 
+def close(x, y):
+    np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_bloat_changes_nothing(exact):
     cases = [case for case in [*singles(), *many(exact, count=60)] if case[1].exact == exact]
@@ -35,7 +39,6 @@ def test_bloat_changes_nothing(exact):
             for dtype in (np.float32, np.float64):
                 same(updates(bloated.program, dtype), updates(seed, dtype), np.testing.assert_array_equal)
         else:
-            close = lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6)
             same(updates(bloated.program, np.float64), updates(seed, np.float64), close)
 
 
