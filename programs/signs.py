@@ -1,6 +1,7 @@
 """Which values are never negative, by the functions that make them."""
 
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 from programs.dataflow import INPUT, NUMBER, Graph, Node, cone
 
@@ -30,7 +31,8 @@ def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> boo
 
 def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known: Mapping[int, bool]) -> bool:
     """Tell it where it is known of the arguments."""
-    head, *arguments = nodes[place]
+    node: tuple[Any, ...] = nodes[place]
+    head, arguments = node[0], node[1:]
     if head == NUMBER:
         return arguments[0] >= 0.0
     if head == INPUT:
@@ -43,8 +45,8 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
     if head == "where":
         return all(signs[1:])
     if head == "interp":
-        kind, *weight = nodes[arguments[2]]
-        return kind == NUMBER and 0.0 <= float(weight[0]) <= 1.0 and all(signs)
+        kind, number, *_ = nodes[arguments[2]]
+        return kind == NUMBER and 0.0 <= number <= 1.0 and all(signs)
     return head in _WHERE_ALL_ARE and all(signs)
 
 

@@ -53,8 +53,13 @@ def test_a_seed_program_keeps_its_key(name):
     assert kept == (name not in SHORTENED)
 
 
+@pytest.mark.slow
 def test_what_is_bloated_once_and_exactly_comes_back():
     assert [b.kinds[0].name for seed, b in singles() if b.exact and not came_back(seed, b)] == []
+
+
+def test_what_is_bloated_comes_back():
+    assert [b.kinds for seed, b in many(exact=True, count=20) if not came_back(seed, b)] == []
 
 
 @pytest.mark.slow
