@@ -165,7 +165,11 @@ def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[st
     if rule.given is Given.NUMBERS:
         return True
     c, d = (builder.nodes[bound[name]][1] for name in "cd")
-    return c <= d if rule.given is Given.ASCENDING else c < d and abs(c + d - 1.0) <= _ROUNDING
+    if rule.given is Given.ASCENDING:
+        return c <= d
+    if rule.given is Given.RECIPROCALS:
+        return abs(c * d - 1.0) <= _ROUNDING
+    return c < d and abs(c + d - 1.0) <= _ROUNDING
 
 
 def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Node] | None:

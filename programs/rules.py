@@ -23,6 +23,7 @@ class Given(enum.Enum):
     NUMBERS = "c and d are numbers"
     ASCENDING = "c <= d"
     COMPLEMENTS = "c + d = 1 and c < d"
+    RECIPROCALS = "c d = 1"
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ RULES = (
     _shorter("x * (1.0 - d) + y * d", "interp(x, y, d)"),
     _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
     # Numbers come together: associativity.
+    _shorter("x * c * d", "x", given=Given.RECIPROCALS),
     _shorter("x * c * d", "x * (c * d)"),
     _shorter("c / x * d", "(c * d) / x"),
     _shorter("negative(x * c)", "x * negative(c)"),

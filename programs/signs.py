@@ -45,8 +45,8 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
     if head == "where":
         return all(signs[1:])
     if head == "interp":
-        kind, number, *_ = nodes[arguments[2]]
-        return kind == NUMBER and 0.0 <= number <= 1.0 and all(signs)
+        weight: tuple[Any, ...] = tuple(nodes[arguments[2]])
+        return weight[0] == NUMBER and 0.0 <= weight[1] <= 1.0 and all(signs)
     return head in _WHERE_ALL_ARE and all(signs)
 
 

@@ -118,7 +118,7 @@ def _steps(program: Program) -> list[Step]:
 
 
 def _next_step(program: Program) -> Step | None:
-    """Merge or drop state variables, or else fold, or else apply the first rule that fits, or else round numbers."""
+    """Merge or drop state variables, or else fold, or else round numbers, or else apply the first rule that fits."""
     graph = from_program(program)
     for reason, replaced in ((MERGE_STATE, _equal_state(graph)), (ZERO_STATE, _zero_state(graph))):
         if replaced:
@@ -126,6 +126,9 @@ def _next_step(program: Program) -> Step | None:
     folded = rebuilt(graph, _folder())
     if folded != graph and _keeps_state_kinds(graph, folded):
         return Step(FOLD, True, to_program(folded, program.parameters))
+    rounded = rebuilt(graph, _round)
+    if rounded != graph:
+        return Step(ROUND, False, to_program(rounded, program.parameters))
     never_negative = never_negative_state(graph)
     heads = {node[0] for node in graph.nodes}
     for rule in _ordered_rules():
@@ -134,8 +137,7 @@ def _next_step(program: Program) -> Step | None:
         written = _rewritten(graph, rule, program, never_negative)
         if written:
             return Step(str(rule), rule.exact, written)
-    rounded = rebuilt(graph, _round)
-    return Step(ROUND, False, to_program(rounded, program.parameters)) if rounded != graph else None
+    return None
 
 
 def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str]) -> Program | None:
@@ -147,9 +149,14 @@ def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: froze
     for changed in rewritten(graph, rule, never_negative):
         if _keeps_state_kinds(graph, changed):
             written = to_program(changed, program.parameters)
-            if len(written.statements) <= len(program.statements) + rule.growth:
+            if _calls(written) <= _calls(program) + rule.growth:
                 return written
     return None
+
+
+def _calls(program: Program) -> int:
+    """Count the statements that are no copies."""
+    return sum(statement.function != "copy" for statement in program.statements)
 
 
 def _rescaled_state(program: Program) -> list[Step]:
@@ -164,7 +171,7 @@ def _rescaled_state(program: Program) -> list[Step]:
             )
             scaled = Program(program.parameters, (begin, *body.statements, end), body.update)
             steps = [Step(RESCALE_STATE, True, scaled), *_steps(scaled)]
-            if len(steps[-1].program.statements) < len(program.statements):
+            if _calls(steps[-1].program) < _calls(program):
                 return steps
     return []
 
