@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -66,15 +66,7 @@ class Graph:
 
     def cone(self, places: Iterable[int]) -> list[int]:
         """Give the nodes that the nodes at ``places`` are computed from within the step, these included, in order."""
-        found = set()
-        waiting = list(places)
-        while waiting:
-            place = waiting.pop()
-            if place not in found:
-                found.add(place)
-                if self.nodes[place][0] in FUNCTIONS:
-                    waiting.extend(self.nodes[place][1:])
-        return sorted(found)
+        return cone(self.nodes, places)
 
     def digests(self, labels: Mapping[str, bytes], places: Iterable[int]) -> dict[int, bytes]:
         """Hash expressions, with labels for the state variables; commutative arguments in any order.
@@ -190,6 +182,19 @@ class GraphBuilder:
 
 Add = Callable[[GraphBuilder, Node, str], int]
 """How a node gets into a graph: as it is (``GraphBuilder.add``), or simplified first."""
+
+
+def cone(nodes: Sequence[Node], places: Iterable[int]) -> list[int]:
+    """Give the places of what the nodes at ``places`` are computed from, these included, arguments before results."""
+    found = set()
+    waiting = list(places)
+    while waiting:
+        place = waiting.pop()
+        if place not in found:
+            found.add(place)
+            if nodes[place][0] in FUNCTIONS:
+                waiting.extend(nodes[place][1:])
+    return sorted(found)
 
 
 def renumbered(node: Node, moved: Mapping[int, int]) -> Node:

@@ -1,30 +1,63 @@
 """Applying rules to a graph while it is built: every value is simplified before others are made of it."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cache
 
-from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, from_program, renumbered
+from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, cone, from_program, rebuilt, renumbered
 from programs.folding import fold
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
 from programs.parsing import parse
-from programs.rules import Rule
+from programs.rules import Given, Rule
+from programs.signs import is_never_negative
 
 _SAME, _ANY = "the same value twice", "any values"
+_VARIABLES = "xyzunarosbcdkep"
+_NUMBERS = {(name,) for name in "bcdkep"}
+_RATE, _STEP = (INPUT, "lr"), (INPUT, "t")
+_ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
 @dataclass(frozen=True, eq=False)
 class _ReadRule:
-    """A rule whose sides are graphs; ``order`` is its place among the rules it is used with."""
+    """A rule whose sides are graphs.
+
+    Attributes:
+        order: its place among the rules it is used with.
+        pattern: what it fits.
+        replacement: what takes its place.
+        numeric: the places of the replacement that are computed from numbers alone.
+        given: what must be true of its numbers c and d.
+    """
 
     order: int
     pattern: Graph
     replacement: Graph
+    numeric: frozenset[int]
+    given: Given
 
 
 @cache
-def simplifier(rules: tuple[Rule, ...], folding: bool) -> Add:
+def root(rule: Rule) -> str:
+    """Give the function that a rule's pattern is a call of."""
+    pattern = _side(rule.pattern)
+    return pattern.nodes[pattern.update][0]
+
+
+def rewritten(graph: Graph, rule: Rule, never_negative: Set[str]) -> Iterator[Graph]:
+    """Give the graphs that a rule makes of a graph when it is applied at one place only, place after place."""
+    for site in itertools.count():
+        changed = rebuilt(graph, simplifier((rule,), False, never_negative, site))
+        if changed == graph:
+            return
+        yield changed
+
+
+def simplifier(
+    rules: tuple[Rule, ...], folding: bool, never_negative: Set[str] = frozenset(), site: int | None = None
+) -> Add:
     """Make the way of adding a value to a graph that adds what rules make of it.
 
     Where there are functions of whole arrays, which can tell kinds apart, a rule must leave the kind of the value.
@@ -32,8 +65,12 @@ def simplifier(rules: tuple[Rule, ...], folding: bool) -> Add:
     Args:
         rules: the rules to try, in this order, until none fits.
         folding: whether a call on numbers becomes its value.
+        never_negative: the state variables that are never negative.
+        site: where given, the number of the only one of the fitting places, counted from 0, that is rewritten; such a
+            way serves one graph.
     """
     triggers = _triggers(rules)
+    sites = itertools.count()
 
     def add(builder: GraphBuilder, node: Node, hint: str) -> int:
         function = node[0]
@@ -59,21 +96,31 @@ def simplifier(rules: tuple[Rule, ...], folding: bool) -> Add:
         if by_head and _ANY in by_head:
             candidates += by_head[_ANY]
         for rule in sorted(set(candidates), key=lambda rule: rule.order) if candidates else ():
-            for bound in _match(rule.pattern, rule.pattern.update, builder, place, {}):
-                if not builder.kinds_matter or _kind(builder, rule.replacement, bound) is builder.kinds[place]:
-                    builder.has_leftovers = True
-                    return construct(builder, rule.replacement, bound, hint)
+            for bound in _match(rule.pattern, rule.pattern.update, builder, place, {}, never_negative):
+                if not _may_take(rule, builder, place, bound):
+                    continue
+                numbers = _computed(rule, builder, bound)
+                if numbers is None or (site is not None and next(sites) != site):
+                    continue
+                builder.has_leftovers = True
+                return construct(builder, rule.replacement, bound, numbers, hint)
         return place
 
-    def construct(builder: GraphBuilder, side: Graph, bound: dict[str, int], hint: str) -> int:
+    def construct(
+        builder: GraphBuilder, side: Graph, bound: dict[str, int], numbers: dict[int, Node], hint: str
+    ) -> int:
         moved: dict[int, int] = {}
         for index, node in enumerate(side.nodes):
-            moved[index] = bound[node[1]] if node[0] == INPUT else add(builder, renumbered(node, moved), hint)
+            if index in numbers:
+                moved[index] = builder.add(numbers[index])
+            else:
+                moved[index] = bound[node[1]] if node[0] == INPUT else add(builder, renumbered(node, moved), hint)
         return moved[side.update]
 
     return add
 
 
+@cache
 def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_ReadRule, ...]]]:
     """Sort rules by the function at the root and by what one of its arguments must be for the rule to fit.
 
@@ -81,7 +128,8 @@ def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_Rea
     """
     table: dict[str, dict[str | float, tuple[_ReadRule, ...]]] = {}
     for order, rule in enumerate(rules):
-        read = _ReadRule(order, _side(rule.pattern), _side(rule.replacement))
+        replacement = _side(rule.replacement)
+        read = _ReadRule(order, _side(rule.pattern), replacement, _numeric(replacement), rule.given)
         nodes = read.pattern.nodes
         root, *arguments = nodes[read.pattern.update]
         heads = [nodes[place][1] if nodes[place][0] == NUMBER else nodes[place][0] for place in arguments]
@@ -95,7 +143,49 @@ def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_Rea
 @cache
 def _side(text: str) -> Graph:
     """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
-    return from_program(parse(f"def train(x, y, a, p):\n    side = {text}\n    return side, x, y, a, p\n"))
+    names = ", ".join(_VARIABLES)
+    return from_program(parse(f"def train({names}):\n    side = {text}\n    return side, {names}\n"))
+
+
+def _numeric(side: Graph) -> frozenset[int]:
+    """Find the calls of a rule's side that are on numbers alone."""
+    numbers = {place for place, node in enumerate(side.nodes) if node[0] == NUMBER or node[1:] in _NUMBERS}
+    calls = set()
+    for place, node in enumerate(side.nodes):
+        if node[0] not in (INPUT, NUMBER) and numbers.issuperset(node[1:]):
+            numbers.add(place)
+            calls.add(place)
+    return frozenset(calls)
+
+
+def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[str, int]) -> bool:
+    """Tell whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule wants them."""
+    if builder.kinds_matter and _kind(builder, rule.replacement, bound) is not builder.kinds[place]:
+        return False
+    if rule.given is Given.NUMBERS:
+        return True
+    c, d = (builder.nodes[bound[name]][1] for name in "cd")
+    if rule.given is Given.ASCENDING:
+        return c <= d
+    if rule.given is Given.RECIPROCALS:
+        return abs(c * d - 1.0) <= _ROUNDING
+    return c < d and abs(c + d - 1.0) <= _ROUNDING
+
+
+def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Node] | None:
+    """Compute the replacement's numbers by their places; None where 32-bit floats would not give the same."""
+    found: dict[int, Node] = {}
+    for place in sorted(rule.numeric):
+        function, *arguments = rule.replacement.nodes[place]
+        numbers = []
+        for argument in arguments:
+            node = rule.replacement.nodes[argument]
+            numbers.append(found.get(argument) or (builder.nodes[bound[node[1]]] if node[0] == INPUT else node))
+        number = fold(function, tuple(numbers))
+        if number is None:
+            return None
+        found[place] = number
+    return found
 
 
 def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
@@ -112,13 +202,13 @@ def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
 
 
 def _match(
-    side: Graph, wanted: int, builder: GraphBuilder, place: int, bound: dict[str, int]
+    side: Graph, wanted: int, builder: GraphBuilder, place: int, bound: dict[str, int], never_negative: Set[str]
 ) -> Iterator[dict[str, int]]:
     """Find the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
     pattern, node = side.nodes[wanted], builder.nodes[place]
     if pattern[0] == INPUT:
         variable = pattern[1]
-        if bound.get(variable, place) == place and _may_be(variable, builder, place):
+        if bound.get(variable, place) == place and _may_be(variable, builder, place, never_negative):
             yield bound | {variable: place}
     elif pattern[0] == NUMBER:
         if node[0] == NUMBER and node[1].hex() == pattern[1].hex():  # which tells -0.0 from 0.0
@@ -128,17 +218,38 @@ def _match(
         if FUNCTIONS[node[0]].commutative:
             orders.append(node[:0:-1])
         for order in orders:
-            yield from _match_all(side, pattern[1:], builder, order, bound)
+            yield from _match_all(side, pattern[1:], builder, order, bound, never_negative)
 
 
-def _may_be(variable: str, builder: GraphBuilder, place: int) -> bool:
+def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Set[str]) -> bool:
     """Tell whether a rule's variable may stand for a value."""
+    if variable in "xyzu":
+        return True
     if variable == "a":
         return not builder.kinds_matter or builder.kinds[place] is SCALAR
+    if variable == "n":
+        return is_never_negative(builder.nodes, place, never_negative)
+    node = builder.nodes[place]
+    if variable == "r":
+        return _is_rate(builder, place)
+    if variable in "os":
+        inputs = {builder.nodes[index] for index in cone(builder.nodes, [place]) if builder.heads[index] == INPUT}
+        scalar = builder.kinds[place] is SCALAR if builder.kinds_matter else inputs <= {_STEP}
+        return node[0] != NUMBER and _RATE not in inputs and not (variable == "o" and scalar)
+    if node[0] != NUMBER:
+        return False
+    number = node[1]
     if variable == "p":
-        node = builder.nodes[place]
-        return node[0] == NUMBER and 0.0 < node[1] < 1.0
-    return True
+        return 0.0 < number < 1.0
+    return number != 0.0 if variable in "bcd" else number > (0.0 if variable == "k" else 1.0)
+
+
+def _is_rate(builder: GraphBuilder, place: int) -> bool:
+    node = builder.nodes[place]
+    if node[0] == "multiply":
+        one, two = (builder.nodes[argument] for argument in node[1:])
+        return (one == _RATE and two[0] == NUMBER) or (two == _RATE and one[0] == NUMBER)
+    return node == _RATE
 
 
 def _match_all(
@@ -147,9 +258,10 @@ def _match_all(
     builder: GraphBuilder,
     places: tuple[int, ...],
     bound: dict[str, int],
+    never_negative: Set[str],
 ) -> Iterator[dict[str, int]]:
     if not wanted:
         yield bound
         return
-    for extended in _match(side, wanted[0], builder, places[0], bound):
-        yield from _match_all(side, wanted[1:], builder, places[1:], extended)
+    for extended in _match(side, wanted[0], builder, places[0], bound, never_negative):
+        yield from _match_all(side, wanted[1:], builder, places[1:], extended, never_negative)

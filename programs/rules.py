@@ -1,7 +1,8 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
-Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments; nothing
-counted as shared), so rewriting ends.
+Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else
+lr less deep; nothing counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES
+decide keys, on which stored runs rely: a new rule is none of them, even where it holds for all floats.
 """
 
 import enum
@@ -12,21 +13,43 @@ class Holds(enum.Enum):
     """Where the two sides of a rule are equal, under the protected semantics."""
 
     ALWAYS = "for all floats, up to rounding and the sign of zero; only such rules decide a key"
-    EXACTLY = "in real arithmetic, not where a float overflows, underflows or is no number"
+    EXACTLY = "in real arithmetic; a float may overflow, underflow or be no number"
     NEARLY = "up to the 1e-8 that division adds"
+
+
+class Given(enum.Enum):
+    """What the numbers c and d of a rule must be for it to fit."""
+
+    NUMBERS = "c and d are numbers"
+    ASCENDING = "c <= d"
+    COMPLEMENTS = "c + d = 1 and c < d"
+    RECIPROCALS = "c d = 1"
 
 
 @dataclass(frozen=True)
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    x and y stand for any value, a for any scalar, p for any number between 0 and 1, these excluded. Where no function
-    can tell kinds apart, every value counts as a scalar.
+    Its letters stand for values: x, y, z and u for any, n for any that is never negative, a for any scalar, r for lr or
+    a number times lr, s for any that is no number and does not depend on lr, o for any such one that is no scalar.
+    Others stand for numbers: b, c and d for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1,
+    these excluded. Where no function can tell kinds apart, every value counts as a scalar to a. In the replacement a
+    call on numbers alone is computed.
+
+    Attributes:
+        pattern: what the rule fits.
+        replacement: what takes its place.
+        holds: where the two are equal.
+        given: what else must be true of c and d.
+        growth: where given, the rule is applied only at places where the program then has at most this many more
+            statements than before; values that are read elsewhere too stay, so that -1 is no matter of course.
     """
 
     pattern: str
     replacement: str
     holds: Holds = Holds.ALWAYS
+    given: Given = Given.NUMBERS
+    growth: int | None = None
 
     @property
     def exact(self) -> bool:
@@ -35,7 +58,12 @@ class Rule:
 
     def __str__(self) -> str:
         """Give the rule as people write it."""
-        return f"{self.pattern} -> {self.replacement}"
+        condition = "" if self.given is Given.NUMBERS else f" where {self.given.value}"
+        return f"{self.pattern} -> {self.replacement}{condition}"
+
+
+def _shorter(pattern: str, replacement: str, holds: Holds = Holds.EXACTLY, given: Given = Given.NUMBERS) -> Rule:
+    return Rule(pattern, replacement, holds, given, growth=-1)
 
 
 RULES = (
@@ -116,5 +144,96 @@ RULES = (
     Rule("x / abs(x)", "sign(x)", Holds.NEARLY),
     Rule("abs(x) / x", "sign(x)", Holds.NEARLY),
     Rule("square(x) / x", "x", Holds.NEARLY),
+    # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are joined to others.
+    _shorter("x * (1.0 - d) + y * d", "interp(x, y, d)"),
+    _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
+    # Numbers come together: associativity.
+    _shorter("x * c * d", "x", given=Given.RECIPROCALS),
+    _shorter("x * c * d", "x * (c * d)"),
+    _shorter("c / x * d", "(c * d) / x"),
+    _shorter("negative(x * c)", "x * negative(c)"),
+    _shorter("negative(x) * c", "x * negative(c)"),
+    _shorter("x + c + d", "x + (c + d)"),
+    _shorter("x + c - d", "x + (c - d)"),
+    _shorter("x - c + d", "x + (d - c)"),
+    _shorter("x - c - d", "x - (c + d)"),
+    _shorter("c - x + d", "(c + d) - x"),
+    _shorter("c - x - d", "(c - d) - x"),
+    _shorter("c - (x + d)", "(c - d) - x"),
+    _shorter("c - (d - x)", "x + (c - d)"),
+    _shorter("max(max(x, c), d)", "max(x, max(c, d))"),
+    _shorter("min(min(x, c), d)", "min(x, min(c, d))"),
+    # Common factors: distributivity.
+    _shorter("x * c + x * d", "x * (c + d)"),
+    _shorter("x * c - x * d", "x * (c - d)"),
+    _shorter("x + x * c", "x * (c + 1.0)"),
+    _shorter("x - x * c", "x * (1.0 - c)"),
+    _shorter("x * c - x", "x * (c - 1.0)"),
+    _shorter("(x * b + y * d) * c", "x * (b * c) + y * (d * c)"),
+    _shorter("(x * b - y * d) * c", "x * (b * c) - y * (d * c)"),
+    _shorter("(x * b + c) * d", "x * (b * d) + c * d"),
+    _shorter("(x * b - c) * d", "x * (b * d) - c * d"),
+    _shorter("(c - x * b) * d", "c * d - x * (b * d)"),
+    _shorter("x * y + z * y", "(x + z) * y"),
+    _shorter("x * y - z * y", "(x - z) * y"),
+    _shorter("x / y + z / y", "(x + z) / y"),
+    _shorter("x / y - z / y", "(x - z) / y"),
+    _shorter("x * y + z * y * u", "(x + z * u) * y"),
+    _shorter("x * y - z * y * u", "(x - z * u) * y"),
+    _shorter("z * y * u - x * y", "(z * u - x) * y"),
+    _shorter("x * (y * c) + z * (y * d)", "(x + z * (d * reciprocal(c))) * (y * c)"),
+    _shorter("x * (y * c) - z * (y * d)", "(x - z * (d * reciprocal(c))) * (y * c)"),
+    # The rate goes last, but with scalars, which are cheap, first.
+    Rule("o * r * s", "o * s * r", Holds.EXACTLY, growth=0),
+    Rule("o * r / s", "o / s * r", Holds.EXACTLY, growth=0),
+    # Sums in which values cancel.
+    _shorter("negative(x - y)", "y - x"),
+    _shorter("x + y - y", "x"),
+    _shorter("x - y + y", "x"),
+    _shorter("x - (x - y)", "y"),
+    _shorter("x - (x + y)", "negative(y)"),
+    _shorter("x - (y - y)", "x"),
+    _shorter("x + (y - y)", "x"),
+    # Interps of the same two values are one.
+    Rule("interp(x, interp(x, y, p), e)", "interp(x, y, p * e)", Holds.EXACTLY),  # even if read elsewhere: e is no mean
+    _shorter("interp(x, interp(x, y, c), d)", "interp(x, y, c * d)"),
+    _shorter("interp(interp(x, y, c), y, d)", "interp(x, y, c + d - c * d)"),
+    _shorter("interp(interp(x, y, c), x, d)", "interp(x, y, c - c * d)"),
+    _shorter("interp(y, interp(x, y, c), d)", "interp(y, x, d - c * d)"),
+    _shorter("interp(x * y, z * y, a)", "interp(x, z, a) * y"),  # linear in both
+    _shorter("interp(negative(x), negative(y), a)", "negative(interp(x, y, a))"),
+    _shorter("(y - x) * c + x", "interp(x, y, c)"),
+    _shorter("x - (x - y) * c", "interp(x, y, c)"),
+    # What a sign forgets: positive factors, and odd functions that grow.
+    _shorter("sign(x * k)", "sign(x)"),
+    _shorter("sign(x / n)", "sign(x)"),
+    _shorter("sign(clip(x, k))", "sign(x)"),
+    _shorter("sign(tanh(x))", "sign(x)"),
+    _shorter("sign(arctan(x))", "sign(x)"),
+    _shorter("sign(arcsinh(x))", "sign(x)"),
+    _shorter("sign(sinh(x))", "sign(x)"),
+    _shorter("x * sign(x)", "abs(x)"),
+    _shorter("abs(x) * sign(x)", "x"),
+    # What a normalisation forgets: positive factors.
+    _shorter("cosine_sim(x * k, y)", "cosine_sim(x, y)"),
+    _shorter("x * k / norm(x * k)", "x / norm(x)", Holds.NEARLY),
+    # Bounds that are kept already.
+    _shorter("abs(n)", "n"),
+    _shorter("max(n, 0.0)", "n"),
+    _shorter("min(sign(x), 1.0)", "sign(x)"),
+    _shorter("max(sign(x), -1.0)", "sign(x)"),
+    _shorter("min(tanh(x), 1.0)", "tanh(x)"),
+    _shorter("max(tanh(x), -1.0)", "tanh(x)"),
+    _shorter("max(min(max(x, c), d), c)", "min(max(x, c), d)", given=Given.ASCENDING),
+    _shorter("min(max(min(x, d), c), d)", "max(min(x, d), c)", given=Given.ASCENDING),
+    _shorter("clip(clip(x, k), k)", "clip(x, k)"),
+    _shorter("where(k, x, y)", "x"),
+    _shorter("where(0.0, x, y)", "y"),
+    _shorter("where(x, y, y)", "y"),
+    _shorter("exp(log(x))", "abs(x)"),  # logarithms are of |x|
+    # Quotients that cancel.
+    _shorter("x * y / y", "x", Holds.NEARLY),
+    _shorter("x / y * y", "x", Holds.NEARLY),
+    _shorter("x * y / abs(x)", "sign(x) * y", Holds.NEARLY),
 )
 KEY_RULES = tuple(rule for rule in RULES if rule.holds is Holds.ALWAYS)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from programs.checking import check
 from programs.dataflow import (
     INPUT,
@@ -16,14 +18,20 @@ from programs.dataflow import (
     without_dead_statements,
 )
 from programs.folding import fold
-from programs.program import Program
-from programs.rewriting import simplifier
-from programs.rules import KEY_RULES, RULES
-from programs.writing import to_program
+from programs.program import Program, Statement, fresh_name, variables
+from programs.rewriting import rewritten, root, simplifier
+from programs.rules import KEY_RULES, RULES, Rule
+from programs.signs import never_negative_state
+from programs.tidying import tidy
+from programs.writing import renamed, to_program
 
 FOLD = "a call on numbers -> its value"
 MERGE_STATE = "state variables that are always equal -> one"
 ZERO_STATE = "a state variable that stays zero -> 0.0"
+ROUND = "a number -> the shorter one that is the same 32-bit float"
+RESCALE_STATE = "a state variable kept at another scale"
+TIDY = "statements in order, with names that tell what they are"
+_DIGITS = 5  # the most that a rounded number has
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class Step:
 
     Attributes:
         reason: the rule that was used, or what was left out.
-        exact: whether the step is exact in real arithmetic, or up to the 1e-8 of divisions.
+        exact: whether the step is exact in real arithmetic, or else up to the 1e-8 of divisions or the rounding of a
+            32-bit float.
         program: what the step leads to.
     """
 
@@ -72,9 +81,13 @@ def simplify(program: Program) -> Derivation:
     if len(written.statements) < len(current.statements):
         steps.append(Step("equal expressions computed once, copies dropped", True, written))
         current = written
-    while step := _next_step(current):
-        steps.append(step)
-        current = step.program
+    steps += _steps(current)
+    current = steps[-1].program if steps else current
+    while found := _rescaled_state(current):
+        steps += found
+        current = steps[-1].program
+    if current.statements != program.statements and (tidied := tidy(current)) != current:
+        steps.append(Step(TIDY, True, tidied))
     return Derivation(program, tuple(steps))
 
 
@@ -96,27 +109,104 @@ def _key_simplifier() -> Add:
     return simplifier(KEY_RULES, folding=True)
 
 
+def _steps(program: Program) -> list[Step]:
+    """Apply one rule after the other until none fits."""
+    steps: list[Step] = []
+    while step := _next_step(steps[-1].program if steps else program):
+        steps.append(step)
+    return steps
+
+
 def _next_step(program: Program) -> Step | None:
-    """Merge or drop state variables, or else fold, or else apply the first rule that fits, everywhere it fits."""
+    """Merge or drop state variables, or else fold, or else round numbers, or else apply the first rule that fits."""
     graph = from_program(program)
     for reason, replaced in ((MERGE_STATE, _equal_state(graph)), (ZERO_STATE, _zero_state(graph))):
         if replaced:
             return Step(reason, True, to_program(rebuilt(graph, GraphBuilder.add, replaced), program.parameters))
-    for reason, exact, add in _attempts():
-        changed = rebuilt(graph, add)
-        if changed != graph and _keeps_state_kinds(graph, changed):
-            return Step(reason, exact, to_program(changed, program.parameters))
+    folded = rebuilt(graph, _folder())
+    if folded != graph and _keeps_state_kinds(graph, folded):
+        return Step(FOLD, True, to_program(folded, program.parameters))
+    rounded = rebuilt(graph, _round)
+    if rounded != graph:
+        return Step(ROUND, False, to_program(rounded, program.parameters))
+    never_negative = never_negative_state(graph)
+    heads = {node[0] for node in graph.nodes}
+    for rule in _ordered_rules():
+        if root(rule) not in heads:
+            continue
+        written = _rewritten(graph, rule, program, never_negative)
+        if written:
+            return Step(str(rule), rule.exact, written)
     return None
 
 
+def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str]) -> Program | None:
+    """Apply a rule everywhere it fits, or at the first place where the program grows no more than the rule allows."""
+    if rule.growth is None:
+        changed = rebuilt(graph, simplifier((rule,), False, never_negative))
+        kept = changed != graph and _keeps_state_kinds(graph, changed)
+        return to_program(changed, program.parameters) if kept else None
+    for changed in rewritten(graph, rule, never_negative):
+        if _keeps_state_kinds(graph, changed):
+            written = to_program(changed, program.parameters)
+            if _calls(written) <= _calls(program) + rule.growth:
+                return written
+    return None
+
+
+def _calls(program: Program) -> int:
+    """Count the statements that are no copies."""
+    return sum(statement.function != "copy" for statement in program.statements)
+
+
+def _rescaled_state(program: Program) -> list[Step]:
+    """Keep a state variable at another scale, where that ends in fewer statements: all start at zero at any scale."""
+    for name in program.state:
+        for number in _scales(from_program(program), name):
+            inner = fresh_name(variables(program))
+            body = renamed(program, {name: inner})
+            begin, end = (
+                Statement(inner, "multiply", (name, number)),
+                Statement(name, "multiply", (inner, 1.0 / number)),
+            )
+            scaled = Program(program.parameters, (begin, *body.statements, end), body.update)
+            steps = [Step(RESCALE_STATE, True, scaled), *_steps(scaled)]
+            if _calls(steps[-1].program) < _calls(program):
+                return steps
+    return []
+
+
+def _scales(graph: Graph, name: str) -> list[float]:
+    """Find the numbers that a state variable's next value, or what that is made of, is multiplied by."""
+    numbers: dict[float, None] = {}
+    for place in reversed(graph.cone([graph.state[name]])):
+        node = graph.nodes[place]
+        if node[0] == "multiply":
+            found = [graph.nodes[argument][1] for argument in node[1:] if graph.nodes[argument][0] == NUMBER]
+            numbers |= dict.fromkeys(number for number in found if number)
+        elif node[0] == "negative":
+            numbers[-1.0] = None
+    return list(numbers)
+
+
+def _round(builder: GraphBuilder, node: Node, hint: str) -> int:
+    """Add a node; a number as the shortest that is the same in 32-bit floats, where that is a short one."""
+    if node[0] == NUMBER:
+        short = float(f"{node[1]:.{_DIGITS}g}")
+        if len(repr(short)) < len(repr(node[1])) and np.float32(short) == np.float32(node[1]):
+            return builder.add((NUMBER, short), hint)
+    return builder.add(node, hint)
+
+
 @cache
-def _attempts() -> tuple[tuple[str, bool, Add], ...]:
-    """Give folding, the exact rules and then the others: name, whether exact, and how to add a value."""
-    rules = sorted(RULES, key=lambda rule: not rule.exact)
-    return (
-        (FOLD, True, simplifier((), True)),
-        *((str(rule), rule.exact, simplifier((rule,), False)) for rule in rules),
-    )
+def _folder() -> Add:
+    return simplifier((), folding=True)
+
+
+@cache
+def _ordered_rules() -> tuple[Rule, ...]:
+    """Give the exact rules, then the others."""
+    return tuple(sorted(RULES, key=lambda rule: not rule.exact))
 
 
 def _keeps_state_kinds(before: Graph, after: Graph) -> bool:

@@ -1,5 +1,7 @@
 """From a graph of values back to a program, in an order and with names that a reader would expect."""
 
+from collections.abc import Mapping
+
 from programs.dataflow import INPUT, NUMBER, Graph
 from programs.program import Argument, Program, Statement, fresh_name
 
@@ -12,6 +14,19 @@ def to_program(graph: Graph, parameters: tuple[str, ...]) -> Program:
         parameters: the order to give the parameters in; those that are not read are left out.
     """
     return _Writer(graph, parameters).write()
+
+
+def renamed(program: Program, names: Mapping[str, str]) -> Program:
+    """Give the program with new names for some variables; the others keep theirs."""
+
+    def of(argument: Argument) -> Argument:
+        return names.get(argument, argument) if isinstance(argument, str) else argument
+
+    body = [
+        Statement(names.get(s.target, s.target), s.function, tuple(map(of, s.arguments))) for s in program.statements
+    ]
+    parameters = tuple(names.get(name, name) for name in program.parameters)
+    return Program(parameters, tuple(body), names.get(program.update, program.update))
 
 
 class _Writer:

@@ -75,8 +75,8 @@ def random_mutants(count, edits=6, starts=SEEDS):
     return found
 
 
-def run_numpy(subject, weights, gradients, lr=1.0):
-    """Run a program in NumPy (float64), one step for each tuple of gradients; the weights stay where they are.
+def run_numpy(subject, weights, gradients, lr=1.0, dtype=np.float64):
+    """Run a program in NumPy, one step for each tuple of gradients; the weights stay where they are.
 
     Returns:
         The updates, a list of tuples of arrays.
@@ -88,7 +88,7 @@ def run_numpy(subject, weights, gradients, lr=1.0):
         programs.Kind.TENSOR: [w.shape for w in weights],
     }
     state = {
-        name: (facts.state_kinds[name], tuple(np.zeros(shape) for shape in shapes[facts.state_kinds[name]]))
+        name: (facts.state_kinds[name], tuple(np.zeros(shape, dtype) for shape in shapes[facts.state_kinds[name]]))
         for name in facts.live_state
     }
     updates = []
@@ -97,10 +97,10 @@ def run_numpy(subject, weights, gradients, lr=1.0):
             inputs = state | {
                 "w": (programs.Kind.TENSOR, tuple(weights)),
                 "g": (programs.Kind.TENSOR, tuple(gradient)),
-                "lr": (programs.Kind.SCALAR, (np.float64(lr),)),
-                "t": (programs.Kind.SCALAR, (np.float64(step),)),
+                "lr": (programs.Kind.SCALAR, (dtype(lr),)),
+                "t": (programs.Kind.SCALAR, (dtype(step),)),
             }
-            update, state = execute(subject, facts, np, weights, inputs, np.float64)
+            update, state = execute(subject, facts, np, weights, inputs, dtype)
             updates.append(update)
     return updates
 

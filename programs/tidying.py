@@ -1,0 +1,173 @@
+"""A program as a person would write it: names by what a value is, numbers and weight decay second, the rate last."""
+
+import re
+from dataclasses import replace
+
+from programs.dataflow import COMMUTATIVE, INPUT, NUMBER, Graph, from_program, renumbered
+from programs.program import RESERVED, Program, fresh_name, variables
+from programs.signs import never_negative_state
+from programs.writing import renamed, to_program
+
+_MADE = re.compile(r"[vx]\d+|[a-z]")  # names that tell nothing, as searches make them
+_ROLES = {"sqrt": "root", "norm": "length", "reciprocal": "factor", "sign": "direction"}
+
+
+def tidy(program: Program) -> Program:
+    """Name and order what a program computes; its key stays.
+
+    State variables that average are called m, or v where they are never negative; what only the weights and numbers
+    make is called wd, what only the rate makes lr, and what leads to the update update. Names that tell something are
+    kept. A statement comes just before it is needed, what the gradient makes before the rest.
+    """
+    program = to_program(from_program(program), program.parameters)
+    program = renamed(program, _new_names(program))
+    graph = _ordered(from_program(program))
+    graph = replace(graph, hints=_hints(graph))
+    order = {"w": 0, "g": 1, "t": 3, "lr": 4}
+    return to_program(graph, tuple(sorted(program.parameters, key=lambda name: order.get(name, 2))))
+
+
+def _new_names(program: Program) -> dict[str, str]:
+    """Find better names for state variables whose names tell nothing, and others for what has these now."""
+    graph = from_program(program)
+    never_negative = never_negative_state(graph)
+    roles: dict[str, list[str]] = {"m": [], "v": []}
+    for name, place in graph.state.items():
+        if _inputs(graph, place) >= {name, "g"}:
+            roles["v" if name in never_negative else "m"].append(name)
+    found = {names[0]: role for role, names in roles.items() if len(names) == 1 and _MADE.fullmatch(names[0])}
+    kept = set(program.state) - set(found)
+    found = {name: role for name, role in found.items() if role not in kept and role != name}
+    taken = variables(program)
+    for role in sorted(set(found.values()) & taken - set(found)):
+        found[role] = fresh_name(taken | set(found.values()))
+    return found
+
+
+def _inputs(graph: Graph, place: int) -> set[str]:
+    """Find the inputs and state variables that a value is made of."""
+    return {graph.nodes[index][1] for index in graph.cone([place]) if graph.nodes[index][0] == INPUT}
+
+
+def _ordered(graph: Graph) -> Graph:
+    """Sort values so that each comes just before it is needed, and a state variable's next value once it can."""
+    inputs = [_inputs(graph, place) for place in range(len(graph.nodes))]
+    moved: dict[int, int] = {}
+    order: list[int] = []
+
+    def place_all(root: int) -> None:
+        waiting = [root]
+        while waiting:
+            place = waiting[-1]
+            node = graph.nodes[place]
+            needed = [] if node[0] in (INPUT, NUMBER) else [a for a in node[1:] if a not in moved]
+            if needed and place not in moved:
+                waiting += [a for a in needed[::-1] if "g" not in inputs[a]]
+                waiting += [a for a in needed[::-1] if "g" in inputs[a]]  # the next one is on top
+                continue
+            waiting.pop()
+            if place not in moved:
+                moved[place] = len(order)
+                order.append(place)
+                if node[0] != INPUT:
+                    follow()
+
+    def follow() -> None:
+        for name, place in graph.state.items():
+            arguments = graph.nodes[place][1:]
+            if place not in moved and graph.nodes[place][0] not in (INPUT, NUMBER) and moved.keys() >= set(arguments):
+                readers = [i for i, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER) and i != place]
+                old = [i for i, node in enumerate(graph.nodes) if node == (INPUT, name)]
+                if all(i in moved for i in readers if set(old) & set(graph.nodes[i][1:])):
+                    moved[place] = len(order)
+                    order.append(place)
+
+    place_all(graph.update)
+    for place in graph.state.values():
+        place_all(place)
+    nodes = []
+    for place in order:
+        node = graph.nodes[place]
+        if node[0] in COMMUTATIVE:
+            node = (node[0], *sorted(node[1:], key=lambda argument: _rank(graph, argument)))
+        nodes.append(renumbered(node, moved))
+    return replace(
+        graph,
+        nodes=tuple(nodes),
+        hints=tuple(graph.hints[place] for place in order),
+        update=moved[graph.update],
+        state={name: moved[place] for name, place in graph.state.items()},
+    )
+
+
+def _rank(graph: Graph, place: int) -> tuple[bool, bool, bool]:
+    """Tell how far behind an argument of a commutative function belongs: a number, then a scalar, then the weights."""
+    inputs = _inputs(graph, place)
+    scalar = inputs <= {"lr", "t"}
+    return graph.nodes[place][0] == NUMBER, scalar, inputs == {"w"} and graph.nodes[place][0] != INPUT
+
+
+def _hints(graph: Graph) -> tuple[str, ...]:
+    """Give every value a name: its own where that tells something, else by what it is."""
+    chain = _chain(graph)
+    next_values = _ways_to_state(graph)
+    hints = []
+    for place, node in enumerate(graph.nodes):
+        own = graph.hints[place]
+        inputs = _inputs(graph, place)
+        tells = own and not _MADE.fullmatch(own) and own not in RESERVED and own not in graph.state
+        if node[0] in (INPUT, NUMBER):
+            hints.append(own)
+        elif place in next_values:
+            hints.append(next_values[place])
+        elif place in chain and (place == graph.update or not tells or own == "wd"):
+            hints.append("update")
+        elif inputs == {"lr"} and node[0] == "multiply":
+            hints.append("lr")
+        elif inputs == {"w"} and node[0] == "multiply":
+            hints.append("wd")
+        elif tells:
+            hints.append(own)
+        elif inputs == {"g"} and node[0] == "square":
+            hints.append("g2")
+        elif node[0] in _ROLES:
+            hints.append(_ROLES[node[0]])
+        elif "g" in inputs and (own == "g" or inputs <= {"g", "lr", "t"}) and not inputs & graph.state.keys():
+            hints.append("g")
+        else:
+            hints.append("")
+    return tuple(hints)
+
+
+def _ways_to_state(graph: Graph) -> dict[int, str]:
+    """Find the next values of state variables, and what leads to them from the old ones and is read by nothing else."""
+    reads = _reads(graph)
+    ways = {}
+    for name, place in graph.state.items():
+        while graph.nodes[place][0] not in (INPUT, NUMBER):
+            ways.setdefault(place, name)
+            olds = [a for a in graph.nodes[place][1:] if name in _inputs(graph, a)]
+            if len(olds) != 1 or reads.count(olds[0]) != 1:
+                break
+            place = olds[0]
+    return ways
+
+
+def _reads(graph: Graph) -> list[int]:
+    """Give the place of every value that is read, as often as it is."""
+    reads = [argument for node in graph.nodes if node[0] not in (INPUT, NUMBER) for argument in node[1:]]
+    return [*reads, *graph.state.values(), graph.update]
+
+
+def _chain(graph: Graph) -> set[int]:
+    """Find the values that lead to the update, each the first argument of the next and read by it alone."""
+    reads = _reads(graph)
+    chain = set()
+    place = graph.update
+    while graph.nodes[place][0] not in (INPUT, NUMBER) and place not in graph.state.values():
+        chain.add(place)
+        node = graph.nodes[place]
+        if len(node) == 1 or reads.count(node[1]) != 1:
+            break
+        place = node[1]
+    return chain
