@@ -98,7 +98,7 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
         return
     for number, step in enumerate(derivation.steps, start=1):
         size = len(step.program.statements)
-        click.echo(f"{number:3}. {step.reason}{'' if step.exact else ' (up to 1e-8)'}: {size} statements")
+        click.echo(f"{number:3}. {step.reason}{'' if step.exact else ' (up to 1e-7)'}: {size} statements")
     click.echo(f"{'' if derivation.steps else 'nothing to simplify'}\n{derivation.program}")
     if suite:
         columns, rows = documents.standing_rows(standings, tasks)
