@@ -133,6 +133,7 @@ def test_a_second_process_compiles_only_the_updates_and_gets_the_same_bits(tmp_p
     assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o700]
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time_writes(tmp_path):
     with start(ADD.format(before="", after="input()"), tmp_path) as writer:
         assert writer.stdout.readline().split()[1:] == ["0", "2"]

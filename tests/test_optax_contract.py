@@ -39,6 +39,7 @@ def assert_contract_is_kept(found, counts):
         assert all("complex" in each["test"] for each in lines if each["result"] == "refused")
 
 
+@pytest.mark.slow
 def test_lion_shards_keeps_float64_and_takes_arguments_meant_for_others():
     found = outcomes("lion", "--short", "--only", "sharding_test|float64_test|extra_args")
     assert list(found) == ["lion"]
