@@ -27,7 +27,7 @@ _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 
 
 def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where a search runs."""
+    """Add the options that say where a search runs: the fields of Placement."""
     for option in (
         click.option(
             "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores to take where they fit."
@@ -46,18 +46,9 @@ def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
 @_set
 @_placed
 @json_option
-def search_command(
-    config: str,
-    name: str | None,
-    overrides: tuple[str, ...],
-    pool: str,
-    workers: int | None,
-    address: str | None,
-    reuse: tuple[str, ...],
-    as_json: bool,
-) -> int:
+def search_command(config: str, name: str | None, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
     """Start a search and print what it found."""
-    return _report_search(start(config, name, overrides, Placement(pool, workers, address, reuse)), as_json)
+    return _report_search(start(config, name, overrides, Placement(**placement)), as_json)
 
 
 @click.command("resume")
@@ -65,17 +56,9 @@ def search_command(
 @_set
 @_placed
 @json_option
-def resume_command(
-    run: str,
-    overrides: tuple[str, ...],
-    pool: str,
-    workers: int | None,
-    address: str | None,
-    reuse: tuple[str, ...],
-    as_json: bool,
-) -> int:
+def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
     """Go on with a run that was interrupted, or that got a larger budget by --set."""
-    return _report_search(resume(run, overrides, Placement(pool, workers, address, reuse)), as_json)
+    return _report_search(resume(run, overrides, Placement(**placement)), as_json)
 
 
 def _report_search(ended: Ended, as_json: bool) -> int:

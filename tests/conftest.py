@@ -6,13 +6,29 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["PRIDE_CACHE"] = "off"
 
+from pathlib import Path
+
 import hypothesis
 import jax
+import pytest
+from command_cases import Commands
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder that processes of tests may share for what they compile."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def commands(tmp_path: Path, compile_cache: Path) -> Commands:
+    """Give `pride`, in processes of its own, with a folder of runs for the test alone."""
+    return Commands(tmp_path, compile_cache)
 
 
 def pytest_terminal_summary(terminalreporter):

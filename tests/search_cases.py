@@ -1,10 +1,11 @@
 """What tests of searches share: a config, an evaluation that trains nothing, a pool without order, and a run."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import programs
+from instant import evaluate
+
 import workers
 from evolve.config import Budget, Config
 from evolve.config_files import to_yaml
@@ -21,19 +22,6 @@ CONFIG = Config(
     finalists=3,
     fresh_rng_seeds=2,
 )
-
-
-def evaluate(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    return [evaluate_one(job) for job in jobs]
-
-
-def evaluate_one(job: workers.Job) -> workers.Result:
-    """Score a program by its key: every seventh one diverges."""
-    number = int(programs.key(programs.parse(job.program))[:8], 16)
-    if number % 7 == 0:
-        return workers.Result(job.index, workers.Status.DIVERGED)
-    losses = tuple(number / 2**32 + 0.01 * (seed % 3) for seed in job.rng_seeds)
-    return workers.Result(job.index, workers.Status.OK, score=2.0 - sum(losses) / len(losses), losses=(losses,))
 
 
 class ShuffledPool(workers.SerialPool):

@@ -18,18 +18,8 @@ STARTED = ["search", "smoke", "--name", "broken", *SMALL, "--set", "deadline_sec
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def commands(tmp_path: Path, cache: Path) -> Commands:
-    return Commands(tmp_path, cache)
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> str:
-    return Commands(tmp_path_factory.mktemp("runs"), cache).search("unbroken", "--pool", "serial")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, compile_cache: Path) -> str:
+    return Commands(tmp_path_factory.mktemp("runs"), compile_cache).search("unbroken", "--pool", "serial")
 
 
 def check_resumable(commands: Commands, unbroken: str) -> None:

@@ -4,10 +4,11 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import instant
 import pytest
-import search_cases
 from command_cases import SMALL, Commands
-from search_cases import CONFIG, ShuffledPool, evaluate, interrupt_after, run
+from instant import evaluate
+from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import workers
 from evolve.config import Budget, Config, Round
@@ -155,7 +156,7 @@ def test_an_interrupted_run_on_ray_goes_on(tmp_path: Path, unbroken: str, calls:
 def run_on_ray(root: Path, name: str, config: Config, watcher: Watcher | None = None) -> str:
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(search_cases)  # the islands' processes cannot import tests
+    cloudpickle.register_pickle_by_value(instant)  # the islands' processes cannot import tests
 
     def search_on_ray(store, config, pool, watcher):
         return search(store, config, pool, watcher, open_islands)
@@ -165,9 +166,8 @@ def run_on_ray(root: Path, name: str, config: Config, watcher: Watcher | None = 
 
 
 @pytest.mark.chaos
-def test_an_islands_process_that_dies_costs_nothing_but_time(tmp_path: Path):
+def test_an_islands_process_that_dies_costs_nothing_but_time(commands: Commands):
     """Each process of an island is killed when it has made eighteen proposals, and again."""
-    commands = Commands(tmp_path / "runs", tmp_path / "cache")
     settings = [*SMALL, "--set", "tasks=iris", "--set", "rounds=[{islands: 2, candidates: 40, migrate_every: 9}]"]
     settings += ["--set", "budget.candidates=80"]
     quiet = commands.run("search", "smoke", "--name", "quiet", "--pool", "serial", *settings)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from search_cases import CONFIG, ShuffledPool, evaluate, interrupt_after, run
+from instant import evaluate
+from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import programs
 import workers

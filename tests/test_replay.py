@@ -24,18 +24,8 @@ EVERY_SESSION = sorted(hook for hook in faults.HOOKS if not hook.startswith("fil
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def commands(tmp_path: Path, cache: Path) -> Commands:
-    return Commands(tmp_path, cache)
-
-
-@pytest.fixture(scope="module")
-def server(cache: Path) -> Iterator[Server]:
-    with Server(PRIDE_CACHE=str(cache)) as server:
+def server(compile_cache: Path) -> Iterator[Server]:
+    with Server(PRIDE_CACHE=str(compile_cache)) as server:
         yield server
 
 
@@ -64,8 +54,8 @@ def test_a_search_that_trains_killed_twenty_times_equals_the_unbroken_one(tmp_pa
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> str:
-    dump = Commands(tmp_path_factory.mktemp("runs"), cache).search("unbroken", "--pool", "serial")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, compile_cache: Path) -> str:
+    dump = Commands(tmp_path_factory.mktemp("runs"), compile_cache).search("unbroken", "--pool", "serial")
     assert len(dump.splitlines()) == 30
     return dump
 
@@ -95,10 +85,10 @@ def test_the_machines_cores_change_nothing(commands: Commands, unbroken: str):
 
 
 @pytest.fixture(scope="module")
-def ray_here(cache: Path) -> Iterator[None]:
+def ray_here(compile_cache: Path) -> Iterator[None]:
     """Give Ray workers that keep what they compile, which this process does not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRIDE_CACHE", str(cache))
+        patch.setenv("PRIDE_CACHE", str(compile_cache))
         with ray_connection(None, 4, print):
             patch.undo()
             yield

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from search_cases import CONFIG, evaluate, run
+from instant import evaluate
+from search_cases import CONFIG, run
 
 import workers
 from evolve.config import Config, Limits

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from search_cases import CONFIG, ShuffledPool, evaluate, interrupt_after, run
+from instant import evaluate
+from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import workers
 from evolve.champion import find_champion, fresh_rng_seeds, search_rng_seeds

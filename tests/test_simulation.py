@@ -4,6 +4,7 @@ import dataclasses
 import heapq
 from pathlib import Path
 
+import instant
 import numpy as np
 import pytest
 import search_cases
@@ -104,7 +105,7 @@ class VirtualPool(workers.SerialPool):
     """Workers whose evaluations take virtual time."""
 
     def __init__(self, count: int, lengths: list[float]):
-        super().__init__(search_cases.evaluate)
+        super().__init__(instant.evaluate)
         self.now_s = 0.0
         self._free, self._lengths = count, lengths
         self._waiting: list[workers.Job] = []
@@ -124,7 +125,7 @@ class VirtualPool(workers.SerialPool):
             heapq.heappush(self._under_way, (self.now_s + self._lengths[job.index], job.index, job))
         self.now_s, _, job = heapq.heappop(self._under_way)
         self._free += 1
-        return [search_cases.evaluate_one(job)]
+        return [instant.evaluate_one(job)]
 
 
 @pytest.mark.parametrize("order", ["strict", "arrival"])
