@@ -1,6 +1,8 @@
 """Two notions of sameness beside ``==``: the key (same dataflow) and the fingerprint (same behaviour)."""
 
 import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,7 +29,24 @@ def key(program: Program) -> str:
     Raises:
         ProgramError: where the program is not well formed.
     """
-    graph = normal_form(program)
+    live = check(program).live
+    lines = str(program).split("\n")[1 : len(live) + 1]
+    text = tuple([line for line, alive in zip(lines, live, strict=True) if alive])
+    return _key(_LiveText(text, program.update, program))
+
+
+@dataclass(frozen=True)
+class _LiveText:
+    """What alone decides a program's key; most edits of a search touch dead statements and leave it as it was."""
+
+    statements: tuple[str, ...]
+    update: str
+    program: Program = field(compare=False)
+
+
+@lru_cache(maxsize=2048)  # a population of 1,000 and its children
+def _key(live: _LiveText) -> str:
+    graph = normal_form(live.program)
     labels = graph.state_labels
     digests = graph.digests(labels, range(len(graph.nodes)))
     # The update's digest looks a few steps ahead only; each label beside its next one says how the loop goes on.

@@ -10,7 +10,9 @@ from programs.functions import FUNCTIONS
 
 RESERVED = ("w", "g", "lr", "t")  # weights, gradient, the schedule's value, the step from 1
 INDENT = "    "
-_INFIX = {name: row.infix for name, row in FUNCTIONS.items()}
+_CALLS = {name: f"{name}({', '.join(['{}'] * row.arity)})" for name, row in FUNCTIONS.items()}
+_OPERATORS = {name: f"{{}} {row.infix} {{}}" for name, row in FUNCTIONS.items() if row.infix}
+_TEXTS = {name: "{} = " + call for name, call in (_CALLS | _OPERATORS | {"copy": "{}"}).items()}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 Argument = str | float  # a variable's name, or a number
@@ -46,13 +48,7 @@ class Statement(NamedTuple):
     def __str__(self) -> str:
         """Give the canonical text: operators as infix, a copy as a plain assignment."""
         target, function, arguments = self
-        words = [argument if isinstance(argument, str) else repr(argument) for argument in arguments]
-        infix = _INFIX[function]
-        if infix:
-            return f"{target} = {words[0]} {infix} {words[1]}"
-        if function == "copy":
-            return f"{target} = {words[0]}"
-        return f"{target} = {function}({', '.join(words)})"
+        return _TEXTS[function].format(target, *arguments)
 
 
 @dataclass(frozen=True)
