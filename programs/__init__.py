@@ -6,6 +6,7 @@ JAX is imported when ``to_optax`` or ``interpret`` is first used, so that readin
 from typing import TYPE_CHECKING, Any
 
 from programs.checking import Facts, check, is_elementwise, live_within_step
+from programs.derivation import Derivation, Proof, Step
 from programs.edits import EDITS, Edit, Limits
 from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
 from programs.export import export_optax
@@ -16,8 +17,9 @@ from programs.keys import fingerprint, key
 from programs.library import load, seed_programs, source_text
 from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
+from programs.reductions import Reduction, reductions, roundings, size
 from programs.relatives import Relatives, seed_relatives
-from programs.simplification import Derivation, Step, simplify
+from programs.simplification import simplify
 from programs.transformation import Transformation
 from programs.transformations import (
     TRANSFORMATIONS,
@@ -50,6 +52,8 @@ __all__ = [
     "Program",
     "ProgramError",
     "ProgramState",
+    "Proof",
+    "Reduction",
     "Relatives",
     "Statement",
     "Step",
@@ -72,9 +76,12 @@ __all__ = [
     "lookahead",
     "parse",
     "random_program",
+    "reductions",
+    "roundings",
     "seed_programs",
     "seed_relatives",
     "simplify",
+    "size",
     "source_text",
     "to_optax",
     "weight_decay",
