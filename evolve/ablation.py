@@ -8,6 +8,8 @@ import workers
 from evolve.standing import Estimate, estimate
 from tasks import get, score
 
+_LOOK_EVERY_S = 1.0  # between two calls of on_progress, at most
+
 Scores = tuple[float, ...]
 """Of one program on one task, for each rng seed; 0 for a training that diverged, and those after it."""
 
@@ -23,7 +25,8 @@ class Meter:
         Args:
             pool: What trains; idle.
             rng_seeds: Of the trainings of every program on every task.
-            on_progress: Called with a task, how many trainings on it are done and how many there are to do.
+            on_progress: Called at least every second with a task, how many jobs of it are done and how many there are;
+                what it raises ends the measuring.
         """
         self.rng_seeds = tuple(rng_seeds)
         self._pool = pool
@@ -42,7 +45,7 @@ class Meter:
         results: dict[int, workers.Result] = {}
         while len(results) < len(wanted):
             self._on_progress(task, len(results), len(wanted))
-            results |= {result.index: result for result in self._pool.wait()}
+            results |= {result.index: result for result in self._pool.wait(_LOOK_EVERY_S)}
         for key in texts:
             self._known[key, task] = ()
         for index, (key, part) in enumerate(wanted):

@@ -38,6 +38,10 @@ class Simplified:
         """The last program."""
         return self.steps[-1].step.program if self.steps else self.start
 
+    def upto(self, count: int) -> "Simplified":
+        """Give the derivation of the first steps alone."""
+        return replace(self, steps=self.steps[:count], rejected=())
+
     def worth(self) -> list[Trial]:
         """Give, for every statement of the last program, the reduction without it that costs least."""
         order = list(self.yardstick.start)

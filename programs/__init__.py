@@ -13,7 +13,7 @@ from programs.export import export_optax
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
-from programs.keys import fingerprint, key
+from programs.keys import fingerprint, key, largest_difference
 from programs.library import load, seed_programs, source_text
 from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
@@ -71,6 +71,7 @@ __all__ = [
     "is_elementwise",
     "key",
     "l2",
+    "largest_difference",
     "live_within_step",
     "load",
     "lookahead",
