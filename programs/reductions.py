@@ -1,6 +1,6 @@
 """Smaller programs that a training may show to be as good: a value replaced by another one, or a number rounded."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
@@ -50,20 +50,16 @@ def size(program: Program) -> tuple[int, int, int]:
 def reductions(program: Program) -> tuple[Reduction, ...]:
     """Find what is smaller by one value, the smallest first, each key once.
 
-    A value is replaced by one that it is made of, or by 0 or 1; a state variable's next value also by any other value
-    of its kind, and its old value by its next one. What no longer reads the gradient or the rate is left out.
+    A value is replaced by an argument of its call, by an argument of one of these, or by 0 or 1; a state variable's
+    next value also by any value that it does not depend on and that does not depend on it. What no longer reads the
+    gradient or the rate is left out.
 
     Raises:
         ProgramError: where the program is not well formed.
     """
     program = to_program(from_program(program), program.parameters)
-    found: dict[str, Reduction] = {}
-    for statement, replacement, graph in _replacements(program):
-        reduced = _reduction(program, statement, replacement, to_program(graph, program.parameters))
-        if reduced is not None and size(reduced.program)[:2] < size(program)[:2]:
-            found.setdefault(key(reduced.program), reduced)
-    found.pop(key(program), None)
-    return tuple(sorted(found.values(), key=lambda reduced: size(reduced.program)))
+    changed = ((said, by, to_program(graph, program.parameters)) for said, by, graph in _replacements(program))
+    return _distinct(program, changed, parts=2)
 
 
 def roundings(program: Program) -> tuple[Reduction, ...]:
@@ -72,30 +68,42 @@ def roundings(program: Program) -> tuple[Reduction, ...]:
     Raises:
         ProgramError: where the program is not well formed.
     """
+    return _distinct(program, _rounded_programs(program), parts=3)
+
+
+def _distinct(program: Program, changed: Iterable[tuple[str, str, Program]], parts: int) -> tuple[Reduction, ...]:
+    """Simplify what replacements lead to, and sort what is smaller by so many parts of its size, each key once."""
     found: dict[str, Reduction] = {}
-    for index, statement in enumerate(program.statements):
-        for place, number in enumerate(statement.arguments):
-            for rounded in [] if isinstance(number, str) else _rounded(number):
-                changed = with_argument(program, (index, place), rounded)
-                reduced = _reduction(program, str(statement), str(changed.statements[index]), changed)
-                if reduced is not None:
-                    found.setdefault(key(reduced.program), reduced)
+    seen = {key(program)}
+    for statement, replacement, other in changed:
+        try:
+            own = key(other)
+        except ProgramError:  # a tensor where only a scalar will do
+            continue
+        if own in seen or not _reads_as_much(program, other):
+            continue
+        seen.add(own)
+        tidied = tidy(other)
+        first = Step(f"{statement} -> {replacement}", Proof.MEASURED, tidied)
+        reduced = Reduction(statement, replacement, (first, *simplify(tidied).steps))
+        if size(reduced.program)[:parts] < size(program)[:parts] and _reads_as_much(program, reduced.program):
+            found.setdefault(key(reduced.program), reduced)
     found.pop(key(program), None)
     return tuple(sorted(found.values(), key=lambda reduced: size(reduced.program)))
 
 
-def _reduction(program: Program, statement: str, replacement: str, changed: Program) -> Reduction | None:
-    """Simplify what a replacement leads to; None where that is no smaller or reads too little."""
-    try:
-        read = check(changed).inputs
-    except ProgramError:  # a tensor where only a scalar will do
-        return None
-    if read & _KEPT_INPUTS != check(program).inputs & _KEPT_INPUTS:
-        return None
-    changed = tidy(changed)
-    first = Step(f"{statement} -> {replacement}", Proof.MEASURED, changed)
-    reduced = Reduction(statement, replacement, (first, *simplify(changed).steps))
-    return reduced if size(reduced.program) < size(program) else None
+def _reads_as_much(program: Program, other: Program) -> bool:
+    """Tell whether another program still reads what a program must not do without."""
+    return check(program).inputs & _KEPT_INPUTS == check(other).inputs & _KEPT_INPUTS
+
+
+def _rounded_programs(program: Program) -> Iterator[tuple[str, str, Program]]:
+    """Round every number in every way: the statement it is in, that statement after it, and the program."""
+    for index, statement in enumerate(program.statements):
+        for place, number in enumerate(statement.arguments):
+            for rounded in [] if isinstance(number, str) else _rounded(number):
+                changed = with_argument(program, (index, place), rounded)
+                yield str(statement), str(changed.statements[index]), changed
 
 
 def _rounded(number: float) -> Iterator[float]:
@@ -119,21 +127,19 @@ def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
     }
     names |= {place: text.partition(" = ")[2] for place, text in texts.items()}
     for place in calls:
-        made_of = [argument for argument in graph.cone([place])[:-1] if graph.nodes[argument][0] != NUMBER]
+        arguments = graph.nodes[place][1:]
+        theirs = [a for argument in arguments if argument in texts for a in graph.nodes[argument][1:]]
         readers = set(calls) - {place}
-        for other in made_of:
+        for other in sorted({*arguments, *theirs} & names.keys()):
             yield texts[place], names[other], _redirected(graph, place, other, readers)
         for number in _NUMBERS:
             yield texts[place], str(number), _redirected(graph, place, (NUMBER, number), readers)
-    for name, place in graph.state.items():
+    for place in graph.state.values():
         if place not in texts:
             continue
         others = set(names) - set(graph.cone([place])) - _made_from(graph, place)
         for other in sorted(others):
             yield texts[place], names[other], _redirected(graph, place, other, set(calls))
-        own = graph.nodes.index((INPUT, name))
-        later = set(calls) - set(graph.cone([place]))
-        yield f"the old {name}", f"the new {name}", _redirected(graph, own, place, later)
 
 
 def _made_from(graph: Graph, place: int) -> set[int]:
@@ -142,13 +148,11 @@ def _made_from(graph: Graph, place: int) -> set[int]:
 
 
 def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int]) -> Graph:
-    """Let readers of one value read another one, or a number, in its place; the state and the update are readers too.
-
-    Where ``old`` is an input, the state and the update stay as they are.
-    """
-    nodes = [*graph.nodes]
+    """Let readers of one value, and the state and the update, read another value, or a number, in its place."""
+    nodes, hints = [*graph.nodes], [*graph.hints]
     if not isinstance(new, int):
         nodes.append(new)
+        hints.append("")
         new = len(nodes) - 1
 
     def seen(place: int) -> int:
@@ -157,16 +161,12 @@ def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int
     arguments = {}
     for place, node in enumerate(nodes):
         given = () if node[0] in (INPUT, NUMBER) else node[1:]
-        arguments[place] = tuple(map(seen, given)) if place in readers else tuple(given)
+        arguments[place] = tuple(map(seen, given)) if place in readers else given
     builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
     builder.has_leftovers = True
     moved: dict[int, int] = {}
-    hints = (*graph.hints, "")
     for place in TopologicalSorter(arguments).static_order():
-        node = nodes[place]
-        if node[0] not in (INPUT, NUMBER):
-            node = (node[0], *[moved[argument] for argument in arguments[place]])
+        node = nodes[place] if not arguments[place] else (nodes[place][0], *[moved[a] for a in arguments[place]])
         moved[place] = builder.add(node, hints[place])
-    outer = seen if graph.nodes[old][0] != INPUT else lambda place: place
-    state = {name: moved[outer(place)] for name, place in graph.state.items()}
-    return builder.graph(moved[outer(graph.update)], state)
+    state = {name: moved[seen(place)] for name, place in graph.state.items()}
+    return builder.graph(moved[seen(graph.update)], state)

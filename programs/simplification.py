@@ -19,7 +19,7 @@ from programs.dataflow import (
 from programs.derivation import Derivation, Proof, Step
 from programs.folding import fold
 from programs.program import Program, Statement, fresh_name, variables
-from programs.rewriting import rewritten, root, simplifier
+from programs.rewriting import may_fit, rewritten, simplifier
 from programs.rules import KEY_RULES, RULES, Rule
 from programs.signs import never_negative_state
 from programs.tidying import tidy
@@ -101,12 +101,8 @@ def _next_step(program: Program) -> Step | None:
     if rounded != graph:
         return Step(ROUND, Proof.NEARLY, to_program(rounded, program.parameters))
     never_negative = never_negative_state(graph)
-    heads = {node[0] for node in graph.nodes}
     for rule in _ordered_rules():
-        if root(rule) not in heads:
-            continue
-        written = _rewritten(graph, rule, program, never_negative)
-        if written:
+        if may_fit(rule, graph) and (written := _rewritten(graph, rule, program, never_negative)):
             return Step(str(rule), Proof.EXACT if rule.exact else Proof.NEARLY, written)
     return None
 
