@@ -42,7 +42,7 @@ def first_lines(name: str, simplified: Simplified) -> list[str]:
         score = estimate(suite_scores(list(start.values())))
         lines.append(f"score   {score}: the mean of {', '.join(start)} over {len(simplified.rng_seeds)} rng seeds")
         noise = ", ".join(f"{task} {simplified.yardstick.noise(task):.4f}" for task in start)
-        lines.append(f"noise   {noise}: half of the 95 % confidence interval; no score may fall by more")
+        lines.append(f"noise   {noise}: no score may fall by more (half of its 95 % confidence interval)")
     return lines
 
 
@@ -126,7 +126,11 @@ def failed_task(trial: Trial) -> str:
 def sizes(program: programs.Program) -> str:
     """Say how large a program is, dead statements counted."""
     facts = programs.check(program)
-    return f"{len(program.statements)} statement(s), {facts.state_slots} state slot(s)"
+    return f"{_count(len(program.statements), 'statement')}, {_count(facts.state_slots, 'state slot')}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def signed(change: Estimate) -> str:

@@ -1,6 +1,7 @@
 """The command simplify: from a raw program to a clean one, and checking again what it wrote."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from evolve.simplifying import Simplified, simplify_by_rules, simplify_by_traini
 _SUITE = "simplify"
 _FIRST_RNG_SEED = 2_000  # neither those of searches nor those of `pride evaluate`
 _DEADLINE_S = 600.0  # for one program on one task
+_LINE_S = 10.0  # between two plain lines
 
 
 @click.command("simplify")
@@ -112,37 +114,39 @@ def _train(
     seeds = range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds)
     try:
         with _meter(placement, tasks, seeds) as meter:
-            return simplify_by_training(named.program, tasks, meter, printer.step)
+            simplified = simplify_by_training(named.program, tasks, meter, printer.step)
     except _Interrupted as interrupted:
         printer.signal = interrupted.signal
         click.echo("interrupted; this is what was found so far", err=True)
         return printer.latest or simplify_by_rules(named.program)
+    if unlearnt := ", ".join(task for task in tasks if task not in simplified.yardstick.start):
+        click.echo(f"{named.name} does not learn {unlearnt} with every rng seed, which then can tell nothing", err=True)
+    return simplified
 
 
 @contextmanager
-def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: range | tuple[int, ...]) -> Iterator[Meter]:
+def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int]) -> Iterator[Meter]:
     """Open a pool and a meter that shows on stderr how far its trainings are."""
     console = Console(stderr=True)
+    last_line_s = time.monotonic()
 
     def note(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     columns = (TextColumn("training {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     try:
-        pool = make_pool(placement, tasks, _DEADLINE_S, note)
-        with (
-            hear_signals(note) as received,
-            pool,
-            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
-        ):
+        with hear_signals(note) as received, make_pool(placement, tasks, _DEADLINE_S, note) as pool, progress:
             bar = progress.add_task("", total=1)
 
             def show(task: str, done: int, total: int) -> None:
+                nonlocal last_line_s
                 if received:
                     raise _Interrupted(received[0])
                 progress.update(bar, description=task, completed=done, total=total)
-                if not console.is_terminal and not done:
-                    note(f"training {task}: {total} job(s)")
+                if not console.is_terminal and time.monotonic() - last_line_s >= _LINE_S:
+                    last_line_s = time.monotonic()
+                    note(f"training {task}: {done} of {total} jobs are done")
 
             yield Meter(pool, rng_seeds, show)
     except workers.PoolError as error:

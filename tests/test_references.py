@@ -349,7 +349,7 @@ def test_transformed_programs_that_are_not_there(run, capsys, reference, code, s
 
 @pytest.mark.parametrize("command", ["show", "simplify", "export"])
 def test_commands_take_transformed_programs(capsys, command):
-    options = ("--to", "optax") if command == "export" else ()
+    options = {"export": ("--to", "optax"), "simplify": ("--rules",)}.get(command, ())
     with pytest.raises(SystemExit) as caught:
         cli.main((command, "lookahead,k=3:sgd", *options))
     assert caught.value.code == 0

@@ -60,7 +60,7 @@ def run(command):
     except SystemExit as end:
         return end.code
 
-for command in (["show", "lion"], ["list"], ["simplify", "lion"], ["export", "lion", "--to", "optax"]):
+for command in (["show", "lion"], ["list"], ["simplify", "lion", "--rules"], ["export", "lion", "--to", "optax"]):
     run(command)  # so that what follows imports little
 watching = True
 codes = [run(command) for command in commands]
@@ -109,7 +109,7 @@ COMMANDS = [
     ["dump", "example"],
     ["show", "example:0"],
     ["show", "example:best"],
-    ["simplify", "example:0"],
+    ["simplify", "example:0", "--rules"],
     ["export", "example:0", "--to", "optax"],
 ]
 
