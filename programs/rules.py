@@ -1,8 +1,9 @@
 """The algebra of the language: rewrite rules as data, one a line.
 
 Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else
-lr less deep; nothing counted as shared; a call on numbers alone is a number), so rewriting ends. The rules of KEY_RULES
-decide keys, on which stored runs rely: a new rule is none of them, even where it holds for all floats.
+lr less deep or else numbers deeper; nothing counted as shared; a call on numbers alone is a number), so rewriting ends.
+The rules of KEY_RULES decide keys, on which stored runs rely: a new rule is none of them, even where it holds for all
+floats.
 """
 
 import enum
@@ -186,6 +187,7 @@ RULES = (
     # The rate goes last, but with scalars, which are cheap, first.
     Rule("o * r * s", "o * s * r", Holds.EXACTLY, growth=0),
     Rule("o * r / s", "o / s * r", Holds.EXACTLY, growth=0),
+    Rule("o * r * c", "o * (r * c)", Holds.EXACTLY, growth=0),
     # Sums in which values cancel.
     _shorter("negative(x - y)", "y - x"),
     _shorter("x + y - y", "x"),

@@ -40,7 +40,7 @@ def matches(expected: str, got: str) -> bool:
 
 def masked(output: str) -> str:
     """Replace the numbers, which another processor may compute otherwise."""
-    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", output)
+    return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", output)
 
 
 def test_every_block_is_of_a_kind_that_is_tested():

@@ -57,16 +57,19 @@ def test_both_sides_of_a_rule_are_equal(rule):
 
 
 def size_without_sharing(text):
-    """Count calls, then variables, then arguments, then how deep lr is, every use counted; a call on numbers is one."""
+    """Count calls, then variables, then arguments, then how deep lr is, then how little numbers are.
+
+    Every use is counted; a call on numbers is one.
+    """
     graph = from_program(expression(text), simplifier((), folding=True))
 
     def size(place, depth):
         node = graph.nodes[place]
         if node[0] == INPUT:
-            return np.array([0, 1, 0, depth if node[1] == "lr" else 0])
+            return np.array([0, 1, 0, depth if node[1] == "lr" else 0, 0])
         if node[0] == NUMBER:
-            return np.array([0, 0, 0, 0])
-        return sum((size(argument, depth + 1) for argument in node[1:]), start=np.array([1, 0, len(node) - 1, 0]))
+            return np.array([0, 0, 0, 0, -depth])
+        return sum((size(argument, depth + 1) for argument in node[1:]), start=np.array([1, 0, len(node) - 1, 0, 0]))
 
     return tuple(size(graph.update, 0).tolist())
 
