@@ -143,7 +143,9 @@ class Anatomy:
         """
         known: dict[int, dict[int, float]] = {}
         for index in self.graph.cone([place]):
-            whole = of not in self.inputs[index] if of else index != place and (index in self.next_of or index in closed)
+            whole = (
+                of not in self.inputs[index] if of else index != place and (index in self.next_of or index in closed)
+            )
             known[index] = {index: 1.0} if whole else self._terms(index, known)
         return {atom: factor for atom, factor in known[place].items() if factor}
 

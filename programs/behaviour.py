@@ -77,7 +77,7 @@ def nearest_seeds(program: Program, count: int = NEAREST) -> tuple[Neighbour, ..
     found = []
     for name, course in _seed_courses().items():
         cosine = float(np.mean(np.sum(own.directions * course.directions, axis=1)))
-        rank = (-round(cosine, _DIGITS), -_cosine(own.sizes, course.sizes), name)
+        rank = (-round(cosine, _DIGITS), -round(_cosine(own.sizes, course.sizes), 2 * _DIGITS), name)
         found.append((rank, Neighbour(name, round(cosine, _DIGITS) + 0.0)))
     others = (neighbour for _, neighbour in sorted(found, key=lambda pair: pair[0]))
     return tuple(itertools.islice((other for other in others if key(load(other.name)) != own_key), count))
@@ -176,7 +176,8 @@ def _trajectory() -> tuple[tuple[Arrays, Arrays], ...]:
     path = []
     for step in range(1, _STEPS + 1):
         gradient = tuple(
-            np.asarray(c * (w + _NOISE * _WEIGHT_SIZE * n)) for c, w, n in zip(curvatures, weights, _noises(step), strict=True)
+            np.asarray(c * (w + _NOISE * _WEIGHT_SIZE * n))
+            for c, w, n in zip(curvatures, weights, _noises(step), strict=True)
         )
         path.append((weights, gradient))
         weights = tuple(np.asarray(w - _STEP_SIZE * g) for w, g in zip(weights, gradient, strict=True))
@@ -208,5 +209,5 @@ def _flat(arrays: Arrays) -> np.ndarray:
     return np.concatenate([np.ravel(array) for array in arrays])
 
 
-def _finite(number: float) -> float | None:
+def _finite(number: np.floating) -> float | None:
     return float(number) if np.isfinite(number) else None

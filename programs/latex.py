@@ -1,7 +1,7 @@
 r"""A program as LaTeX: aligned equations for one step, with m_t for the new value of a state variable m.
 
-g_t is the gradient, \theta the weights, \eta the schedule's value and t the step, from 1; every state variable starts at
-zero. Nothing but what the tables here spell out, and letters, digits and escaped underscores of names, is ever written.
+g_t is the gradient, \theta the weights, \eta the schedule's value and t the step, from 1; every state variable starts
+at zero. Nothing but what the tables here spell out, and letters, digits and escaped underscores of names, is written.
 """
 
 import re
@@ -235,7 +235,7 @@ class _Printer:
         return _Written(f"{one.text} {'-' if weight < 0.0 else '+'} {other.text}", min(one.level, SUM))
 
     def product(self, place: int) -> _Written:
-        """Write a product, quotient or reciprocal, and those in it that have no equation of their own, as one fraction."""
+        """Write a product, quotient or reciprocal, and those in it with no equation of their own, as one fraction."""
         tops: list[int] = []
         bottoms: list[_Written] = []
         waiting = [place]

@@ -18,11 +18,12 @@ def courses(course: Course, sentence: str) -> Finder:
 
     def find(roles: Roles) -> Iterator[Found]:
         for name, way in roles.recurrences.items():
-            if way.course is course and (way.of is not None):
+            if way.course is course and way.of is not None and name not in roles.iterates:
                 numbers = (("decay", way.decay),) if 0.0 < way.decay < 1.0 else ()
                 decay = f" with decay {number(way.decay)}" if numbers else ""
                 time = f" (time constant {steps(way.decay)} steps)" if numbers else ""
-                text = sentence.format(name=name, x=phrase(roles.anatomy, way.of), decay=decay, time=time)
+                x = phrase(roles.anatomy, way.of) + (", taken negative," if way.gain < 0.0 else "")
+                text = sentence.format(name=name, x=x, decay=decay, time=time)
                 yield roles.anatomy.graph.state[name], text, numbers
 
     return find
@@ -30,10 +31,10 @@ def courses(course: Course, sentence: str) -> Finder:
 
 def first_weights(roles: Roles) -> Iterator[Found]:
     """Find state variables that keep the first weights."""
-    for place, sentence, numbers in courses(Course.FIRST, "{name} keeps {x} of the first step")(roles):
-        kept = roles.recurrences[roles.anatomy.next_of[place]].of
-        if kept is not None and roles.anatomy.is_input(kept, "w"):
-            yield place, sentence, numbers
+    for name in sorted(roles.iterates):
+        way = roles.recurrences[name]
+        if way.course is Course.FIRST and way.of is not None and roles.anatomy.is_input(way.of, "w"):
+            yield roles.anatomy.graph.state[name], f"{name} keeps the weights of the first step", ()
 
 
 def iterate(roles: Roles) -> Iterator[Found]:
@@ -174,7 +175,7 @@ def gradient_beside(roles: Roles) -> Iterator[Found]:
 
 
 def _ahead(roles: Roles) -> Iterator[tuple[int, str, int, float]]:
-    """Find sums of one new momentum and what it collects: the place, the names of both, and the first's part over it."""
+    """Find sums of one new momentum and what it collects: the place, both of them, and the ratio of their parts."""
     for mixture in _mixtures(roles):
         if not mixture.old and len(mixture.new) == 1 and len(mixture.fresh) == 1:
             ((name, factor),) = mixture.new.items()

@@ -6,7 +6,7 @@ from programs.functions import FUNCTIONS
 
 _LONGEST = 40  # letters of an expression that is written out
 _SHORTEST = 3
-_WORDS = {"g": "the gradient", "w": "the weights", "lr": "the rate", "t": "the step"}
+_WORDS: dict[str, str] = {"g": "the gradient", "w": "the weights", "lr": "the rate", "t": "the step"}
 _OF_GRADIENT = {"square": "the squared gradient", "abs": "the size of the gradient"}
 
 
@@ -27,8 +27,8 @@ def phrase(anatomy: Anatomy, place: int) -> str:
     if place in anatomy.next_of:
         return anatomy.next_of[place]
     if head == INPUT:
-        return _WORDS.get(rest[0], rest[0])
-    if head in _OF_GRADIENT and anatomy.graph.nodes[rest[0]] == (INPUT, "g"):
+        return _WORDS.get(rest[0]) or rest[0]
+    if head in _OF_GRADIENT and anatomy.is_input(rest[0], "g"):
         return _OF_GRADIENT[head]
     return expression(anatomy, place)
 
@@ -47,8 +47,7 @@ def expression(anatomy: Anatomy, place: int, longest: int = _LONGEST) -> str:
         return hint or f"{head}(...)"
     row = FUNCTIONS[head]
     parts = [
-        anatomy.next_of.get(anatomy.usual(argument)) or expression(anatomy, argument, longest // 2)
-        for argument in rest
+        anatomy.next_of.get(anatomy.usual(argument)) or expression(anatomy, argument, longest // 2) for argument in rest
     ]
     if row.infix:
         text = f" {row.infix} ".join(f"({part})" if " " in part and not part.endswith(")") else part for part in parts)

@@ -1,6 +1,7 @@
 """What a program is made of, in the words of the field: one table, a row a pattern."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from programs import memory_patterns as memory
 from programs import update_patterns as update
@@ -49,7 +50,9 @@ _SUMS = {Course.SUM, Course.MOMENTUM}
 PATTERNS = (
     Pattern("EMA", memory.courses(Course.AVERAGE, "{name} is the EMA of {x}{decay}{time}")),
     Pattern("momentum", memory.courses(Course.MOMENTUM, "{name} accumulates {x}{decay}{time}")),
-    Pattern("EMA with its own decay", memory.courses(Course.OWN_DECAY, "{name} averages {x}, each weight by its own decay")),
+    Pattern(
+        "EMA with its own decay", memory.courses(Course.OWN_DECAY, "{name} averages {x}, each weight by its own decay")
+    ),
     Pattern("sum over steps", memory.courses(Course.SUM, "{name} sums {x} over all steps")),
     Pattern("running maximum", memory.courses(Course.MAXIMUM, "{name} keeps the largest of {x}{decay}{time}")),
     Pattern("additive second moment", memory.courses(Course.ADDITIVE, "{name} goes towards {x} by a part of that")),
@@ -97,11 +100,20 @@ def recognise(program: Program) -> tuple[Feature, ...]:
     Raises:
         ProgramError: where the program is not well formed.
     """
-    anatomy = Anatomy(from_program(simplify(program).program))
-    roles = Roles(anatomy)
+    roles = roles_of(program)
     found: dict[tuple[str, str], Feature] = {}
     for pattern in PATTERNS:
         for place, sentence, numbers in pattern.find(roles):
-            feature = Feature(pattern.name, sentence, expression(anatomy, place), numbers)
+            feature = Feature(pattern.name, sentence, expression(roles.anatomy, place), numbers)
             found.setdefault((pattern.name, sentence), feature)
     return tuple(found.values())
+
+
+@lru_cache(maxsize=8)
+def roles_of(program: Program) -> Roles:
+    """Simplify a program and find the parts that its state variables play.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    return Roles(Anatomy(from_program(simplify(program).program)))

@@ -77,9 +77,9 @@ class Roles:
         for name, place in self.anatomy.graph.state.items():
             starts = {(INPUT, "w"), (INPUT, name)}
             for node in nodes:
-                if node[0] == "where" and self.anatomy.late[node[1]] is not None:
-                    if {nodes[branch] for branch in node[2:]} == starts:
-                        found.add(name)
+                by_step = node[0] == "where" and self.anatomy.late[node[1]] is not None
+                if by_step and {nodes[branch] for branch in node[2:]} == starts:
+                    found.add(name)
             if abs(self.anatomy.terms(place).get(weights, 0.0) - 1.0) <= NEAR:
                 found.add(name)
         return frozenset(found)
@@ -105,7 +105,6 @@ class Roles:
             and self.anatomy.depends_on_gradient(way.of)
         )
 
-
     @cached_property
     def collected(self) -> frozenset[int]:
         """The gradient, and what the momenta collect."""
@@ -118,7 +117,9 @@ def _is_square(anatomy: Anatomy, place: int, never_negative: Set[str]) -> bool:
     nodes = anatomy.graph.nodes
     if not anatomy.depends_on_gradient(place):
         return False
-    if is_never_negative(nodes, place, never_negative) or (nodes[place][0] == "dot" and nodes[place][1] == nodes[place][2]):
+    if is_never_negative(nodes, place, never_negative) or (
+        nodes[place][0] == "dot" and nodes[place][1] == nodes[place][2]
+    ):
         return True
     product = anatomy.product(place)
     odd = {top for top in product.tops if anatomy.kinds[top] is not SCALAR and product.tops.count(top) % 2}

@@ -212,17 +212,14 @@ def orthogonalised(roles: Roles) -> Iterator[Found]:
 
 def lookahead(roles: Roles) -> Iterator[Found]:
     """Find choices at every k-th step."""
-    nodes = roles.anatomy.graph.nodes
-    for place, head, arguments in roles.anatomy.calls:
-        condition = nodes[arguments[0]] if head == "where" else ("",)
-        if condition[0] == "equal":
-            for rest, zero in (condition[1:], condition[:0:-1]):
-                modulo = nodes[rest]
-                if nodes[zero] == (NUMBER, 0.0) and modulo[0] == "mod" and nodes[modulo[2]][0] == NUMBER:
-                    if roles.anatomy.is_input(modulo[1], "t") and roles.iterates:
-                        period = nodes[modulo[2]][1]
-                        names = ", ".join(sorted(roles.iterates))
-                        yield place, f"every {number(period)} steps the weights are set by {names}", (("k", period),)
+    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    for place, head, arguments in anatomy.calls:
+        if head == "where" and nodes[arguments[0]][0] == "equal" and roles.iterates:
+            for rest in nodes[arguments[0]][1:]:
+                if nodes[rest][0] == "mod" and anatomy.is_input(nodes[rest][1], "t"):
+                    period = anatomy.late[nodes[rest][2]] or 0.0
+                    names = ", ".join(sorted(roles.iterates))
+                    yield place, f"every {number(period)} steps the weights are set by {names}", (("k", period),)
 
 
 def rate_factor(anatomy: Anatomy) -> float | None:
@@ -245,10 +242,11 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
         if factor > 0.0:
             words = [expression(anatomy, other, _LONG) for other in others]
             amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
-            rate = rate_factor(anatomy)
-            relative = (("decay", factor / rate),) if rate and anatomy.place_of("lr") in others else ()
-            part = f": {number(factor / rate)} times the learning rate" if relative else ""
-            yield weights, f"each step takes {amount} of the weights away{part}", (*relative, ("each_step", factor))
+            rate = rate_factor(anatomy) if anatomy.place_of("lr") in others else None
+            relative = (("decay", factor / rate),) if rate else ()
+            plain = (("each_step", factor),) if set(others) <= {anatomy.place_of("lr")} else ()
+            part = f": {number(factor / rate)} times the learning rate" if rate else ""
+            yield weights, f"each step takes {amount} of the weights away{part}", (*relative, *plain)
 
 
 def decay_in_gradient(roles: Roles) -> Iterator[Found]:
@@ -266,7 +264,7 @@ def decay_in_momentum(roles: Roles) -> Iterator[Found]:
 
 
 def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
-    """Find sums with the weights in what state is made of: the place, the part, and whether the rest is the gradient."""
+    """Find sums with the weights in what makes the state: the place, the part, whether the rest is the gradient."""
     anatomy = roles.anatomy
     weights, gradient = anatomy.place_of("w"), anatomy.place_of("g")
     for place, head, arguments in anatomy.calls:

@@ -20,7 +20,7 @@ def train(w, g, lr):
 def shown(reference: str, text: str = "") -> dict[str, str]:
     """Run the command and give the lines of facts by their names."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
-    _, facts = result.stdout.split("\n\n", 1)
+    _, facts, *_ = result.stdout.split("\n\n")
     return {line[:17].strip(): line[18:] for line in facts.splitlines()}
 
 
