@@ -11,8 +11,7 @@ from functools import cache
 import numpy as np
 
 from programs.checking import check
-from programs.execution import Value, execute
-from programs.function import Kind
+from programs.execution import numpy_step, zero_state
 from programs.keys import key
 from programs.library import load, seed_programs
 from programs.program import Program
@@ -22,7 +21,8 @@ _STEPS = 24  # of the trajectory on which programs are compared
 _CURVATURES = (0.3, 5.0)  # of the quadratic that it descends, smallest and largest
 _STEP_SIZE = 0.1
 _NOISE = 0.003  # of its gradients, over the curvature and the size of the weights
-_DIGITS = 3
+_MIXERS = (2654435761, 73244475, 73244475)  # odd, below 2^32
+_DIGITS = 3  # of a cosine
 NEAREST = 3
 NOISE_STEPS = 100  # of unit-variance noise, before an update is measured
 _MEASURED_STEPS = 30  # the last ones, over which it is averaged
@@ -96,7 +96,7 @@ def measure(program: Program) -> Measured:
 
 def _update_size(program: Program, rate: float) -> float | None:
     """Give the root mean square of late updates on noise; None where it is not finite."""
-    weights = tuple(_WEIGHT_SIZE * _noise(shape, 0, place) for place, shape in enumerate(_SHAPES))
+    weights = tuple(_WEIGHT_SIZE * noise for noise in _noises(0))
     squares = []
     inputs = ((weights, _noises(step)) for step in range(1, NOISE_STEPS + 1))
     for update in _updates(program, inputs, rate):
@@ -106,7 +106,7 @@ def _update_size(program: Program, rate: float) -> float | None:
 
 def _shrinkage(program: Program) -> float | None:
     """Give the mean part of the weights that steps without a gradient take away; None where it is not finite."""
-    weights = tuple(_noise(shape, 0, place) for place, shape in enumerate(_SHAPES))
+    weights = _noises(0)
     silence = tuple(np.zeros(shape) for shape in _SHAPES)
     updates = list(_updates(program, ((weights, silence) for _ in range(SILENT_STEPS)), 1.0))
     flat = _flat(weights)
@@ -115,21 +115,10 @@ def _shrinkage(program: Program) -> float | None:
 
 def _updates(program: Program, inputs: Iterator[tuple[Arrays, Arrays]], rate: float) -> Iterator[Arrays]:
     """Run a program on given weights and gradients, whatever it does to them."""
-    facts = check(program)
-    shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(_SHAPES), Kind.TENSOR: _SHAPES}
-    state: dict[str, Value] = {}
-    for name in facts.live_state:
-        kind = facts.state_kinds[name]
-        state[name] = (kind, tuple(np.zeros(shape) for shape in shapes[kind]))
+    state = zero_state(check(program), tuple(np.zeros(shape) for shape in _SHAPES))
     with np.errstate(all="ignore"):
         for step, (weights, gradient) in enumerate(inputs, start=1):
-            known = state | {
-                "w": (Kind.TENSOR, weights),
-                "g": (Kind.TENSOR, gradient),
-                "lr": (Kind.SCALAR, (np.float64(rate),)),
-                "t": (Kind.SCALAR, (np.float64(step),)),
-            }
-            update, state = execute(program, facts, np, weights, known, np.float64)
+            update, state = numpy_step(program, weights, gradient, state, rate, step)
             yield update
 
 
@@ -171,7 +160,7 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
 @cache
 def _trajectory() -> tuple[tuple[Arrays, Arrays], ...]:
     """Give the weights and gradients of each step."""
-    weights = tuple(_WEIGHT_SIZE * _noise(shape, 0, place) for place, shape in enumerate(_SHAPES))
+    weights = tuple(_WEIGHT_SIZE * noise for noise in _noises(0))
     curvatures = tuple(_spread(shape, *_CURVATURES) for shape in _SHAPES)
     path = []
     for step in range(1, _STEPS + 1):
@@ -191,18 +180,19 @@ def _spread(shape: tuple[int, ...], first: float, last: float) -> np.ndarray:
 
 @cache
 def _noises(step: int) -> Arrays:
-    return tuple(_noise(shape, step, place) for place, shape in enumerate(_SHAPES))
+    """Make arrays of numbers that look random, evenly spread about 0, with a mean square of 1 over all of them."""
+    arrays = tuple(_noise(shape, step, place) for place, shape in enumerate(_SHAPES))
+    size = np.sqrt(np.mean(np.square(_flat(arrays))))
+    return tuple(np.asarray(array / size) for array in arrays)
 
 
 def _noise(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
-    """Make numbers that look random, of mean 0 and variance 1, evenly spread."""
-    count = int(np.prod(shape))
-    index = np.arange(count, dtype=np.uint64) + np.uint64(1000 * step + 100 * place + 1)
-    mixed = (index * np.uint64(2654435761)) % np.uint64(2**32)
-    mixed = ((mixed ^ (mixed >> np.uint64(16))) * np.uint64(73244475)) % np.uint64(2**32)
-    mixed = ((mixed ^ (mixed >> np.uint64(16))) * np.uint64(73244475)) % np.uint64(2**32)
-    mixed = mixed ^ (mixed >> np.uint64(16))
-    return ((mixed.astype(np.float64) + 0.5) / 2**31 - 1.0).reshape(shape) * np.sqrt(3.0)
+    """Make numbers from -1 to 1 from integers alone, so that every machine has the same ones."""
+    mixed = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(1000 * step + 100 * place + 1)
+    for factor in _MIXERS:
+        mixed = (mixed * np.uint64(factor)) % np.uint64(2**32)
+        mixed = mixed ^ (mixed >> np.uint64(16))
+    return ((mixed.astype(np.float64) + 0.5) / 2**31 - 1.0).reshape(shape)
 
 
 def _flat(arrays: Arrays) -> np.ndarray:

@@ -1,20 +1,22 @@
-"""Equations of programs: every function has a form, real LaTeX comes out of any program, and it says what is computed."""
+"""Equations of programs: every function has a form, LaTeX comes out of any program, and it says what is computed."""
 
 import re
 import string
 
 import numpy as np
 import pytest
+from latex_reader import run_latex
 from matplotlib.mathtext import MathTextParser
-from program_cases import SEEDS, program
+from program_cases import SEEDS, program, run_numpy
 
 import programs
 from programs.latex import FORMS
 
 PARSER = MathTextParser("agg")
-COMMANDS = {command for form in FORMS.values() for command in re.findall(r"\\[A-Za-z]+", form.text)} | set(
-    r"\theta \eta \epsilon \tilde \hat \mathrm \frac \odot \cdot \left \right \sqrt".split()
-)
+COMMANDS = {command for form in FORMS.values() for command in re.findall(r"\\[A-Za-z]+", form.text)} | {
+    *(r"\theta", r"\eta", r"\epsilon", r"\tilde", r"\hat", r"\mathrm", r"\frac", r"\odot", r"\cdot"),
+    *(r"\left", r"\right", r"\sqrt"),
+}
 
 
 def equations(given: programs.Program) -> list[str]:
@@ -27,12 +29,18 @@ def equations(given: programs.Program) -> list[str]:
 
 
 def check_latex(given: programs.Program) -> None:
-    """Parse every equation by Matplotlib's TeX, and refuse any command that no table names."""
+    """Parse every equation by Matplotlib's TeX, after a check of its parts."""
+    check_parts(given)
+    for row in equations(given):
+        PARSER.parse(f"${row}$")
+
+
+def check_parts(given: programs.Program) -> None:
+    """Refuse any command that no table names, what is open at the end, and the same symbol for two values."""
     rows = equations(given)
     symbols = [row.split(" = ")[0].strip() for row in rows]
     assert len(set(symbols)) == len(symbols)
     for row in rows:
-        PARSER.parse(f"${row}$")
         assert set(re.findall(r"\\[A-Za-z]+", row)) <= COMMANDS
         assert set(row) <= set(string.ascii_letters + string.digits + r" \{}_^()[]|,.+-=<>")
         assert row.count("{") == row.count("}")
@@ -40,11 +48,22 @@ def check_latex(given: programs.Program) -> None:
 
 
 @pytest.mark.parametrize("name", SEEDS)
+def test_a_seed_program_is_made_of_known_parts(name):
+    check_parts(programs.load(name))
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion_raw", "radam", "rprop", "muon"])
 def test_a_seed_program_is_latex(name):
     check_latex(programs.load(name))
 
 
-@pytest.mark.parametrize("rng_seed", range(15))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEEDS)
+def test_every_seed_program_is_latex(name):
+    check_latex(programs.load(name))
+
+
+@pytest.mark.parametrize("rng_seed", range(6))
 def test_a_random_program_is_latex(rng_seed):
     rng = np.random.default_rng(rng_seed)
     check_latex(programs.random_program(25, rng, programs.Limits(functions=tuple(sorted(programs.FUNCTIONS)))))
@@ -59,7 +78,9 @@ def test_every_function_has_a_form_with_all_of_its_arguments():
 @pytest.mark.parametrize("name", sorted(programs.FUNCTIONS.keys() - {"copy"}))
 def test_every_function_is_written(name):
     row = programs.FUNCTIONS[name]
-    arguments = ", ".join("lr" if parameter in row.scalars else "wg"[i % 2] for i, parameter in enumerate(row.parameters))
+    arguments = ", ".join(
+        "lr" if parameter in row.scalars else "wg"[i % 2] for i, parameter in enumerate(row.parameters)
+    )
     given = program("w, g, lr", f"x = {name}({arguments})", "update = x * g", returns="update")
     check_latex(given)
     marks = re.findall(r"\\[a-z]+|\w{3,}", re.sub(r"<\d>", "", FORMS[name].text))
@@ -67,12 +88,15 @@ def test_every_function_is_written(name):
 
 
 def test_lion():
-    assert programs.to_latex(programs.load("lion")) == r"""\begin{aligned}
+    assert (
+        programs.to_latex(programs.load("lion"))
+        == r"""\begin{aligned}
 m_t &= 0.01 \, g_t + 0.99 \, m_{t-1} \\
 u_t &= \operatorname{sign}\left(0.1 \, g_t + 0.9 \, m_{t-1}\right) + 0.1 \, \theta_{t-1} \\
 \theta_t &= \theta_{t-1} - 0.0001 \, \eta \, u_t
 \end{aligned}
 """
+    )
 
 
 def test_adam_with_the_epsilon_of_division():
@@ -98,7 +122,10 @@ def test_adam_with_the_epsilon_of_division():
         ("update = sqrt(g)", r"\theta_{t-1} - \sqrt{\left|g_t\right|}"),
         ("update = sqrt(abs(g))", r"\theta_{t-1} - \sqrt{\left|g_t\right|}"),
         ("update = power(g / w, 2.0)", r"\theta_{t-1} - \left(\frac{g_t}{\theta_{t-1} + \epsilon}\right)^{2}"),
-        ("update = g / w / lr", r"\theta_{t-1} - \frac{g_t}{\left(\eta + \epsilon\right) \, \left(\theta_{t-1} + \epsilon\right)}"),
+        (
+            "update = g / w / lr",
+            r"\theta_{t-1} - \frac{g_t}{\left(\eta + \epsilon\right) \, \left(\theta_{t-1} + \epsilon\right)}",
+        ),
     ],
 )
 def test_parentheses_are_where_they_are_needed(lines, expected):
@@ -114,3 +141,13 @@ def test_names_are_escaped_and_kept_apart():
     assert rows[1] == r"m_t = m_{t-1} + \mathrm{a\_b}_t"
     assert rows[2] == r"\mathrm{a\_b}_{2,t} = m_t \odot \mathrm{a\_b}_t"
     check_latex(given)
+
+
+@pytest.mark.parametrize("name", [name for name in SEEDS if programs.is_elementwise(programs.load(name))])
+def test_the_equations_compute_what_the_program_computes(name):
+    rng = np.random.default_rng(0)
+    weights, gradients = rng.normal(size=7), list(rng.normal(size=(6, 7)))
+    got = run_latex(equations(programs.load(name)), weights, gradients, rate=0.7)
+    wanted = run_numpy(programs.load(name), [weights], [(gradient,) for gradient in gradients], lr=0.7)
+    for one, (other,) in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=3e-6)
