@@ -89,9 +89,10 @@ def measure(program: Program) -> Measured:
     Raises:
         ProgramError: where the program is not well formed.
     """
-    whole, half = (_update_size(program, rate) for rate in (1.0, 0.5))
-    power = float(np.log2(whole / half)) if whole and half else None
-    return Measured(whole, None if power is None else round(power, 3) + 0.0, _shrinkage(program))
+    with np.errstate(all="ignore"):
+        whole, half = (_update_size(program, rate) for rate in (1.0, 0.5))
+        power = _finite(np.round(np.log2(whole / half), _DIGITS) + 0.0) if whole and half else None
+        return Measured(whole, power, _shrinkage(program))
 
 
 def _update_size(program: Program, rate: float) -> float | None:
@@ -116,10 +117,9 @@ def _shrinkage(program: Program) -> float | None:
 def _updates(program: Program, inputs: Iterator[tuple[Arrays, Arrays]], rate: float) -> Iterator[Arrays]:
     """Run a program on given weights and gradients, whatever it does to them."""
     state = zero_state(check(program), tuple(np.zeros(shape) for shape in _SHAPES))
-    with np.errstate(all="ignore"):
-        for step, (weights, gradient) in enumerate(inputs, start=1):
-            update, state = numpy_step(program, weights, gradient, state, rate, step)
-            yield update
+    for step, (weights, gradient) in enumerate(inputs, start=1):
+        update, state = numpy_step(program, weights, gradient, state, rate, step)
+        yield update
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class _Course:
 
 
 def _course(program: Program) -> _Course:
-    updates = np.stack([_flat(update) for update in _updates(program, iter(_trajectory()), 1.0)])
     with np.errstate(all="ignore"):
+        updates = np.stack([_flat(update) for update in _updates(program, iter(_trajectory()), 1.0)])
         scaled = updates / np.max(np.abs(updates), axis=1, keepdims=True)  # no square of it overflows
         directions = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
         sizes = np.linalg.norm(updates, axis=1)

@@ -146,7 +146,8 @@ class _Printer:
 
     def __init__(self, graph: Graph):
         self.graph = graph
-        self.kinds = Anatomy(graph).kinds
+        self.anatomy = Anatomy(graph)
+        self.kinds = self.anatomy.kinds
         self.never_negative = never_negative_state(graph)
         self.symbols: set[str] = set()
         self.state = {name: self.new_stem(name) for name in graph.state}
@@ -217,16 +218,19 @@ class _Printer:
         return _Written(re.sub(r"<(\d)>", argument, form.text), form.level)
 
     def is_never_negative(self, place: int) -> bool:
-        """Tell whether a value is known to be from 0; 1 - b^t, and what is over it, too."""
+        """Tell whether a value is known to be from 0, or a quotient of such values and of 1 - b^t."""
+        product = self.anatomy.product(place)
+        return product.number >= 0.0 and all(map(self.is_positive, {*product.tops, *product.bottoms}))
+
+    def is_positive(self, place: int) -> bool:
+        """Tell whether a value is known to be from 0, or is 1 - b^t."""
         nodes = self.graph.nodes
-        if is_never_negative(nodes, place, self.never_negative):
-            return True
         head, *rest = nodes[place]
         if head == "subtract" and nodes[rest[0]] == (NUMBER, 1.0) and nodes[rest[1]][0] == "power":
             base, exponent = nodes[rest[1]][1:]
             known = nodes[base][0] == NUMBER and 0.0 <= nodes[base][1] <= 1.0
             return known and is_never_negative(nodes, exponent, self.never_negative)
-        return head in ("multiply", "divide", "reciprocal") and all(map(self.is_never_negative, rest))
+        return is_never_negative(nodes, place, self.never_negative)
 
     def mean(self, x: int, y: int, weight: float) -> _Written:
         """Write interp with a number: (1 - a) x + a y."""

@@ -92,6 +92,7 @@ PATTERNS = (
 """What is looked for, in the order in which it is told: memory first, then what is made of it."""
 
 
+@lru_cache(maxsize=8)
 def recognise(program: Program) -> tuple[Feature, ...]:
     """Find what a program is made of, in the order of the table.
 

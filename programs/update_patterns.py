@@ -31,9 +31,9 @@ def normalisation(courses: set[Course], roots: set[str]) -> Finder:
 def scaling_by_root(roles: Roles) -> Iterator[Found]:
     """Find products with the root of a second moment."""
     for place, product in roles.anatomy.products.items():
-        for top in product.tops:
+        for top in {top for top in product.tops if _head(roles, top) in _ROOTS}:
             root, name = _root_of_moment(roles, top)
-            if root and name:
+            if name:
                 yield place, f"multiplication by {_ROOTS[root]}{name}, {_collected(roles, name)}", ()
 
 
