@@ -24,7 +24,7 @@ _COMMANDS = {
     "dump": "evolve.run_commands:dump_command",
     "show": "evolve.program_commands:show_command",
     "evaluate": "evolve.program_commands:evaluate_command",
-    "simplify": "evolve.program_commands:simplify_command",
+    "simplify": "evolve.simplify_command:simplify_command",
     "export": "evolve.program_commands:export_command",
     "tasks": "evolve.program_commands:tasks_command",
     "functions": "evolve.program_commands:functions_command",

@@ -1,13 +1,29 @@
 """Options that several commands share, and writing what they name."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evolve.errors import UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+reuse_option = click.option(
+    "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores to take where they fit."
+)
 output_option = click.option("-o", "output", type=click.Path(dir_okay=False), help="Write to this file.")
+
+
+def placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where trainings run: fields of Placement."""
+    for option in (
+        click.option("--address", help="A running Ray cluster to join."),
+        click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one a core."),
+        click.option("--pool", type=click.Choice(["ray", "serial"]), default="ray", show_default=True),
+    ):
+        command = option(command)
+    return command
 
 
 def write(text: str, output: str | None) -> None:

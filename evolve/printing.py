@@ -15,7 +15,12 @@ _PLAIN_WIDTH = 140  # columns where there is no terminal
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout; what is not finite becomes null, so that there are no NaN tokens."""
-    click.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
+    click.echo(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """Write a JSON document; what is not finite becomes null."""
+    return json.dumps(_finite(document), indent=2, allow_nan=False)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,4 +1,4 @@
-"""The commands about programs, tasks and the language: show, evaluate, simplify, export, tasks and functions."""
+"""The commands about programs, tasks and the language: show, evaluate, export, tasks and functions."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,7 @@ from evolve import documents
 from evolve.export_targets import TARGETS
 from evolve.options import json_option, output_option, write
 from evolve.printing import print_json, print_table
-from evolve.references import NamedProgram, read_program
+from evolve.references import read_program
 
 _RNG_SEEDS = 5  # trainings of a task, where nothing else is said
 _RESULTS = {
@@ -72,44 +72,6 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
         return
     columns, rows = documents.standing_rows(standings, tasks)
     print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
-
-
-@click.command("simplify")
-@click.argument("program")
-@click.option("--tasks", "suite", help="Score the program before and after on this suite.")
-@output_option
-@json_option
-def simplify_command(program: str, suite: str | None, output: str | None, as_json: bool) -> None:
-    """Simplify a program by rules that need no training, and show each step."""
-    from evolve.evaluation import evaluate
-
-    named = read_program(program)
-    derivation = programs.simplify(named.program)
-    simplified = NamedProgram(f"{named.name}, simplified", derivation.program)
-    tasks, standings = evaluate([named, simplified], suite, _RNG_SEEDS) if suite else ((), [])
-    if output:
-        write(str(derivation.program), output)
-    if as_json:
-        print_json(
-            {
-                "name": named.name,
-                "start": str(derivation.start),
-                "steps": [
-                    {"reason": step.reason, "exact": step.exact, "program": str(step.program)}
-                    for step in derivation.steps
-                ],
-                "program": str(derivation.program),
-                "scores": [asdict(entry) for entry in standings],
-            }
-        )
-        return
-    for number, step in enumerate(derivation.steps, start=1):
-        size = len(step.program.statements)
-        click.echo(f"{number:3}. {step.reason}{'' if step.exact else ' (up to 1e-7)'}: {size} statements")
-    click.echo(f"{'' if derivation.steps else 'nothing to simplify'}\n{derivation.program}")
-    if suite:
-        columns, rows = documents.standing_rows(standings, tasks)
-        print_table(f"Before and after, {_RNG_SEEDS} rng seeds a task", columns, rows)
 
 
 @click.command("export", epilog=_targets())

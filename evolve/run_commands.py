@@ -1,7 +1,7 @@
 """The commands about runs: search, resume, list, status, top and dump."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from evolve import documents
 from evolve.champion import find_champion
 from evolve.config import Config
 from evolve.config_files import presets
-from evolve.options import json_option, output_option, write
+from evolve.options import json_option, output_option, placed, reuse_option, write
 from evolve.printing import print_json, print_table, printable
 from evolve.records import Outcome, dump_lines
 from evolve.references import run_config, runs_folder
@@ -26,25 +26,12 @@ _SHOWN_WHEN_INTERRUPTED = 5  # programs
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
 
-def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where a search runs: the fields of Placement."""
-    for option in (
-        click.option(
-            "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores to take where they fit."
-        ),
-        click.option("--address", help="A running Ray cluster to join."),
-        click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one a core."),
-        click.option("--pool", type=click.Choice(["ray", "serial"]), default="ray", show_default=True),
-    ):
-        command = option(command)
-    return command
-
-
 @click.command("search", help=f"Search for an optimizer by a YAML file or a preset ({', '.join(presets())}).")
 @click.argument("config")
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
-@_placed
+@reuse_option
+@placed
 @json_option
 def search_command(config: str, name: str | None, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
     """Start a search and print what it found."""
@@ -54,7 +41,8 @@ def search_command(config: str, name: str | None, overrides: tuple[str, ...], as
 @click.command("resume")
 @click.argument("run")
 @_set
-@_placed
+@reuse_option
+@placed
 @json_option
 def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
     """Go on with a run that was interrupted, or that got a larger budget by --set."""

@@ -4,7 +4,7 @@ import datetime
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def start(source: str, name: str | None, overrides: tuple[str, ...], placement: 
     given = config_text(source)
     config = _load_config(source, overrides)
     name = name or default_name(source)
-    _check_placement(placement)
+    check_placement(placement)
     check_new(runs_folder(), name)
     with (
         _stage(name, config, placement) as stage,
@@ -78,7 +78,7 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
     Raises:
         RunConflict: where an override would change what was computed, or versions differ from those that made it.
     """
-    _check_placement(placement)
+    check_placement(placement)
     with open_to_read(runs_folder(), name) as store:  # so that a refusal changes nothing
         old = run_config(store)
         config = _load_config(str(store.folder / "resolved.yaml"), overrides)
@@ -120,7 +120,12 @@ def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
     return config.model_copy(update={"tasks": tuple(dict.fromkeys(names))})
 
 
-def _check_placement(placement: Placement) -> None:
+def check_placement(placement: Placement) -> None:
+    """Refuse what does not go together, before anything is started.
+
+    Raises:
+        UsageError: where pool, workers and address do not fit, or a run to reuse is not there.
+    """
     try:
         faults.plan()
     except ValueError as error:
@@ -147,9 +152,10 @@ class _Stage:
 
 @contextmanager
 def _stage(name: str, config: Config, placement: Placement) -> Iterator[_Stage]:
-    with ProgressDisplay(name) as display, _signals(display.note) as received:
+    with ProgressDisplay(name) as display, hear_signals(display.note) as received:
         try:
-            pool = _make_pool(config, placement, display.note)
+            lazy = config.rounds[0].islands > 1  # which may have workers of their own
+            pool = make_pool(placement, config.tasks, config.deadline_seconds, display.note, lazy)
         except workers.PoolError as error:
             raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
         try:
@@ -163,22 +169,33 @@ def _stage(name: str, config: Config, placement: Placement) -> Iterator[_Stage]:
             raise StoppedEarly(f"{error}. What was committed is kept: pride resume {name}") from error
 
 
-def _make_pool(config: Config, placement: Placement, on_event: Callable[[str], None]) -> workers.Pool:
+def make_pool(
+    placement: Placement,
+    tasks: Sequence[str],
+    deadline_seconds: float,
+    on_event: Callable[[str], None],
+    lazy: bool = False,
+) -> workers.Pool:
+    """Open the pool that a placement names, for trainings of these tasks.
+
+    Raises:
+        PoolError: where Ray does not start, or cannot be joined.
+    """
     if placement.pool == "serial":
         return workers.SerialPool(on_event=on_event)
     on_event("starting workers on Ray")
     return workers.RayPool(
         placement.workers,
         placement.address,
-        deadline_s=config.deadline_seconds,
-        warm=config.tasks,
-        lazy=config.rounds[0].islands > 1,  # which may have workers of their own
+        deadline_s=deadline_seconds,
+        warm=tuple(tasks),
+        lazy=lazy,
         on_event=on_event,
     )
 
 
 @contextmanager
-def _signals(note: Callable[[str], None]) -> Iterator[list[int]]:
+def hear_signals(note: Callable[[str], None]) -> Iterator[list[int]]:
     """Collect interrupts: the first lets what is under way be finished, the second ends the process."""
     received: list[int] = []
 
@@ -187,7 +204,7 @@ def _signals(note: Callable[[str], None]) -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         received.append(number)
-        note("finishing what is under way; once more stops at once (what is committed is kept)")
+        note("finishing what is under way; once more stops at once (what is done so far is kept)")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, handle) for number in numbers}

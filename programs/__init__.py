@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from programs.behaviour import Measured, Neighbour, measure, nearest_seeds
 from programs.checking import Facts, check, is_elementwise, live_within_step
+from programs.derivation import Derivation, Proof, Step
 from programs.edits import EDITS, Edit, Limits
 from programs.effective import Effective, effective
 from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
@@ -14,14 +15,15 @@ from programs.export import export_optax
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
-from programs.keys import fingerprint, key
+from programs.keys import fingerprint, key, largest_difference
 from programs.latex import to_latex
 from programs.library import load, seed_programs, source_text
 from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
 from programs.recognition import Feature, recognise
+from programs.reductions import Reduction, reductions, roundings, size
 from programs.relatives import Relatives, seed_relatives
-from programs.simplification import Derivation, Step, simplify
+from programs.simplification import simplify
 from programs.transformation import Transformation
 from programs.transformations import (
     TRANSFORMATIONS,
@@ -58,6 +60,8 @@ __all__ = [
     "Program",
     "ProgramError",
     "ProgramState",
+    "Proof",
+    "Reduction",
     "Relatives",
     "Statement",
     "Step",
@@ -76,6 +80,7 @@ __all__ = [
     "is_elementwise",
     "key",
     "l2",
+    "largest_difference",
     "live_within_step",
     "load",
     "lookahead",
@@ -84,9 +89,12 @@ __all__ = [
     "parse",
     "random_program",
     "recognise",
+    "reductions",
+    "roundings",
     "seed_programs",
     "seed_relatives",
     "simplify",
+    "size",
     "source_text",
     "to_latex",
     "to_optax",

@@ -1,6 +1,7 @@
 """Two notions of sameness beside ``==``: the key (same dataflow) and the fingerprint (same behaviour)."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -89,6 +90,32 @@ def probe(program: Program, steps: int = _PROBE_STEPS) -> list[tuple[np.ndarray,
             weights = tuple(np.asarray(w - u) for w, u in zip(weights, update, strict=True))
             updates.append(update)
     return updates
+
+
+def largest_difference(first: Program, second: Program, steps: int = 20) -> float:
+    """Compare two programs' updates on the probes.
+
+    Args:
+        first: one program.
+        second: the other.
+        steps: how many to take.
+
+    Returns:
+        The largest difference of two elements, relative to the largest element of the array that both belong to;
+        infinite where only one of them is no finite number.
+
+    Raises:
+        ProgramError: where a program is not well formed.
+    """
+    largest = 0.0
+    for ours, theirs in zip(probe(first, steps), probe(second, steps), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+                return math.inf
+            finite = np.isfinite(a)
+            if finite.any() and (gap := np.abs(a[finite] - b[finite]).max()) > 0.0:
+                largest = max(largest, float(gap / max(np.abs(a[finite]).max(), np.abs(b[finite]).max())))
+    return largest
 
 
 def _probe_array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:

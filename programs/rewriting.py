@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, cone, from_program, rebuilt, renumbered
 from programs.folding import fold
@@ -39,11 +39,26 @@ class _ReadRule:
     given: Given
 
 
+def may_fit(rule: Rule, graph: Graph) -> bool:
+    """Tell whether a graph has all pairs of a function and what its arguments are made by that a pattern asks for."""
+    return _pattern_links(rule) <= _links(graph.nodes)
+
+
+@lru_cache(maxsize=1)  # one rule after the other is tried on a graph
+def _links(nodes: tuple[Node, ...]) -> frozenset[tuple[str, str]]:
+    """Give the pairs of a function and what makes one of its arguments, and every function with an empty name."""
+    calls = [node for node in nodes if node[0] not in (INPUT, NUMBER)]
+    return frozenset({(call[0], nodes[place][0]) for call in calls for place in call[1:]} | {(c[0], "") for c in calls})
+
+
 @cache
-def root(rule: Rule) -> str:
-    """Give the function that a rule's pattern is a call of."""
-    pattern = _side(rule.pattern)
-    return pattern.nodes[pattern.update][0]
+def _pattern_links(rule: Rule) -> frozenset[tuple[str, str]]:
+    """Give the pairs that a graph must have for the rule to fit, and every function with an empty name beside it."""
+    nodes = _side(rule.pattern).nodes
+    made = [NUMBER if node[1:] in _NUMBERS else node[0] for node in nodes]
+    calls = [node for node in nodes if node[0] not in (INPUT, NUMBER)]
+    pairs = {(call[0], made[place]) for call in calls for place in call[1:] if made[place] != INPUT}
+    return frozenset(pairs | {(call[0], "") for call in calls})
 
 
 def rewritten(graph: Graph, rule: Rule, never_negative: Set[str]) -> Iterator[Graph]:

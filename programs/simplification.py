@@ -1,6 +1,5 @@
 """Simplifying a program without training it: dead statements, rules, equal and idle state; step by step or at once."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -17,9 +16,10 @@ from programs.dataflow import (
     rebuilt,
     without_dead_statements,
 )
+from programs.derivation import Derivation, Proof, Step
 from programs.folding import fold
 from programs.program import Program, Statement, fresh_name, variables
-from programs.rewriting import rewritten, root, simplifier
+from programs.rewriting import may_fit, rewritten, simplifier
 from programs.rules import KEY_RULES, RULES, Rule
 from programs.signs import never_negative_state
 from programs.tidying import tidy
@@ -32,35 +32,6 @@ ROUND = "a number -> the shorter one that is the same 32-bit float"
 RESCALE_STATE = "a state variable kept at another scale"
 TIDY = "statements in order, with names that tell what they are"
 _DIGITS = 5  # the most that a rounded number has
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a derivation.
-
-    Attributes:
-        reason: the rule that was used, or what was left out.
-        exact: whether the step is exact in real arithmetic, or else up to the 1e-8 of divisions or the rounding of a
-            32-bit float.
-        program: what the step leads to.
-    """
-
-    reason: str
-    exact: bool
-    program: Program
-
-
-@dataclass(frozen=True)
-class Derivation:
-    """The recorded steps from a raw program to a simple one."""
-
-    start: Program
-    steps: tuple[Step, ...]
-
-    @property
-    def program(self) -> Program:
-        """The last program."""
-        return self.steps[-1].program if self.steps else self.start
 
 
 def simplify(program: Program) -> Derivation:
@@ -76,10 +47,10 @@ def simplify(program: Program) -> Derivation:
     if current != program:
         dead = len(program.statements) - len(current.statements)
         reason = f"{dead} dead statements left out" if dead else "parameters that are not read left out"
-        steps.append(Step(reason, True, current))
+        steps.append(Step(reason, Proof.EXACT, current))
     written = to_program(from_program(current), current.parameters)
     if len(written.statements) < len(current.statements):
-        steps.append(Step("equal expressions computed once, copies dropped", True, written))
+        steps.append(Step("equal expressions computed once, copies dropped", Proof.EXACT, written))
         current = written
     steps += _steps(current)
     current = steps[-1].program if steps else current
@@ -87,7 +58,7 @@ def simplify(program: Program) -> Derivation:
         steps += found
         current = steps[-1].program
     if current.statements != program.statements and (tidied := tidy(current)) != current:
-        steps.append(Step(TIDY, True, tidied))
+        steps.append(Step(TIDY, Proof.EXACT, tidied))
     return Derivation(program, tuple(steps))
 
 
@@ -122,21 +93,17 @@ def _next_step(program: Program) -> Step | None:
     graph = from_program(program)
     for reason, replaced in ((MERGE_STATE, _equal_state(graph)), (ZERO_STATE, _zero_state(graph))):
         if replaced:
-            return Step(reason, True, to_program(rebuilt(graph, GraphBuilder.add, replaced), program.parameters))
+            return Step(reason, Proof.EXACT, to_program(rebuilt(graph, GraphBuilder.add, replaced), program.parameters))
     folded = rebuilt(graph, _folder())
     if folded != graph and _keeps_state_kinds(graph, folded):
-        return Step(FOLD, True, to_program(folded, program.parameters))
+        return Step(FOLD, Proof.EXACT, to_program(folded, program.parameters))
     rounded = rebuilt(graph, _round)
     if rounded != graph:
-        return Step(ROUND, False, to_program(rounded, program.parameters))
+        return Step(ROUND, Proof.NEARLY, to_program(rounded, program.parameters))
     never_negative = never_negative_state(graph)
-    heads = {node[0] for node in graph.nodes}
     for rule in _ordered_rules():
-        if root(rule) not in heads:
-            continue
-        written = _rewritten(graph, rule, program, never_negative)
-        if written:
-            return Step(str(rule), rule.exact, written)
+        if may_fit(rule, graph) and (written := _rewritten(graph, rule, program, never_negative)):
+            return Step(str(rule), Proof.EXACT if rule.exact else Proof.NEARLY, written)
     return None
 
 
@@ -170,7 +137,7 @@ def _rescaled_state(program: Program) -> list[Step]:
                 Statement(name, "multiply", (inner, 1.0 / number)),
             )
             scaled = Program(program.parameters, (begin, *body.statements, end), body.update)
-            steps = [Step(RESCALE_STATE, True, scaled), *_steps(scaled)]
+            steps = [Step(RESCALE_STATE, Proof.EXACT, scaled), *_steps(scaled)]
             if _calls(steps[-1].program) < _calls(program):
                 return steps
     return []

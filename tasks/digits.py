@@ -2,10 +2,12 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tasks.classification import Examples, Model, losses, split
 from tasks.task import Params, Task
@@ -32,8 +34,39 @@ def load() -> Examples:
     return split(pixels / 16, shown, HELD_OUT_IMAGES)
 
 
-def digits(*, name: str, description: str, model: Model, steps: int, reference: float) -> Task:
-    """Make a task of classifying digits, with batches of 64 images.
+@functools.cache
+def mislabelled(images: int, redrawn: float, contrast: float = 1.0) -> Examples:
+    """Read the digits with labels of the training part that cannot all be trusted; those held out are right.
+
+    Args:
+        images: How many images to train with: the first of the training part.
+        redrawn: The share of these whose label is drawn anew from all ten.
+        contrast: What all pixels are multiplied by.
+    """
+    true = load()
+    rng = np.random.default_rng(0)
+    drawn = rng.random(images) < redrawn
+    labels = np.where(drawn, rng.integers(0, CLASSES, images, np.int32), true.training_labels[:images])
+    return Examples(
+        true.training_rows[:images] * np.float32(contrast),
+        labels,
+        true.held_out_rows * np.float32(contrast),
+        true.held_out_labels,
+    )
+
+
+def digits(
+    *,
+    name: str,
+    description: str,
+    model: Model,
+    steps: int,
+    reference: float,
+    batch_size: int = 64,
+    images: int = TRAINING_IMAGES,
+    load: Callable[[], Examples] = load,
+) -> Task:
+    """Make a task of classifying digits.
 
     Args:
         name: As in TASKS.
@@ -41,20 +74,42 @@ def digits(*, name: str, description: str, model: Model, steps: int, reference: 
         model: Maps f32 (..., 64) pixels to (..., 10) logits.
         steps: Updates in one training.
         reference: Held-out loss of AdamW as given, nats.
+        batch_size: Images in one step.
+        images: Images to train with.
+        load: Gives the images; called when they are needed.
     """
     loss, held_out = losses(load, model.logits)
     return Task(
         name=name,
         description=description,
         steps=steps,
-        batch_size=64,
-        training_examples=TRAINING_IMAGES,
+        batch_size=batch_size,
+        training_examples=images,
         held_out_examples=HELD_OUT_IMAGES,
         worst=math.log(CLASSES),
         reference=reference,
         init=model.init,
         loss=loss,
         held_out=held_out,
+    )
+
+
+def mislabelled_digits(
+    *, name: str, description: str, images: int, redrawn: float, contrast: float, batch_size: int, reference: float
+) -> Task:
+    """Make a long task whose labels cannot all be trusted: 4,000 steps of a 64-64-10 perceptron.
+
+    The arguments are those of `mislabelled` and `digits`.
+    """
+    return digits(
+        name=name,
+        description=description,
+        model=perceptron(width=64, depth=1),
+        steps=4000,
+        reference=reference,
+        batch_size=batch_size,
+        images=images,
+        load=lambda: mislabelled(images, redrawn, contrast),
     )
 
 

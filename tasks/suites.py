@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 from programs import did_you_mean
-from tasks.digits import digits, perceptron, vision_transformer
+from tasks.digits import TRAINING_IMAGES, digits, mislabelled_digits, perceptron, vision_transformer
 from tasks.iris import iris
 from tasks.task import Task, TaskError
 from tasks.text import text_gpt
@@ -33,6 +33,24 @@ TASKS: dict[str, Callable[[], Task]] = {
         steps=100,
         reference=1.18290,
     ),
+    "digits_few": lambda: mislabelled_digits(
+        name="digits_few",
+        description="64-64-10 perceptron on 300 digits, 3 labels in 10 drawn at random, 4,000 steps.",
+        images=300,
+        redrawn=0.3,
+        contrast=1.0,
+        batch_size=32,
+        reference=0.89982,
+    ),
+    "digits_faint": lambda: mislabelled_digits(
+        name="digits_faint",
+        description="64-64-10 perceptron on faint digits, 3 labels in 10 drawn at random, 4,000 steps of 16.",
+        images=TRAINING_IMAGES,
+        redrawn=0.3,
+        contrast=0.3,
+        batch_size=16,
+        reference=0.52653,
+    ),
     "text_gpt": lambda: text_gpt(
         name="text_gpt",
         description="Two-layer transformer on the bytes of Python's reference pages, 150 steps.",
@@ -50,6 +68,7 @@ TASKS: dict[str, Callable[[], Task]] = {
 SUITES: dict[str, tuple[str, ...]] = {
     "first": ("digits_mlp", "text_gpt"),
     "smoke": ("digits_tiny",),
+    "simplify": ("digits_mlp", "digits_few", "digits_faint"),
 }
 
 

@@ -11,7 +11,7 @@ import programs
 import tasks
 
 CHEATS = sorted(Path(__file__).parent.glob("cheats/*.opt"))
-LONG = ("digits_mlp", "digits_vit", "text_gpt")  # up to a second for each cheat
+LONG = ("digits_mlp", "digits_vit", "digits_few", "digits_faint", "text_gpt")  # up to a second for each cheat
 BY_TASK = pytest.mark.parametrize(
     "task_name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in tasks.TASKS]
 )

@@ -1,0 +1,127 @@
+"""Leaving out of a program what its scores do not need: reductions are tried by training, and kept within the noise."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import programs
+import workers
+from evolve.standing import Estimate, estimate
+from tasks import get, score
+
+_LOOK_EVERY_S = 1.0  # between two calls of on_progress, at most
+
+Scores = tuple[float, ...]
+"""Of one program on one task, for each rng seed; 0 for a training that diverged, and those after it."""
+
+
+class Meter:
+    """Scores programs task by task, each key once."""
+
+    def __init__(
+        self, pool: workers.Pool, rng_seeds: Sequence[int], on_progress: Callable[[str, int, int], None]
+    ) -> None:
+        """Make a meter.
+
+        Args:
+            pool: What trains; idle.
+            rng_seeds: Of the trainings of every program on every task.
+            on_progress: Called at least every second with a task, how many jobs of it are done and how many there are;
+                what it raises ends the measuring.
+        """
+        self.rng_seeds = tuple(rng_seeds)
+        self._pool = pool
+        self._on_progress = on_progress
+        self._known: dict[tuple[str, str], Scores] = {}  # by key and task
+
+    def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores]:
+        """Train a task with programs, unless it has been with their like."""
+        keys = [programs.key(program) for program in some]
+        texts = {key: str(program) for key, program in zip(keys, some, strict=True) if (key, task) not in self._known}
+        share = -(-len(self.rng_seeds) // self._pool.workers)
+        parts = [self.rng_seeds[first : first + share] for first in range(0, len(self.rng_seeds), share)]
+        wanted = [(key, part) for part in parts for key in texts]
+        for index, (key, part) in enumerate(wanted):
+            self._pool.submit(workers.Job(index, texts[key], (task,), part))
+        results: dict[int, workers.Result] = {}
+        while len(results) < len(wanted):
+            self._on_progress(task, len(results), len(wanted))
+            results |= {result.index: result for result in self._pool.wait(_LOOK_EVERY_S)}
+        for key in texts:
+            self._known[key, task] = ()
+        for index, (key, part) in enumerate(wanted):
+            losses = results[index].losses[0] if results[index].losses else ()
+            own = [score(get(task), loss) for loss in losses] + [0.0] * (len(part) - len(losses))
+            self._known[key, task] += tuple(own)
+        return [self._known[key, task] for key in keys]
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What a program must not fall below: the scores of the program that all began with.
+
+    Attributes:
+        start: its scores by task, in the order in which tasks are tried.
+    """
+
+    start: Mapping[str, Scores]
+
+    def noise(self, task: str) -> float:
+        """Give the half-width of the 95 % confidence interval of the start's mean score."""
+        return estimate(self.start[task]).half_width
+
+    def change(self, task: str, scores: Scores) -> Estimate:
+        """Estimate by how much scores are above those of the start, from their differences rng seed by rng seed."""
+        return estimate([new - old for new, old in zip(scores, self.start[task], strict=True)])
+
+    def keeps(self, task: str, scores: Scores) -> bool:
+        """Tell whether the mean score falls by no more than the noise."""
+        return self.change(task, scores).mean >= -self.noise(task)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a reduction.
+
+    Attributes:
+        reduction: what was tried.
+        changes: by task, how the score differs from the start's, until the first task where it is below the noise.
+        kept: whether it stays within the noise on all tasks.
+    """
+
+    reduction: programs.Reduction
+    changes: Mapping[str, Estimate]
+    kept: bool
+
+
+def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Yardstick) -> list[Trial]:
+    """Try reductions on one task after the other, each until a task where it falls below the noise."""
+    changes: list[dict[str, Estimate]] = [{} for _ in reductions]
+    left = list(range(len(reductions)))
+    for task in yardstick.start:
+        scored = meter.scores([reductions[place].program for place in left], task)
+        for place, scores in zip(left, scored, strict=True):
+            changes[place][task] = yardstick.change(task, scores)
+        left = [place for place, scores in zip(left, scored, strict=True) if yardstick.keeps(task, scores)]
+    return [Trial(reduction, changes[place], kept=place in left) for place, reduction in enumerate(reductions)]
+
+
+def smallest_kept(trials: Sequence[Trial]) -> Trial | None:
+    """Give the kept trial whose program is the smallest, of equals the one with the best scores; None if none is."""
+
+    def rank(trial: Trial) -> tuple[int, int, float]:
+        statements, state_slots, _ = programs.size(trial.reduction.program)
+        return statements, state_slots, -sum(change.mean for change in trial.changes.values())
+
+    return min((trial for trial in trials if trial.kept), key=rank, default=None)
+
+
+def round_numbers(program: programs.Program, meter: Meter, yardstick: Yardstick) -> Iterator[Trial]:
+    """Round one number after the other to as few digits as the scores allow; give what is kept as it is found."""
+    for statement in map(str, program.statements):
+        for reduction in programs.roundings(program):
+            if reduction.statement == statement:
+                (trial,) = attempt([reduction], meter, yardstick)
+                if trial.kept:
+                    yield trial
+                    program = reduction.program
+                    break

@@ -1,0 +1,172 @@
+"""Smaller programs that a training may show to be as good: a value replaced by another one, or a number rounded."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+from programs.checking import check
+from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, Node, from_program
+from programs.derivation import Proof, Step
+from programs.edits import with_argument
+from programs.keys import key
+from programs.program import Program, ProgramError
+from programs.simplification import simplify
+from programs.tidying import tidy
+from programs.writing import to_program
+
+_NUMBERS = (0.0, 1.0)  # what a value may be replaced by
+_MOST_DIGITS = 6  # that a rounded number keeps
+_INPUTS = {"w": "the weights", "g": "the gradient", "lr": "the rate", "t": "the step's number"}
+_KEPT_INPUTS = frozenset({"g", "lr"})  # no training at one rate tells what the rate is good for: it is the user's
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A program without one of its values, or with one of its numbers rounded.
+
+    Attributes:
+        statement: the statement, as text, whose value is replaced.
+        replacement: what takes its place.
+        steps: the replacement, then the rules that apply after it.
+    """
+
+    statement: str
+    replacement: str
+    steps: tuple[Step, ...]
+
+    @property
+    def program(self) -> Program:
+        """What is left."""
+        return self.steps[-1].program
+
+
+def size(program: Program) -> tuple[int, int, int]:
+    """Measure a program: live statements, numbers of state for each weight, digits of its numbers; less is simpler."""
+    facts = check(program)
+    numbers = [a for s in program.statements for a in s.arguments if not isinstance(a, str)]
+    return facts.statements, facts.state_slots, sum(len(repr(number)) for number in numbers)
+
+
+def reductions(program: Program) -> tuple[Reduction, ...]:
+    """Find what is smaller by one value, the smallest first, each key once.
+
+    A value is replaced by an argument of its call, by an argument of one of these, or by 0 or 1; a state variable's
+    next value also by any value that it does not depend on and that does not depend on it. What no longer reads the
+    gradient or the rate is left out.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    program = to_program(from_program(program), program.parameters)
+    changed = ((said, by, to_program(graph, program.parameters)) for said, by, graph in _replacements(program))
+    return _distinct(program, changed, parts=2)
+
+
+def roundings(program: Program) -> tuple[Reduction, ...]:
+    """Find what has one number with fewer digits, the fewest first; of numbers near 1 it is the distance that counts.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    return _distinct(program, _rounded_programs(program), parts=3)
+
+
+def _distinct(program: Program, changed: Iterable[tuple[str, str, Program]], parts: int) -> tuple[Reduction, ...]:
+    """Simplify what replacements lead to, and sort what is smaller by so many parts of its size, each key once."""
+    found: dict[str, Reduction] = {}
+    seen = {key(program)}
+    for statement, replacement, other in changed:
+        try:
+            own = key(other)
+        except ProgramError:  # a tensor where only a scalar will do
+            continue
+        if own in seen or not _reads_as_much(program, other):
+            continue
+        seen.add(own)
+        tidied = tidy(other)
+        first = Step(f"{statement} -> {replacement}", Proof.MEASURED, tidied)
+        reduced = Reduction(statement, replacement, (first, *simplify(tidied).steps))
+        if size(reduced.program)[:parts] < size(program)[:parts] and _reads_as_much(program, reduced.program):
+            found.setdefault(key(reduced.program), reduced)
+    found.pop(key(program), None)
+    return tuple(sorted(found.values(), key=lambda reduced: size(reduced.program)))
+
+
+def _reads_as_much(program: Program, other: Program) -> bool:
+    """Tell whether another program still reads what a program must not do without."""
+    return check(program).inputs & _KEPT_INPUTS == check(other).inputs & _KEPT_INPUTS
+
+
+def _rounded_programs(program: Program) -> Iterator[tuple[str, str, Program]]:
+    """Round every number in every way: the statement it is in, that statement after it, and the program."""
+    for index, statement in enumerate(program.statements):
+        for place, number in enumerate(statement.arguments):
+            for rounded in [] if isinstance(number, str) else _rounded(number):
+                changed = with_argument(program, (index, place), rounded)
+                yield str(statement), str(changed.statements[index]), changed
+
+
+def _rounded(number: float) -> Iterator[float]:
+    """Give a number with one digit, with two, and so on, as long as that is shorter."""
+    near_one = 0.5 < number < 1.0
+    for digits in range(1, _MOST_DIGITS + 1):
+        distance = float(f"{1.0 - number:.{digits}g}")
+        short = round(1.0 - distance, 15) if near_one else float(f"{number:.{digits}g}")
+        if len(repr(short)) < len(repr(number)):
+            yield short
+
+
+def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
+    """Replace values in every way: the statement it is about, what takes its value's place, and the graph."""
+    graph = from_program(program)
+    calls = [place for place, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER)]
+    statements = [statement for statement in program.statements if statement.function != "copy"]
+    texts = {place: str(statement) for place, statement in zip(calls, statements, strict=True)}
+    names = {
+        place: _INPUTS.get(node[1], f"the old {node[1]}") for place, node in enumerate(graph.nodes) if node[0] == INPUT
+    }
+    names |= {place: text.partition(" = ")[2] for place, text in texts.items()}
+    for place in calls:
+        arguments = graph.nodes[place][1:]
+        theirs = [a for argument in arguments if argument in texts for a in graph.nodes[argument][1:]]
+        readers = set(calls) - {place}
+        for other in sorted({*arguments, *theirs} & names.keys()):
+            yield texts[place], names[other], _redirected(graph, place, other, readers)
+        for number in _NUMBERS:
+            yield texts[place], str(number), _redirected(graph, place, (NUMBER, number), readers)
+    for place in graph.state.values():
+        if place not in texts:
+            continue
+        others = set(names) - set(graph.cone([place])) - _made_from(graph, place)
+        for other in sorted(others):
+            yield texts[place], names[other], _redirected(graph, place, other, set(calls))
+
+
+def _made_from(graph: Graph, place: int) -> set[int]:
+    """Find the values that a value is needed for within the step, itself included."""
+    return {other for other in range(len(graph.nodes)) if place in graph.cone([other])}
+
+
+def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int]) -> Graph:
+    """Let readers of one value, and the state and the update, read another value, or a number, in its place."""
+    nodes, hints = [*graph.nodes], [*graph.hints]
+    if not isinstance(new, int):
+        nodes.append(new)
+        hints.append("")
+        new = len(nodes) - 1
+
+    def seen(place: int) -> int:
+        return new if place == old else place
+
+    arguments = {}
+    for place, node in enumerate(nodes):
+        given = () if node[0] in (INPUT, NUMBER) else node[1:]
+        arguments[place] = tuple(map(seen, given)) if place in readers else given
+    builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
+    builder.has_leftovers = True
+    moved: dict[int, int] = {}
+    for place in TopologicalSorter(arguments).static_order():
+        node = nodes[place] if not arguments[place] else (nodes[place][0], *[moved[a] for a in arguments[place]])
+        moved[place] = builder.add(node, hints[place])
+    state = {name: moved[seen(place)] for name, place in graph.state.items()}
+    return builder.graph(moved[seen(graph.update)], state)

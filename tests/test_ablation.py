@@ -1,0 +1,158 @@
+"""Simplifying by training, with an evaluation that knows what is needed, and trains nothing."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+
+import programs
+import tasks
+import workers
+from evolve.ablation import Meter, Yardstick
+from evolve.simplifying import Simplified, simplify_by_rules, simplify_by_training
+
+SEEDS = (3, 4, 5, 6)
+TASKS = ("digits_tiny", "iris")
+CLIPPED = programs.parse("""def train(w, g, m, lr):
+    g = clip(g, 1.0)
+    m = interp(g, m, 0.8999)
+    update = sign(m)
+    wd = w * 0.1
+    update = update + wd
+    update = update * lr
+    return update, m
+""")
+
+
+def scored(job: workers.Job, score: float) -> workers.Result:
+    """Give a result with this score, more or less by the rng seed."""
+    task = tasks.get(job.tasks[0])
+    unit = task.worst - task.reference
+    losses = tuple(task.worst - unit * (score + 0.01 * (seed % 3 - 1)) for seed in job.rng_seeds)
+    return workers.Result(job.index, workers.Status.OK, score, (losses,))
+
+
+class Judge:
+    """Evaluates by what a program is made of, and remembers what it was asked."""
+
+    def __init__(self, value: Callable[[str, str], float]):
+        self.value = value
+        self.asked: list[workers.Job] = []
+
+    def __call__(self, jobs: Sequence[workers.Job]) -> list[workers.Result]:
+        self.asked += jobs
+        return [self.one(job) for job in jobs]
+
+    def one(self, job: workers.Job) -> workers.Result:
+        score = self.value(job.program, job.tasks[0])
+        return scored(job, score) if score > 0.0 else workers.Result(job.index, workers.Status.DIVERGED)
+
+
+def meter(judge: Judge) -> Meter:
+    return Meter(workers.SerialPool(judge), SEEDS, lambda task, done, total: None)
+
+
+def simplified(judge: Judge, program: programs.Program = CLIPPED) -> Simplified:
+    seen: list[int] = []
+    found = simplify_by_training(program, TASKS, meter(judge), lambda so_far: seen.append(len(so_far.steps)))
+    assert seen == list(range(1, len(found.steps) + 1))
+    return found
+
+
+def needs(*parts: str) -> Callable[[str, str], float]:
+    """Give 1 to what has all these parts, and much less to others."""
+    return lambda text, task: 1.0 if all(part in text for part in parts) else 0.5
+
+
+def test_what_no_score_needs_is_left_out_and_what_one_needs_stays():
+    found = simplified(Judge(needs("sign(", "interp(", "w * ")))
+    assert str(found.program) == (
+        "def train(w, g, m, lr):\n    m = interp(g, m, 0.9)\n    update = sign(m)\n    wd = w * 0.1\n"
+        "    update = update + wd\n    update = update * lr\n    return update, m\n"
+    )
+    proofs = {step.step.proof for step in found.steps}
+    assert programs.Proof.MEASURED in proofs
+
+
+def test_a_part_that_only_one_task_needs_stays():
+    found = simplified(Judge(lambda text, task: needs("sign(")(text, task) if task == "iris" else 1.0))
+    assert "sign(" in str(found.program)
+    assert "interp(" not in str(found.program)
+
+
+def test_the_smallest_program_is_taken_first():
+    found = simplified(Judge(needs("lr")))
+    smallest = programs.reductions(programs.simplify(CLIPPED).program)[0]
+    measured = [step.step for step in found.steps if step.step.proof is programs.Proof.MEASURED]
+    assert measured[0] == smallest.steps[0]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.9, True), (1.1, False)])
+def test_a_score_may_fall_by_the_noise_and_no_further(share: float, kept: bool):
+    start = (1.0, 1.1, 0.9, 1.05)
+    yardstick = Yardstick({"iris": start})
+    fall = share * yardstick.noise("iris")
+    fallen = tuple(score - fall for score in start)
+    assert yardstick.keeps("iris", fallen) is kept
+    assert yardstick.change("iris", fallen).mean == pytest.approx(-fall)
+
+
+def test_small_losses_do_not_add_up():
+    parts = ("clip(", "sign(", "w * ")
+    judge = Judge(lambda text, task: 1.0 - 0.009 * sum(part not in text for part in parts) if "lr" in text else 0.1)
+    found = simplified(judge)
+    for step in found.steps:
+        for task, scores in step.scores.items():
+            assert found.yardstick.keeps(task, scores)
+    noise = found.yardstick.noise("iris")
+    dropped = sum(part not in str(found.program) for part in parts)
+    assert 0 < dropped * 0.009 <= noise
+    assert noise < 3 * 0.009  # so that not all of them may go
+
+
+def test_each_key_is_scored_once_on_a_task():
+    judge = Judge(needs("sign("))
+    simplified(judge)
+    asked = [(programs.key(programs.parse(job.program)), job.tasks, job.rng_seeds) for job in judge.asked]
+    assert len(set(asked)) == len(asked)
+
+
+def test_rng_seeds_are_shared_among_workers_and_a_diverged_training_scores_nothing():
+    class Three(workers.SerialPool):
+        workers = 3
+
+    class Halfway(Judge):
+        def one(self, job: workers.Job) -> workers.Result:
+            result = super().one(job)
+            task = tasks.get(job.tasks[0])
+            return workers.Result(job.index, workers.Status.DIVERGED, 0.0, ((*result.losses[0][:1], task.worst),))
+
+    judge = Halfway(needs())
+    scores = Meter(Three(judge), SEEDS, lambda *_: None).scores([CLIPPED], "iris")
+    assert {job.rng_seeds for job in judge.asked} == {(3, 4), (5, 6)}
+    assert [score > 0.0 for score in scores[0]] == [True, False, True, False]
+
+
+def test_a_task_that_the_program_does_not_learn_tells_nothing():
+    found = simplified(Judge(lambda text, task: needs("sign(")(text, task) if task == "iris" else 0.0))
+    assert list(found.yardstick.start) == ["iris"]
+    assert "sign(" in str(found.program)
+
+
+def test_without_any_task_it_is_the_rules_alone():
+    found = simplified(Judge(lambda text, task: 0.0), programs.load("lion_raw"))
+    assert found.program == programs.simplify(programs.load("lion_raw")).program
+    assert found.yardstick.start == {}
+    assert [step.step for step in found.steps] == [step.step for step in simplify_by_rules(found.start).steps]
+
+
+def test_what_each_statement_is_worth_is_what_its_best_replacement_costs():
+    def value(text: str, task: str) -> float:
+        return 1.0 - 0.4 * ("sign(" not in text) - 0.2 * ("interp(" not in text) - 0.1 * ("w * " not in text)
+
+    found = simplified(Judge(value))
+    worth = {trial.reduction.statement: list(trial.changes.values())[-1].mean for trial in found.worth()}
+    assert worth["wd = w * 0.1"] == pytest.approx(-0.1)
+    assert worth["m = interp(g, m, 0.9)"] == pytest.approx(-0.2)
+    assert worth["update = sign(m)"] == pytest.approx(-0.4)
+    assert all(math.isfinite(change) for change in worth.values())

@@ -1,0 +1,85 @@
+"""Reductions: the exact set for small programs, and what must hold of all."""
+
+import numpy as np
+import pytest
+
+import programs
+
+QUICK = ("adam", "lamb", "lion", "lion_raw", "novograd", "rprop", "sgd")
+SIGNED = """def train(w, g, m, lr):
+    m = interp(g, m, 0.9)
+    update = sign(m)
+    update = update * lr
+    return update, m
+"""
+
+
+def texts(reductions: tuple[programs.Reduction, ...]) -> set[tuple[str, str]]:
+    return {(reduction.statement, reduction.replacement) for reduction in reductions}
+
+
+def test_reductions_of_a_small_program_are_exactly_these():
+    assert texts(programs.reductions(programs.parse(SIGNED))) == {
+        ("m = interp(g, m, 0.9)", "the gradient"),  # sign(g) * lr
+        ("update = sign(m)", "the gradient"),  # g * lr
+        ("update = sign(m)", "the old m"),  # what was averaged a step ago
+        ("update = sign(m)", "interp(g, m, 0.9)"),
+    }  # and not lr alone, nor what leaves out lr
+
+
+def test_a_next_value_may_give_way_to_another_value_of_its_kind():
+    reasons = [reduction.steps[0].reason for reduction in programs.reductions(programs.load("lion"))]
+    assert "m = interp(g, m, 0.99) -> interp(g, m, 0.9)" in reasons
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in programs.seed_programs()]
+)
+def test_reductions_are_smaller_sorted_distinct_and_keep_the_rate(name: str):
+    seed = programs.simplify(programs.load(name)).program
+    found = programs.reductions(seed)
+    sizes = [programs.size(reduction.program) for reduction in found]
+    assert sizes == sorted(sizes)
+    assert all(size[:2] < programs.size(seed)[:2] for size in sizes)
+    keys = [programs.key(reduction.program) for reduction in found]
+    assert len(set(keys)) == len(keys)
+    assert programs.key(seed) not in keys
+    read = programs.check(seed).inputs & {"g", "lr"}
+    assert all(programs.check(reduction.program).inputs & {"g", "lr"} == read for reduction in found)
+    for reduction in found:
+        first, *rest = reduction.steps
+        assert first.proof is programs.Proof.MEASURED
+        assert all(step.proof is not programs.Proof.MEASURED for step in rest)
+
+
+def test_roundings_of_a_small_program_are_exactly_these():
+    subject = programs.parse(
+        "def train(g, m, lr):\n    m = interp(g, m, 0.9982)\n    x = lr * 0.0217\n    update = m * x\n    "
+        "return update, m\n"
+    )
+    assert [reduction.replacement for reduction in programs.roundings(subject)] == [
+        "x = lr * 0.02",  # both have two characters less
+        "m = interp(g, m, 0.998)",
+        "x = lr * 0.022",
+    ]
+
+
+def test_a_number_near_one_never_becomes_one():
+    subject = programs.parse("def train(g, m):\n    m = interp(g, m, 0.999999123)\n    return m, m\n")
+    numbers = [reduction.replacement for reduction in programs.roundings(subject)]
+    assert numbers[0] == "m = interp(g, m, 0.999999)" or "0.9999991" in numbers[0]
+    assert not any("1.0" in number for number in numbers)
+
+
+def test_there_is_nothing_to_reduce_in_gradient_descent():
+    descent = programs.parse("def train(g, lr):\n    update = g * lr\n    return update\n")
+    assert programs.reductions(descent) == ()
+    assert programs.roundings(descent) == ()
+
+
+def test_updates_of_one_program_do_not_differ_and_of_others_do():
+    lion = programs.load("lion")
+    assert programs.largest_difference(lion, lion) == 0.0
+    assert programs.largest_difference(lion, programs.load("adamw")) > 0.1
+    nothing = programs.parse("def train(g):\n    x = reciprocal(0.0)\n    update = g * x\n    return update\n")
+    assert programs.largest_difference(lion, nothing) == np.inf
