@@ -51,6 +51,30 @@ def program_document(named: NamedProgram) -> dict[str, Any]:
         "fingerprint": programs.fingerprint(program),
         "seeds_with_the_same_key": list(relatives.same_key),
         "seeds_with_the_same_fingerprint": list(relatives.same_behaviour),
+        **_behaviour_document(program),
+    }
+
+
+def _behaviour_document(program: programs.Program) -> dict[str, Any]:
+    """Give what a program is made of and does; fields that end in ``_measured`` come from running it."""
+    found = programs.effective(program)
+    measured = found.measured
+    return {
+        "recognised": [
+            {"name": row.name, "sentence": row.sentence, "value": row.value, "numbers": dict(row.numbers)}
+            for row in programs.recognise(program)
+        ],
+        "nearest": [{"name": row.name, "cosine": row.cosine} for row in programs.nearest_seeds(program)],
+        "effective_learning_rate": {
+            "factor": found.rate_factor,
+            "update_size_measured": measured.update_size,
+            "power_of_lr_measured": measured.update_power,
+        },
+        "effective_decay": {
+            "rules": [{"name": row.name, **dict(row.numbers)} for row in found.decays],
+            "part_of_weights_measured": measured.shrinkage,
+        },
+        "latex": programs.to_latex(program),
     }
 
 
@@ -64,7 +88,7 @@ def print_program(named: NamedProgram) -> None:
     for line, kind, live in zip(body, facts.kinds, facts.live, strict=False):
         lines.append(f"{line:<{width}}# {kind}{'' if live else ', dead'}")
     lines.append(body[-1])
-    click.echo("\n".join([*lines, "", *_fact_lines(named)]))
+    click.echo("\n".join([*lines, "", *_fact_lines(named), *_behaviour_lines(program)]))
 
 
 def _fact_lines(named: NamedProgram) -> list[str]:
@@ -93,3 +117,52 @@ def _fact_lines(named: NamedProgram) -> list[str]:
         ("behaves like", f"{alike} (other key, same fingerprint)" if alike else ""),
     ]
     return [f"{name:<17} {text}" for name, text in rows if text]
+
+
+def _behaviour_lines(program: programs.Program) -> list[str]:
+    """Tell what a program is made of and does, a section each."""
+    found = programs.effective(program)
+    sections = {
+        "recognised": [(row.name, row.sentence) for row in programs.recognise(program)]
+        or [("", "nothing with a name")],
+        "nearest seed programs (mean cosine of the updates, 24 steps)": [
+            (row.name, f"{row.cosine:.3f}") for row in programs.nearest_seeds(program)
+        ],
+        "effective learning rate": [
+            ("in the program", _rate_in_program(program, found)),
+            ("measured", _rate_measured(found.measured)),
+        ],
+        "decay": [
+            *[("in the program", f"{row.name}: {row.sentence}") for row in found.decays],
+            *[("in the program", "none is found")] * (not found.decays),
+            ("measured", _decay_measured(found.measured)),
+        ],
+    }
+    lines = []
+    for title, rows in sections.items():
+        width = max(len(name) for name, _ in rows)
+        lines += ["", title, *(f"  {name:<{width}}  {text}" if name else f"  {text}" for name, text in rows)]
+    return lines
+
+
+def _rate_in_program(program: programs.Program, found: programs.Effective) -> str:
+    if "lr" not in programs.check(program).inputs:
+        return "lr is not read"
+    if found.rate_factor is None:
+        return "lr does not multiply the update as a whole"
+    return f"lr times {found.rate_factor:.6g} multiplies the update as a whole"
+
+
+def _rate_measured(measured: programs.Measured) -> str:
+    if measured.update_size is None:
+        return "updates are not finite on noise of variance 1"
+    power = f", with the power {measured.update_power:g} of lr" if measured.update_power is not None else ""
+    return (
+        f"an update is about {measured.update_size:.2g} a weight (lr 1, gradients that are noise of variance 1){power}"
+    )
+
+
+def _decay_measured(measured: programs.Measured) -> str:
+    if measured.shrinkage is None:
+        return "updates are not finite without a gradient"
+    return f"a step without a gradient takes away {measured.shrinkage:.2g} of the weights (lr 1)"

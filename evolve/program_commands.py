@@ -7,6 +7,7 @@ import click
 
 import programs
 from evolve import documents
+from evolve.export_targets import TARGETS
 from evolve.options import json_option, output_option, write
 from evolve.printing import print_json, print_table
 from evolve.references import read_program
@@ -28,6 +29,12 @@ def _transformations() -> str:
     return "\n".join(["\b", "Transformations, with their defaults:", *lines])
 
 
+def _targets() -> str:
+    """List what a program can be exported to, for a command's help."""
+    width = max(map(len, TARGETS))
+    return "\n".join(["\b", "Targets:", *(f"  {row.name:<{width}}  {row.summary}" for row in TARGETS.values())])
+
+
 _SEED_PROGRAMS = f"Seed programs: {', '.join(programs.seed_programs())}."
 
 
@@ -35,7 +42,7 @@ _SEED_PROGRAMS = f"Seed programs: {', '.join(programs.seed_programs())}."
 @click.argument("program")
 @json_option
 def show_command(program: str, as_json: bool) -> None:
-    """Show a program with its kinds, live statements and facts.
+    """Show a program with its kinds, live statements and facts, what it is made of and what it does.
 
     Every PROGRAM may also be transformed: lookahead:adamw, or with other settings and one after another, the outermost
     first, lookahead,k=10,alpha=0.8:clip_by_global_norm:RUN:best.
@@ -67,16 +74,17 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
     print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
 
 
-@click.command("export")
+@click.command("export", epilog=_targets())
 @click.argument("program")
-@click.option("--to", "target", type=click.Choice(["optax"]), required=True, help="What to make of it.")
-@click.option("--name", default="optimizer", show_default=True, help="The factory's name in the module.")
+@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to make of it.")
+@click.option("--name", default="optimizer", show_default=True, help="The factory's name in a module.")
 @output_option
 def export_command(program: str, target: str, name: str, output: str | None) -> None:
-    """Write a program as a module that imports only JAX and Optax."""
-    write(programs.export_optax(read_program(program).program, name), output)
+    """Write a program as a module for training with, as equations or as text."""
+    row = TARGETS[target]
+    write(row.write(read_program(program), name), output)
     if output:
-        click.echo(f"wrote {output}: from {Path(output).stem} import {name}", err=True)
+        click.echo(f"wrote {output}" + (f": from {Path(output).stem} import {name}" if row.module else ""), err=True)
 
 
 @click.command("tasks")

@@ -5,18 +5,22 @@ JAX is imported when ``to_optax`` or ``interpret`` is first used, so that readin
 
 from typing import TYPE_CHECKING, Any
 
+from programs.behaviour import Measured, Neighbour, measure, nearest_seeds
 from programs.checking import Facts, check, is_elementwise, live_within_step
 from programs.derivation import Derivation, Proof, Step
 from programs.edits import EDITS, Edit, Limits
+from programs.effective import Effective, effective
 from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
 from programs.export import export_optax
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
 from programs.keys import fingerprint, key, largest_difference
+from programs.latex import to_latex
 from programs.library import load, seed_programs, source_text
 from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
+from programs.recognition import Feature, recognise
 from programs.reductions import Reduction, reductions, roundings, size
 from programs.relatives import Relatives, seed_relatives
 from programs.simplification import simplify
@@ -44,11 +48,15 @@ __all__ = [
     "Capacity",
     "Derivation",
     "Edit",
+    "Effective",
     "Facts",
+    "Feature",
     "Function",
     "Kind",
     "Limits",
     "MachineCode",
+    "Measured",
+    "Neighbour",
     "Program",
     "ProgramError",
     "ProgramState",
@@ -64,6 +72,7 @@ __all__ = [
     "clip_by_value",
     "crossover",
     "did_you_mean",
+    "effective",
     "encode",
     "export_optax",
     "fingerprint",
@@ -75,8 +84,11 @@ __all__ = [
     "live_within_step",
     "load",
     "lookahead",
+    "measure",
+    "nearest_seeds",
     "parse",
     "random_program",
+    "recognise",
     "reductions",
     "roundings",
     "seed_programs",
@@ -84,6 +96,7 @@ __all__ = [
     "simplify",
     "size",
     "source_text",
+    "to_latex",
     "to_optax",
     "weight_decay",
 ]

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from programs.checking import Facts
+import numpy as np
+
+from programs.checking import Facts, check
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS
 from programs.program import Program
@@ -47,6 +49,47 @@ def execute(
             known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
     update = broadcast(xp, known[program.update], Kind.TENSOR, weights)
     return update, {name: known[name] for name in facts.live_state}
+
+
+def zero_state(facts: Facts, weights: Sequence[Array]) -> dict[str, Value]:
+    """Give the state before the first step: every live state variable as zeros, float64 in NumPy."""
+    shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(weights), Kind.TENSOR: tuple(w.shape for w in weights)}
+    kinds = {name: facts.state_kinds[name] for name in facts.live_state}
+    return {name: (kind, tuple(np.zeros(shape) for shape in shapes[kind])) for name, kind in kinds.items()}
+
+
+def numpy_step(
+    program: Program,
+    weights: Sequence[Array],
+    gradient: Sequence[Array],
+    state: Mapping[str, Value],
+    rate: float,
+    step: int,
+) -> tuple[tuple[Array, ...], dict[str, Value]]:
+    """Run one step in NumPy (float64).
+
+    Args:
+        program: what to run.
+        weights: one array for each weight array.
+        gradient: arrays of the same shapes.
+        state: of the program, before the step.
+        rate: what the program reads as ``lr``.
+        step: what it reads as ``t``, from 1.
+
+    Returns:
+        The update, and the state after the step.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    inputs = {
+        **state,
+        "w": (Kind.TENSOR, tuple(weights)),
+        "g": (Kind.TENSOR, tuple(gradient)),
+        "lr": (Kind.SCALAR, (np.float64(rate),)),
+        "t": (Kind.SCALAR, (np.float64(step),)),
+    }
+    return execute(program, check(program), np, weights, inputs, np.float64)
 
 
 def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:

@@ -8,13 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 from programs.checking import check
-from programs.execution import Value, execute
-from programs.function import Kind
+from programs.execution import numpy_step, zero_state
 from programs.program import Program
 from programs.simplification import normal_form
 
 _PROBE_SHAPES = ((3, 4), (5,), ())
 _PROBE_STEPS = 5
+_PROBE_RATE = 0.7
 _PROBE_DIGITS = 6  # significant ones
 
 
@@ -80,28 +80,13 @@ def probe(program: Program, steps: int = _PROBE_STEPS) -> list[tuple[np.ndarray,
     Raises:
         ProgramError: where the program is not well formed.
     """
-    facts = check(program)
     weights = tuple(_probe_array(shape, 0, place) for place, shape in enumerate(_PROBE_SHAPES))
-    state: dict[str, Value] = {}
-    for name in facts.live_state:
-        kind = facts.state_kinds[name]
-        shapes = {
-            Kind.SCALAR: ((),),
-            Kind.PER_ARRAY: ((),) * len(weights),
-            Kind.TENSOR: _PROBE_SHAPES,
-        }[kind]
-        state[name] = (kind, tuple(np.zeros(shape) for shape in shapes))
+    state = zero_state(check(program), weights)
     updates = []
     with np.errstate(all="ignore"):
         for step in range(1, steps + 1):
             gradient = tuple(_probe_array(shape, step, place) for place, shape in enumerate(_PROBE_SHAPES))
-            inputs = state | {
-                "w": (Kind.TENSOR, weights),
-                "g": (Kind.TENSOR, gradient),
-                "lr": (Kind.SCALAR, (np.float64(0.7),)),
-                "t": (Kind.SCALAR, (np.float64(step),)),
-            }
-            update, state = execute(program, facts, np, weights, inputs, np.float64)
+            update, state = numpy_step(program, weights, gradient, state, _PROBE_RATE, step)
             weights = tuple(np.asarray(w - u) for w, u in zip(weights, update, strict=True))
             updates.append(update)
     return updates

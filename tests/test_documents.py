@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import programs
 from evolve.program_commands import show_command
 
 HIDDEN_SGD = """\
@@ -20,7 +21,7 @@ def train(w, g, lr):
 def shown(reference: str, text: str = "") -> dict[str, str]:
     """Run the command and give the lines of facts by their names."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
-    _, facts = result.stdout.split("\n\n", 1)
+    _, facts, *_ = result.stdout.split("\n\n")
     return {line[:17].strip(): line[18:] for line in facts.splitlines()}
 
 
@@ -69,3 +70,60 @@ def test_a_seed_program_with_the_same_key_is_named(reference, same):
     assert facts["same as"] == same
     assert "behaves like" not in facts
     assert same in document(reference)["seeds_with_the_same_key"]
+
+
+def sections(reference: str, text: str = "") -> dict[str, list[str]]:
+    """Run the command and give the lines below the facts by their titles."""
+    result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
+    _, _, *parts = result.stdout.split("\n\n")
+    return {title: [" ".join(row.split()) for row in rows] for title, *rows in map(str.splitlines, parts)}
+
+
+def test_what_a_program_is_made_of_and_does():
+    found = sections("lion")
+    assert found["recognised"][0].startswith("EMA m is the EMA of the gradient with decay 0.99")
+    assert [row.split()[0] for row in found["nearest seed programs (mean cosine of the updates, 24 steps)"]] == [
+        neighbour.name for neighbour in programs.nearest_seeds(programs.load("lion"))
+    ]
+    assert found["effective learning rate"][0] == "in the program lr times 0.0001 multiplies the update as a whole"
+    assert found["effective learning rate"][1].startswith("measured an update is about 0.0001 a weight")
+    assert found["decay"][0].endswith("each step takes 1e-05 * lr of the weights away: 0.1 times the learning rate")
+    assert found["decay"][1] == "measured a step without a gradient takes away 1e-05 of the weights (lr 1)"
+
+
+def test_the_same_as_json():
+    read = document("lion")
+    assert [row["name"] for row in read["recognised"]] == [
+        "EMA",
+        "momentum with two decays",
+        "sign of a momentum",
+        "decoupled weight decay",
+    ]
+    assert read["recognised"][1]["numbers"] == {"decay": 0.9, "state_decay": pytest.approx(0.99)}
+    assert [row["name"] for row in read["nearest"]] == [
+        neighbour.name for neighbour in programs.nearest_seeds(programs.load("lion"))
+    ]
+    assert read["effective_learning_rate"] == {
+        "factor": pytest.approx(1e-4),
+        "update_size_measured": pytest.approx(1e-4, rel=0.01),
+        "power_of_lr_measured": 1.0,
+    }
+    assert read["effective_decay"]["rules"][0]["decay"] == pytest.approx(0.1)
+    assert read["effective_decay"]["part_of_weights_measured"] == pytest.approx(1e-5)
+    assert read["latex"] == programs.to_latex(programs.load("lion"))
+
+
+@pytest.mark.parametrize(
+    ("body", "rate", "size"),
+    [
+        ("update = g", "lr is not read", "measured an update is about 1 a weight"),
+        ("update = sin(lr) * g", "lr does not multiply the update as a whole", "measured an update is about 0.84 a"),
+        ("update = g * lr / 0.0 * 1e308 * 1e308", "", "measured updates are not finite on noise of variance 1"),
+    ],
+)
+def test_what_cannot_be_told_is_said(body, rate, size):
+    found = sections("-", f"def train(w, g, lr):\n    {body}\n    return update\n")
+    assert found["recognised"] == ["nothing with a name"]
+    assert rate in found["effective learning rate"][0]
+    assert found["effective learning rate"][1].startswith(size)
+    assert found["decay"][0] == "in the program none is found"

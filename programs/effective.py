@@ -1,0 +1,36 @@
+"""How large a program's steps are, and what it takes away from the weights: as the program says, and as measured."""
+
+from dataclasses import dataclass
+
+from programs.behaviour import Measured, measure
+from programs.program import Program
+from programs.recognition import Feature, recognise, roles_of
+from programs.update_patterns import rate_factor
+
+_DECAYS = {"decoupled weight decay", "L2 regularisation", "weight decay inside the momentum"}
+
+
+@dataclass(frozen=True)
+class Effective:
+    """A program's effective learning rate and weight decay.
+
+    Attributes:
+        rate_factor: read off the program: the number that multiplies the update as a whole together with ``lr``; None
+            where ``lr`` enters in another way or not at all.
+        decays: read off the program: the features that take weights away.
+        measured: the same by running the program.
+    """
+
+    rate_factor: float | None
+    decays: tuple[Feature, ...]
+    measured: Measured
+
+
+def effective(program: Program) -> Effective:
+    """Find a program's effective learning rate and weight decay, in the program and by measurement.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    decays = tuple(feature for feature in recognise(program) if feature.name in _DECAYS)
+    return Effective(rate_factor(roles_of(program).anatomy), decays, measure(program))

@@ -1,0 +1,191 @@
+"""Patterns of a program's memory: averages and momenta, what is kept, and how momenta and the gradient are mixed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from programs.anatomy import NEAR
+from programs.dataflow import INPUT, NUMBER
+from programs.phrasing import expression, number, phrase, steps
+from programs.recurrence import Course, Roles
+
+Found = tuple[int, str, tuple[tuple[str, float], ...]]
+"""The place of a value, a sentence about it, and the numbers found, by name."""
+Finder = Callable[[Roles], Iterator[Found]]
+
+
+def courses(course: Course, sentence: str) -> Finder:
+    """Make a pattern's way of finding state variables by their course."""
+
+    def find(roles: Roles) -> Iterator[Found]:
+        for name, way in roles.recurrences.items():
+            if way.course is course and way.of is not None and name not in roles.iterates:
+                numbers = (("decay", way.decay),) if 0.0 < way.decay < 1.0 else ()
+                decay = f" with decay {number(way.decay)}" if numbers else ""
+                time = f" (time constant {steps(way.decay)} steps)" if numbers else ""
+                x = phrase(roles.anatomy, way.of) + (", taken negative," if way.gain < 0.0 else "")
+                text = sentence.format(name=name, x=x, decay=decay, time=time)
+                yield roles.anatomy.graph.state[name], text, numbers
+
+    return find
+
+
+def first_weights(roles: Roles) -> Iterator[Found]:
+    """Find state variables that keep the first weights."""
+    for name in sorted(roles.iterates):
+        way = roles.recurrences[name]
+        if way.course is Course.FIRST and way.of is not None and roles.anatomy.is_input(way.of, "w"):
+            yield roles.anatomy.graph.state[name], f"{name} keeps the weights of the first step", ()
+
+
+def iterate(roles: Roles) -> Iterator[Found]:
+    """Find state variables that are sequences of weights beside the program's own."""
+    for name in sorted(roles.iterates):
+        if roles.recurrences[name].course not in (Course.FIRST, Course.PREVIOUS):
+            yield roles.anatomy.graph.state[name], f"{name} starts at the weights and goes its own way", ()
+
+
+def previous(roles: Roles) -> Iterator[Found]:
+    """Find state variables that keep a value for the next step."""
+    for name, way in roles.recurrences.items():
+        if way.course is Course.PREVIOUS and way.of is not None:
+            yield way.of, f"{name} keeps {_made_of(roles, way.of)} for the next step", ()
+
+
+def change(roles: Roles) -> Iterator[Found]:
+    """Find differences between a value and what it was the step before."""
+    before = {
+        (roles.anatomy.place_of(name), way.of)
+        for name, way in roles.recurrences.items()
+        if way.course is Course.PREVIOUS
+    }
+    for _, head, arguments in roles.anatomy.calls:
+        if head == "subtract":
+            one, other = map(roles.anatomy.usual, arguments)
+            if (other, one) in before or (one, other) in before:
+                now = one if (other, one) in before else other
+                yield now, f"change of {_made_of(roles, now)} since the step before", ()
+
+
+def _made_of(roles: Roles, place: int) -> str:
+    """Say what a state variable's next value is, without its name."""
+    anatomy = roles.anatomy
+    return phrase(anatomy, place) if anatomy.graph.nodes[place][0] == INPUT else expression(anatomy, place)
+
+
+def bias_correction(roles: Roles) -> Iterator[Found]:
+    """Find 1 - b^t where b is the decay of an average."""
+    nodes = roles.anatomy.graph.nodes
+    decays = [way.decay for way in roles.recurrences.values() if way.course is Course.AVERAGE]
+    for place, head, arguments in roles.anatomy.calls:
+        if head == "subtract" and nodes[arguments[0]] == (NUMBER, 1.0) and nodes[arguments[1]][0] == "power":
+            base, exponent = nodes[arguments[1]][1:]
+            decay = roles.anatomy.late[base]
+            if roles.anatomy.inputs[exponent] == {"t"} and decay in decays:
+                yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """A sum of momenta and what they collect.
+
+    Attributes:
+        place: of the sum.
+        old: factors of momenta as they were before the step.
+        new: factors of momenta as they are after it.
+        fresh: factors of what they collect, by place.
+    """
+
+    place: int
+    old: dict[str, float]
+    new: dict[str, float]
+    fresh: dict[int, float]
+
+
+def _mixture(roles: Roles, place: int) -> _Mixture | None:
+    """Read a value as such a sum; None where there is anything else in it, or no momentum."""
+    mixture = _Mixture(place, {}, {}, {})
+    for atom, factor in roles.anatomy.terms(place, closed=roles.collected).items():
+        node = roles.anatomy.graph.nodes[atom]
+        if roles.anatomy.next_of.get(atom) in roles.momenta:
+            mixture.new[roles.anatomy.next_of[atom]] = factor
+        elif node[0] == INPUT and node[1] in roles.momenta:
+            mixture.old[node[1]] = factor
+        elif atom in roles.collected:
+            mixture.fresh[atom] = factor
+        else:
+            return None
+    several = len(mixture.old) + len(mixture.new) + len(mixture.fresh) > 1
+    return mixture if several and (mixture.old or mixture.new) else None
+
+
+def _mixtures(roles: Roles) -> Iterator[_Mixture]:
+    """Find the sums of momenta and what they collect that are no part of a larger one, nor of a next value alone."""
+    anatomy = roles.anatomy
+    calls = [(place, arguments) for place, _, arguments in anatomy.calls if place not in anatomy.next_of]
+    found = {place: mixture for place, _ in calls if (mixture := _mixture(roles, place))}
+    inner = {argument for place, arguments in calls if place in found for argument in arguments}
+    for place, mixture in found.items():
+        own = [anatomy.graph.state[name] for name in mixture.old]
+        if place not in inner and place in anatomy.reached(own):
+            yield mixture
+
+
+def two_decays(roles: Roles) -> Iterator[Found]:
+    """Find a momentum that is mixed with what it collects by another decay than its own, as Lion's."""
+    for mixture in _mixtures(roles):
+        if len(mixture.old) == 1 and not mixture.new and len(mixture.fresh) == 1:
+            ((name, factor),) = mixture.old.items()
+            ((x, rest),) = mixture.fresh.items()
+            kept = roles.recurrences[name].decay
+            decay = factor / (factor + rest) if factor + rest else 0.0
+            if 0.0 < decay < 1.0 and abs(decay - kept) > NEAR:
+                sentence = (
+                    f"{name} interpolated with {phrase(roles.anatomy, x)}: decay {number(decay)} in the update, "
+                    f"{number(kept)} in the state"
+                )
+                yield mixture.place, sentence, (("decay", decay), ("state_decay", kept))
+
+
+def nesterov(roles: Roles) -> Iterator[Found]:
+    """Find the step that a momentum would take next with the same gradient."""
+    for place, name, x, ratio in _ahead(roles):
+        way = roles.recurrences[name]
+        if abs(ratio * way.gain - way.decay) <= NEAR:
+            words = f"what {name} would be after one more step with {phrase(roles.anatomy, x)}"
+            yield place, words, (("decay", way.decay),)
+
+
+def quasi_hyperbolic(roles: Roles) -> Iterator[Found]:
+    """Find a mean of an average of gradients and the gradient, other than Nesterov's."""
+    for place, name, x, ratio in _ahead(roles):
+        way = roles.recurrences[name]
+        if way.course is Course.AVERAGE and abs(ratio * way.gain - way.decay) > NEAR and ratio > 0.0:
+            part = ratio / (1.0 + ratio)
+            words = f"{number(part)} of {name} and {number(1.0 - part)} of {phrase(roles.anatomy, x)}"
+            yield place, words, (("part", part),)
+
+
+def gradient_beside(roles: Roles) -> Iterator[Found]:
+    """Find a sum of an accumulated momentum and the gradient, other than Nesterov's."""
+    for place, name, x, ratio in _ahead(roles):
+        way = roles.recurrences[name]
+        if way.course is Course.MOMENTUM and abs(ratio * way.gain - way.decay) > NEAR:
+            words = f"{name} and {number(1.0 / ratio)} times {phrase(roles.anatomy, x)} added"
+            yield place, words, (("ratio", 1.0 / ratio),)
+
+
+def _ahead(roles: Roles) -> Iterator[tuple[int, str, int, float]]:
+    """Find sums of one new momentum and what it collects: the place, both of them, and the ratio of their parts."""
+    for mixture in _mixtures(roles):
+        if not mixture.old and len(mixture.new) == 1 and len(mixture.fresh) == 1:
+            ((name, factor),) = mixture.new.items()
+            ((x, rest),) = mixture.fresh.items()
+            yield mixture.place, name, x, factor / rest
+
+
+def several(roles: Roles) -> Iterator[Found]:
+    """Find sums of two momenta or more."""
+    for mixture in _mixtures(roles):
+        names = sorted({**mixture.old, **mixture.new})
+        if len(names) > 1:
+            yield mixture.place, f"a sum of {', '.join(names)}", ()

@@ -1,0 +1,56 @@
+"""Values in words and in short: what a sentence about a program calls them."""
+
+from programs.anatomy import Anatomy
+from programs.dataflow import INPUT, NUMBER
+from programs.functions import FUNCTIONS
+
+_LONGEST = 40  # letters of an expression that is written out
+_SHORTEST = 3
+_WORDS: dict[str, str] = {"g": "the gradient", "w": "the weights", "lr": "the rate", "t": "the step"}
+_OF_GRADIENT = {"square": "the squared gradient", "abs": "the size of the gradient"}
+
+
+def number(value: float, digits: int = 6) -> str:
+    """Write a number with at most so many significant digits."""
+    return f"{value:.{digits}g}"
+
+
+def steps(decay: float) -> str:
+    """Write the time constant of a decay, in steps."""
+    return f"{float(number(1.0 / (1.0 - decay), 3)):.10g}"
+
+
+def phrase(anatomy: Anatomy, place: int) -> str:
+    """Say what a value is: in words where there are some, else as an expression."""
+    place = anatomy.usual(place)
+    head, *rest = anatomy.graph.nodes[place]
+    if place in anatomy.next_of:
+        return anatomy.next_of[place]
+    if head == INPUT:
+        return _WORDS.get(rest[0]) or rest[0]
+    if head in _OF_GRADIENT and anatomy.is_input(rest[0], "g"):
+        return _OF_GRADIENT[head]
+    return expression(anatomy, place)
+
+
+def expression(anatomy: Anatomy, place: int, longest: int = _LONGEST) -> str:
+    """Write a value as text: the next values of state variables by their names, what is long by its own name."""
+    place = anatomy.usual(place)
+    head, *rest = anatomy.graph.nodes[place]
+    hint = anatomy.graph.hints[place]
+    hint = "" if anatomy.place_of(hint) >= 0 else hint  # the name of another value
+    if head == INPUT:
+        return rest[0]
+    if head == NUMBER:
+        return number(rest[0])
+    if longest < _SHORTEST:
+        return hint or f"{head}(...)"
+    row = FUNCTIONS[head]
+    parts = [
+        anatomy.next_of.get(anatomy.usual(argument)) or expression(anatomy, argument, longest // 2) for argument in rest
+    ]
+    if row.infix:
+        text = f" {row.infix} ".join(f"({part})" if " " in part and not part.endswith(")") else part for part in parts)
+    else:
+        text = f"{head}({', '.join(parts)})"
+    return hint if hint and len(text) > longest else text

@@ -1,0 +1,120 @@
+"""What a program is made of, in the words of the field: one table, a row a pattern."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from programs import memory_patterns as memory
+from programs import update_patterns as update
+from programs.anatomy import Anatomy
+from programs.dataflow import from_program
+from programs.memory_patterns import Finder
+from programs.phrasing import expression
+from programs.program import Program
+from programs.recurrence import Course, Roles
+from programs.simplification import simplify
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a program does and that has a name.
+
+    Attributes:
+        name: of the pattern, a row of ``PATTERNS``.
+        sentence: what it does here, with the numbers found.
+        value: the value meant, as text in the variables of the simplified program.
+        numbers: the numbers found, by name.
+    """
+
+    name: str
+    sentence: str
+    value: str
+    numbers: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One row of the table.
+
+    Attributes:
+        name: what it finds.
+        find: gives, for every place where the pattern is, the place of the value, a sentence and the numbers found.
+    """
+
+    name: str
+    find: Finder
+
+
+_AVERAGES = {Course.AVERAGE, Course.ADDITIVE}
+_SUMS = {Course.SUM, Course.MOMENTUM}
+
+PATTERNS = (
+    Pattern("EMA", memory.courses(Course.AVERAGE, "{name} is the EMA of {x}{decay}{time}")),
+    Pattern("momentum", memory.courses(Course.MOMENTUM, "{name} accumulates {x}{decay}{time}")),
+    Pattern(
+        "EMA with its own decay", memory.courses(Course.OWN_DECAY, "{name} averages {x}, each weight by its own decay")
+    ),
+    Pattern("sum over steps", memory.courses(Course.SUM, "{name} sums {x} over all steps")),
+    Pattern("running maximum", memory.courses(Course.MAXIMUM, "{name} keeps the largest of {x}{decay}{time}")),
+    Pattern("additive second moment", memory.courses(Course.ADDITIVE, "{name} goes towards {x} by a part of that")),
+    Pattern("running product", memory.courses(Course.PRODUCT, "{name} is the product of {x} over all steps")),
+    Pattern("first weights", memory.first_weights),
+    Pattern("sequence of its own", memory.iterate),
+    Pattern("value of the step before", memory.previous),
+    Pattern("change since the step before", memory.change),
+    Pattern("bias correction", memory.bias_correction),
+    Pattern("momentum with two decays", memory.two_decays),
+    Pattern("Nesterov momentum", memory.nesterov),
+    Pattern("quasi-hyperbolic momentum", memory.quasi_hyperbolic),
+    Pattern("gradient beside the momentum", memory.gradient_beside),
+    Pattern("several momenta", memory.several),
+    Pattern("variance", update.variance),
+    Pattern("RMS normalisation", update.normalisation(_AVERAGES, {"sqrt"})),
+    Pattern("AdaGrad normalisation", update.normalisation(_SUMS, {"sqrt"})),
+    Pattern("normalisation by the running maximum", update.normalisation({Course.MAXIMUM}, {"sqrt", "power", ""})),
+    Pattern("normalisation by another root", update.normalisation(_AVERAGES | _SUMS, {"cbrt", "power"})),
+    Pattern("scaling by a root", update.scaling_by_root),
+    Pattern("normalisation by its norm", update.normalised),
+    Pattern("trust ratio", update.trust_ratio),
+    Pattern("orthogonalisation", update.orthogonalised),
+    Pattern("sign of a momentum", update.sign_of_momentum),
+    Pattern("sign of the gradient", update.sign_of_gradient),
+    Pattern("agreement of signs", update.sign_agreement),
+    Pattern("size of one, sign of another", update.sign_grafting),
+    Pattern("cautious mask", update.cautious_mask),
+    Pattern("clipping by global norm", update.clipped),
+    Pattern("clipping by norm", update.clipped_by_array),
+    Pattern("clipping by value", update.clipped_by_value),
+    Pattern("lookahead", update.lookahead),
+    Pattern("decoupled weight decay", update.decoupled_decay),
+    Pattern("L2 regularisation", update.decay_in_gradient),
+    Pattern("weight decay inside the momentum", update.decay_in_momentum),
+)
+"""What is looked for, in the order in which it is told: memory first, then what is made of it."""
+
+
+@lru_cache(maxsize=8)
+def recognise(program: Program) -> tuple[Feature, ...]:
+    """Find what a program is made of, in the order of the table.
+
+    It is looked for in the simplified program, so the way a program is written matters little.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    roles = roles_of(program)
+    found: dict[tuple[str, str], Feature] = {}
+    for pattern in PATTERNS:
+        for place, sentence, numbers in pattern.find(roles):
+            feature = Feature(pattern.name, sentence, expression(roles.anatomy, place), numbers)
+            found.setdefault((pattern.name, sentence), feature)
+    return tuple(found.values())
+
+
+@lru_cache(maxsize=8)
+def roles_of(program: Program) -> Roles:
+    """Simplify a program and find the parts that its state variables play.
+
+    Raises:
+        ProgramError: where the program is not well formed.
+    """
+    return Roles(Anatomy(from_program(simplify(program).program)))

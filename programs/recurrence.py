@@ -1,0 +1,204 @@
+"""How each state variable of a program goes from one step to the next, and what part it so plays."""
+
+import enum
+from collections.abc import Set
+from dataclasses import dataclass
+from functools import cached_property
+
+from programs.anatomy import NEAR, Anatomy
+from programs.dataflow import INPUT, NUMBER
+from programs.function import SCALAR
+from programs.signs import is_never_negative, never_negative_state
+
+
+class Course(enum.Enum):
+    """How a state variable goes from one step to the next; x is what comes in, d a decay between 0 and 1."""
+
+    AVERAGE = "d s + (1 - d) x"
+    MOMENTUM = "d s + c x, where c is not 1 - d"
+    SUM = "s + c x"
+    MAXIMUM = "the larger of d s (or s) and x"
+    PREVIOUS = "x"
+    FIRST = "x at the first step, then what it was"
+    ADDITIVE = "s - c sign(s - x) x"
+    OWN_DECAY = "s y + x (1 - y), where y is a value of the program"
+    PRODUCT = "s y, where y is a value of the program"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """The course of a state variable.
+
+    Attributes:
+        course: which one it is.
+        decay: what the old value is multiplied by.
+        gain: what x is multiplied by.
+        of: the place of x; for a sum of several values the first of them; None where there is none.
+    """
+
+    course: Course
+    decay: float = 0.0
+    gain: float = 1.0
+    of: int | None = None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The parts that a program's state variables play."""
+
+    anatomy: Anatomy
+
+    @cached_property
+    def recurrences(self) -> dict[str, Recurrence]:
+        """How every live state variable goes from one step to the next."""
+        return {name: _recurrence(self.anatomy, name) for name in self.anatomy.graph.state}
+
+    @cached_property
+    def second_moments(self) -> frozenset[str]:
+        """The state variables that average, sum or bound what is never negative: squares, absolute values, norms."""
+        collecting = {Course.AVERAGE, Course.MOMENTUM, Course.SUM, Course.MAXIMUM, Course.ADDITIVE}
+        never_negative = never_negative_state(self.anatomy.graph)
+        found: set[str] = set()
+        for _ in self.recurrences:  # one may bound another
+            for name, way in self.recurrences.items():
+                if way.course in collecting and way.of is not None and way.gain > 0.0:
+                    of = self.anatomy.core(way.of)
+                    if self.anatomy.next_of.get(of) in found or _is_square(self.anatomy, of, never_negative):
+                        found.add(name)
+        return frozenset(found)
+
+    @cached_property
+    def iterates(self) -> frozenset[str]:
+        """The state variables that are points in the space of the weights: first weights, averages, other sequences."""
+        found = set()
+        nodes = self.anatomy.graph.nodes
+        weights = self.anatomy.place_of("w")
+        for name, place in self.anatomy.graph.state.items():
+            starts = {(INPUT, "w"), (INPUT, name)}
+            for node in nodes:
+                by_step = node[0] == "where" and self.anatomy.late[node[1]] is not None
+                if by_step and {nodes[branch] for branch in node[2:]} == starts:
+                    found.add(name)
+            if abs(self.anatomy.terms(place).get(weights, 0.0) - 1.0) <= NEAR:
+                found.add(name)
+        return frozenset(found)
+
+    @cached_property
+    def inside(self) -> frozenset[int]:
+        """The values that state variables which are no iterates are made of, but for what the weights alone make."""
+        anatomy = self.anatomy
+        ends = [place for name, place in anatomy.graph.state.items() if name not in self.iterates]
+        return frozenset(p for p in anatomy.graph.cone(ends) if not anatomy.inputs[p] <= {"w", "lr", "t"})
+
+    @cached_property
+    def momenta(self) -> frozenset[str]:
+        """The state variables that average or accumulate, with a decay, what depends on the gradient."""
+        courses = {Course.AVERAGE, Course.MOMENTUM, Course.OWN_DECAY}
+        return frozenset(
+            name
+            for name, way in self.recurrences.items()
+            if way.course in courses
+            and way.of is not None
+            and name not in self.second_moments | self.iterates
+            and self.anatomy.kinds[self.anatomy.graph.state[name]] is not SCALAR
+            and self.anatomy.depends_on_gradient(way.of)
+        )
+
+    @cached_property
+    def collected(self) -> frozenset[int]:
+        """The gradient, and what the momenta collect."""
+        places = {self.recurrences[name].of for name in self.momenta} | {self.anatomy.place_of("g")}
+        return frozenset(place for place in places if place is not None)
+
+
+def _is_square(anatomy: Anatomy, place: int, never_negative: Set[str]) -> bool:
+    """Tell whether a value that depends on the gradient is never negative, but for the sign of scalar factors."""
+    nodes = anatomy.graph.nodes
+    if not anatomy.depends_on_gradient(place):
+        return False
+    if is_never_negative(nodes, place, never_negative) or (
+        nodes[place][0] == "dot" and nodes[place][1] == nodes[place][2]
+    ):
+        return True
+    product = anatomy.product(place)
+    odd = {top for top in product.tops if anatomy.kinds[top] is not SCALAR and product.tops.count(top) % 2}
+    signed = {top for top in odd if not is_never_negative(nodes, top, never_negative)}
+    return product.number > 0.0 and not signed and len(product.tops) > 1 and not product.bottoms
+
+
+def _recurrence(anatomy: Anatomy, name: str) -> Recurrence:
+    """Find how a state variable goes from one step to the next."""
+    graph = anatomy.graph
+    old, place = anatomy.place_of(name), anatomy.usual(graph.state[name])
+    if name not in anatomy.inputs[graph.state[name]]:
+        return Recurrence(Course.PREVIOUS, of=graph.state[name])
+    if place == old:
+        node = graph.nodes[graph.state[name]]
+        branches = [argument for argument in anatomy.arguments(node)[1:] if argument != old]
+        return Recurrence(Course.FIRST, decay=1.0, of=branches[0] if branches else None)
+    terms = anatomy.terms(place, name)
+    decay = terms.pop(old, 0.0)
+    values = {atom: gain for atom, gain in terms.items() if graph.nodes[atom][0] != NUMBER}
+    if decay and values:
+        of, gain = next(iter(values.items()))
+        if len(values) == 1 and abs(decay - 1.0) <= NEAR and (squares := _additive(anatomy, old, of, gain)) is not None:
+            return Recurrence(Course.ADDITIVE, decay, abs(gain), squares)
+        if 0.0 < decay < 1.0 and abs(decay + sum(values.values()) - 1.0) <= NEAR:
+            return Recurrence(Course.AVERAGE, decay, gain, of)
+        if 0.0 < decay < 1.0:
+            return Recurrence(Course.MOMENTUM, decay, gain, of)
+        if abs(decay - 1.0) <= NEAR:
+            return Recurrence(Course.SUM, 1.0, gain, of)
+    return _maximum(anatomy, old, place) or _scaled(anatomy, old, place) or Recurrence(Course.OTHER)
+
+
+def _additive(anatomy: Anatomy, old: int, of: int, gain: float) -> int | None:
+    """Find x in sign(s - x) x."""
+    product = anatomy.product(of)
+    nodes = anatomy.graph.nodes
+    if gain * product.number < 0.0 and not product.bottoms:
+        for sign in product.tops:
+            difference = nodes[sign][1] if nodes[sign][0] == "sign" else -1
+            if difference >= 0 and nodes[difference][0] == "subtract" and nodes[difference][1] == old:
+                return nodes[difference][2]
+    return None
+
+
+def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
+    """Read a value as the larger of the old one, with a decay or none, and another."""
+    nodes = anatomy.graph.nodes
+    waiting, others, decay = [place], [], None
+    while waiting:
+        at = anatomy.usual(waiting.pop())
+        if nodes[at][0] == "max":
+            waiting += nodes[at][1:]
+        elif set(terms := anatomy.terms(at)) == {old}:
+            decay = terms[old]
+        elif nodes[at][0] != NUMBER:
+            others.append(at)
+    if nodes[place][0] != "max" or decay is None or not 0.0 < decay <= 1.0 or not others:
+        return None
+    return Recurrence(Course.MAXIMUM, decay, of=others[0])
+
+
+def _scaled(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
+    """Read a value as the old one times another value, or that and the rest of a new one."""
+    nodes = anatomy.graph.nodes
+
+    def of_old(at: int) -> int | None:
+        sides = nodes[at][1:] if nodes[at][0] == "multiply" else ()
+        kept = [side for side in sides if anatomy.usual(side) != old]
+        return kept[0] if len(sides) == 2 and len(kept) == 1 else None
+
+    if of_old(place) is not None:
+        return Recurrence(Course.PRODUCT, of=of_old(place))
+    if nodes[place][0] == "add":
+        for one, other in (nodes[place][1:], nodes[place][:0:-1]):
+            decay = of_old(one)
+            if decay is None or nodes[other][0] != "multiply":
+                continue
+            for rest, new in (nodes[other][1:], nodes[other][:0:-1]):
+                if nodes[rest][0] == "subtract" and nodes[rest][2] == decay and anatomy.late[nodes[rest][1]] == 1.0:
+                    return Recurrence(Course.OWN_DECAY, of=new)
+    return None

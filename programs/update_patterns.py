@@ -1,0 +1,287 @@
+"""Patterns of a program's update: signs, normalisations, weight decay, clipping and masks."""
+
+from collections.abc import Iterator
+
+from programs.anatomy import Anatomy
+from programs.dataflow import INPUT, NUMBER
+from programs.function import SCALAR, TENSOR
+from programs.memory_patterns import Finder, Found
+from programs.phrasing import expression, number, phrase
+from programs.recurrence import Course, Roles
+
+_LONG = 80  # letters of an expression that is written out where it is all that there is to say
+_ROOTS = {"sqrt": "the square root of ", "cbrt": "the cube root of ", "power": "a power of "}
+
+
+def normalisation(courses: set[Course], roots: set[str]) -> Finder:
+    """Make the way of finding divisions by a root of a second moment, or with ``""`` by the moment itself."""
+
+    def find(roles: Roles) -> Iterator[Found]:
+        anatomy = roles.anatomy
+        for _, head, arguments in anatomy.calls:
+            if head in ("divide", "reciprocal"):
+                inner = anatomy.core(arguments[-1])
+                root, name = _root_of_moment(roles, inner)
+                if name and root in roots and roles.recurrences[name].course in courses:
+                    yield inner, f"division by {_ROOTS.get(root, '')}{name}, {_collected(roles, name)}", ()
+
+    return find
+
+
+def scaling_by_root(roles: Roles) -> Iterator[Found]:
+    """Find products with the root of a second moment."""
+    for place, product in roles.anatomy.products.items():
+        for top in {top for top in product.tops if _head(roles, top) in _ROOTS}:
+            root, name = _root_of_moment(roles, top)
+            if name:
+                yield place, f"multiplication by {_ROOTS[root]}{name}, {_collected(roles, name)}", ()
+
+
+def _root_of_moment(roles: Roles, place: int) -> tuple[str, str]:
+    """Read a value as the root of a second moment: the function, empty for none, and the state variable, or empty."""
+    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    root = nodes[place][0] if nodes[place][0] in _ROOTS else ""
+    if root == "power" and not (anatomy.late[nodes[place][2]] or 0.0) > 0.0:
+        return "", ""
+    moment = anatomy.core(nodes[place][1]) if root else place
+    terms = {moment: 1.0} if moment in anatomy.next_of else anatomy.terms(moment)
+    for atom, factor in terms.items():
+        name = anatomy.next_of.get(atom) or _input(roles, atom)
+        if name in roles.second_moments and factor > 0.0:
+            return root, name
+    return "", ""
+
+
+def _collected(roles: Roles, name: str) -> str:
+    way = roles.recurrences[name]
+    averages = {Course.AVERAGE: "an average", Course.ADDITIVE: "an average", Course.MAXIMUM: "the running maximum"}
+    kind = averages.get(way.course, "a sum")
+    return f"{kind} of {phrase(roles.anatomy, way.of)}" if way.of is not None else kind
+
+
+def variance(roles: Roles) -> Iterator[Found]:
+    """Find an average of squares less the square of an average."""
+    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    for place, head, arguments in anatomy.calls:
+        if head == "subtract":
+            squares, squared = map(anatomy.core, arguments)
+            if nodes[squared][0] == "square" and anatomy.next_of.get(squares) in roles.second_moments:
+                mean = anatomy.next_of.get(anatomy.core(nodes[squared][1]))
+                if mean in roles.momenta:
+                    yield place, f"{anatomy.next_of[squares]} less the square of {mean}", ()
+
+
+def sign_of_momentum(roles: Roles) -> Iterator[Found]:
+    """Find signs of momenta, or of sums of these and what they collect."""
+    anatomy = roles.anatomy
+    for place, head, arguments in anatomy.calls:
+        if head == "sign":
+            inner = arguments[0]
+            atoms = {inner} if inner in anatomy.next_of else anatomy.terms(inner, closed=roles.collected).keys()
+            rest = {atom for atom in atoms if (anatomy.next_of.get(atom) or _input(roles, atom)) not in roles.momenta}
+            if rest != atoms and rest <= roles.collected:
+                yield place, f"sign of {phrase(anatomy, inner)}", ()
+
+
+def sign_of_gradient(roles: Roles) -> Iterator[Found]:
+    """Find signs of the gradient itself."""
+    for place, head, arguments in roles.anatomy.calls:
+        if head == "sign" and _input(roles, arguments[0]) == "g":
+            yield place, "sign of the gradient", ()
+
+
+def sign_agreement(roles: Roles) -> Iterator[Found]:
+    """Find products of the signs of two values."""
+    for place, product in roles.anatomy.products.items():
+        inner = [roles.anatomy.graph.nodes[top][1] for top in product.tops if _head(roles, top) == "sign"]
+        if len(set(inner)) == 2:
+            one, other = sorted(inner)
+            words = f"{phrase(roles.anatomy, one)} and {phrase(roles.anatomy, other)}"
+            yield place, f"agreement of the signs of {words}", ()
+
+
+def sign_grafting(roles: Roles) -> Iterator[Found]:
+    """Find the size of one value with the sign of another."""
+    for place, product in roles.anatomy.products.items():
+        heads = {_head(roles, top): top for top in product.tops}
+        if heads.keys() >= {"abs", "sign"}:
+            size, sign = (roles.anatomy.graph.nodes[heads[head]][1] for head in ("abs", "sign"))
+            if roles.anatomy.kinds[size] is TENSOR:
+                words = f"size of {phrase(roles.anatomy, size)}, sign of {phrase(roles.anatomy, sign)}"
+                yield place, words, ()
+
+
+def cautious_mask(roles: Roles) -> Iterator[Found]:
+    """Find products with a mask of where a value has the gradient's sign."""
+    anatomy = roles.anatomy
+    gradient = anatomy.place_of("g")
+    for place, product in anatomy.products.items():
+        for top in product.tops:
+            if _head(roles, top) == "heaviside" and len(product.tops) > 1:
+                agreeing = anatomy.product(anatomy.graph.nodes[top][1]).tops
+                if gradient in agreeing and len(agreeing) > 1:
+                    other = phrase(anatomy, next(factor for factor in agreeing if factor != gradient))
+                    yield place, f"only weights for which {other} agrees in sign with the gradient move", ()
+
+
+def normalised(roles: Roles) -> Iterator[Found]:
+    """Find values over their own norm."""
+    for place, x, norm in _over_norm(roles):
+        if _head(roles, norm) != "max" and roles.anatomy.depends_on_gradient(x):
+            yield place, f"{phrase(roles.anatomy, x)} over its {_NORMS[_head(roles, norm)]}", ()
+
+
+def clipped_by_array(roles: Roles) -> Iterator[Found]:
+    """Find values over their own norm where that is above a number."""
+    for place, x, norm in _over_norm(roles):
+        if _head(roles, norm) == "max":
+            (bound,) = _numbers(roles, norm)
+            sentence = f"{phrase(roles.anatomy, x)}, scaled down to a norm of at most {number(bound)}"
+            yield place, f"{sentence} {_EACH[_norm_in(roles, norm)[0]]}", (("bound", bound),)
+
+
+_NORMS = {"norm": "norm in each weight array", "global_norm": "global norm"}
+_EACH = {"norm": "in each weight array", "global_norm": "over all weight arrays"}
+
+
+def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
+    """Find quotients of a value and its norm, or a bound of that: the places of quotient, value and divisor."""
+    for place, product in roles.anatomy.products.items():
+        for divisor in product.bottoms:
+            _, x = _norm_in(roles, divisor)
+            if x in product.tops:
+                yield place, x, divisor
+
+
+def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
+    """Read a value as a norm, or the larger of that and a number: the norm's name and the place of what it is of."""
+    nodes = roles.anatomy.graph.nodes
+    if nodes[place][0] == "max" and len(_numbers(roles, place)) == 1:
+        place = next(argument for argument in nodes[place][1:] if nodes[argument][0] != NUMBER)
+    return (nodes[place][0], nodes[place][1]) if nodes[place][0] in _NORMS else ("", -1)
+
+
+def _numbers(roles: Roles, place: int) -> list[float]:
+    nodes = roles.anatomy.graph.nodes
+    return [nodes[argument][1] for argument in nodes[place][1:] if nodes[argument][0] == NUMBER]
+
+
+def trust_ratio(roles: Roles) -> Iterator[Found]:
+    """Find the norm of the weights over that of another value."""
+    anatomy = roles.anatomy
+    for place, product in anatomy.products.items():
+        over = [bottom for bottom in product.bottoms if _head(roles, bottom) == "norm"]
+        under = [top for top in product.tops if _head(roles, top) == "norm"]
+        if over and any(anatomy.is_input(anatomy.graph.nodes[top][1], "w") for top in under):
+            other = phrase(anatomy, anatomy.graph.nodes[over[0]][1])
+            yield place, f"norm of the weights over that of {other}, in each weight array", ()
+
+
+def clipped(roles: Roles) -> Iterator[Found]:
+    """Find clips by the global norm."""
+    for place, head, arguments in roles.anatomy.calls:
+        if head == "clip":
+            x, bound = arguments
+            numbers = tuple(("bound", value) for value in _numbers(roles, place))
+            words = f"{phrase(roles.anatomy, x)}, scaled down to a global norm of at most"
+            yield place, f"{words} {expression(roles.anatomy, bound)}", numbers
+
+
+def clipped_by_value(roles: Roles) -> Iterator[Found]:
+    """Find values that are kept between two scalars."""
+    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    pairs = {"max": "min", "min": "max"}
+    for place, head, arguments in anatomy.calls:
+        if head not in pairs or anatomy.kinds[place] is not TENSOR:
+            continue
+        for bound, inner in (arguments, arguments[::-1]):
+            if nodes[inner][0] == pairs[head] and anatomy.kinds[bound] is SCALAR:
+                for other, x in (nodes[inner][1:], nodes[inner][:0:-1]):
+                    if anatomy.kinds[other] is SCALAR and anatomy.kinds[x] is TENSOR:
+                        low, high = (bound, other) if head == "max" else (other, bound)
+                        ends = f"{expression(anatomy, low)} and {expression(anatomy, high)}"
+                        yield place, f"{phrase(anatomy, x)}, kept between {ends}", ()
+
+
+def orthogonalised(roles: Roles) -> Iterator[Found]:
+    """Find matrices made orthogonal."""
+    for place, head, arguments in roles.anatomy.calls:
+        if head == "orthogonalize":
+            yield place, f"{phrase(roles.anatomy, arguments[0])} made orthogonal", ()
+
+
+def lookahead(roles: Roles) -> Iterator[Found]:
+    """Find choices at every k-th step."""
+    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    for place, head, arguments in anatomy.calls:
+        if head == "where" and nodes[arguments[0]][0] == "equal" and roles.iterates:
+            for rest in nodes[arguments[0]][1:]:
+                if nodes[rest][0] == "mod" and anatomy.is_input(nodes[rest][1], "t"):
+                    period = anatomy.late[nodes[rest][2]] or 0.0
+                    names = ", ".join(sorted(roles.iterates))
+                    yield place, f"every {number(period)} steps the weights are set by {names}", (("k", period),)
+
+
+def rate_factor(anatomy: Anatomy) -> float | None:
+    """Give what ``lr`` is multiplied by where that multiplies the update as a whole; None where it does not."""
+    product = anatomy.product(anatomy.graph.update)
+    return product.number if product.tops.count(anatomy.place_of("lr")) == 1 else None
+
+
+def decoupled_decay(roles: Roles) -> Iterator[Found]:
+    """Find the part of the weights that every step takes away beside the rest of the update."""
+    anatomy = roles.anatomy
+    weights = anatomy.place_of("w")
+    if any(anatomy.paths(name, frozenset()) for name in roles.iterates):
+        return
+    amounts: dict[tuple[int, ...], float] = {}
+    for factor, others in anatomy.paths("w", roles.inside):
+        key = tuple(sorted(others))
+        amounts[key] = amounts.get(key, 0.0) + factor
+    for others, factor in amounts.items():
+        if factor > 0.0:
+            words = [expression(anatomy, other, _LONG) for other in others]
+            amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
+            rate = rate_factor(anatomy) if anatomy.place_of("lr") in others else None
+            relative = (("decay", factor / rate),) if rate else ()
+            plain = (("each_step", factor),) if set(others) <= {anatomy.place_of("lr")} else ()
+            part = f": {number(factor / rate)} times the learning rate" if rate else ""
+            yield weights, f"each step takes {amount} of the weights away{part}", (*relative, *plain)
+
+
+def decay_in_gradient(roles: Roles) -> Iterator[Found]:
+    """Find weights added to the gradient before anything is made of it."""
+    for place, part, plain in _inner_decays(roles):
+        if plain:
+            yield place, f"{number(part)} of the weights added to the gradient", (("decay", part),)
+
+
+def decay_in_momentum(roles: Roles) -> Iterator[Found]:
+    """Find weights added to what a momentum collects."""
+    for place, part, plain in _inner_decays(roles):
+        if not plain:
+            yield place, f"{number(part)} of the weights added to what is accumulated", (("decay", part),)
+
+
+def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
+    """Find sums with the weights in what makes the state: the place, the part, whether the rest is the gradient."""
+    anatomy = roles.anatomy
+    weights, gradient = anatomy.place_of("w"), anatomy.place_of("g")
+    for place, head, arguments in anatomy.calls:
+        if head in ("add", "subtract", "interp") and place in roles.inside and place not in anatomy.next_of:
+            terms = anatomy.terms(place)
+            part = terms.pop(weights, 0.0)
+            direct = any(anatomy.inputs[argument] == {"w"} for argument in arguments)
+            fresh = [factor for atom, factor in terms.items() if anatomy.depends_on_gradient(atom)]
+            if part and direct and fresh and part * fresh[0] > 0.0:
+                yield place, part / fresh[0], terms.keys() == {gradient}
+
+
+def _input(roles: Roles, place: int) -> str:
+    """Give the name of an input or state variable; empty for other values."""
+    head, name, *_ = (*roles.anatomy.graph.nodes[place], "")
+    return name if head == INPUT else ""
+
+
+def _head(roles: Roles, place: int) -> str:
+    return roles.anatomy.graph.nodes[place][0]

@@ -1,0 +1,109 @@
+"""What programs do, measured: the seed programs that move alike, the size of updates, what weights lose."""
+
+import numpy as np
+import pytest
+from program_cases import SEEDS, program
+
+import programs
+
+
+def nearest(name: str, count: int = 3) -> list[str]:
+    return [neighbour.name for neighbour in programs.nearest_seeds(programs.load(name), count)]
+
+
+@pytest.mark.parametrize("name", ["lion_raw", "lion_pruned"])
+def test_lion_as_it_was_found_moves_like_lion(name):
+    first, *_ = programs.nearest_seeds(programs.load(name))
+    assert first.name == "lion"
+    assert first.cosine > 0.999
+
+
+@pytest.mark.parametrize(
+    ("name", "kin"),
+    [
+        ("lion", {"lion_pruned", "tiger", "signum"}),
+        ("adam", {"adamw", "adabound", "ademamix", "diffgrad", "adamw_paper", "amsgrad", "optimistic_adam"}),
+        ("adamw", {"adam", "adabound", "ademamix", "diffgrad", "adamw_paper", "amsgrad", "optimistic_adam"}),
+        ("momentum", {"heavy_ball", "sgdw", "nesterov"}),
+        ("adamax", {"adamaxw", "laprop", "dadapt_adamw", "simplified_ademamix"}),
+        ("rmsprop", {"adagrad", "simplified_ademamix", "dadapt_adamw"}),
+    ],
+)
+def test_kin_are_near(name, kin):
+    assert set(nearest(name)) <= kin
+
+
+def test_neither_size_nor_spelling_matters_to_what_is_near():
+    small = program("g, m, lr", "m = m * 0.9 + g", "x = m * lr", "update = x * 1e-6", returns="update, m")
+    found = [row.name for row in programs.nearest_seeds(small, 4)]
+    assert [name for name in found if name != "momentum"] == nearest("momentum")
+
+
+def test_a_program_is_not_its_own_neighbour():
+    assert all(name not in nearest(name, 4) for name in ("sgd", "lion", "adam"))
+    assert "lion_pruned" not in nearest("lion_raw", len(SEEDS))
+
+
+def test_an_opposite_program_is_far():
+    uphill = program("g, lr", "update = negative(g) * lr", returns="update")
+    cosines = {row.name: row.cosine for row in programs.nearest_seeds(uphill, len(SEEDS))}
+    assert cosines["sgd"] == -1.0
+    assert list(cosines.values()) == sorted(cosines.values(), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "body", ["update = g * 1e300 * 1e300", "update = w - w", "update = sqrt(w) / 0.0 - log(w - w)"]
+)
+def test_updates_that_are_zero_or_not_finite_are_like_nothing(body):
+    given = program("w, g", body, returns="update")
+    assert {row.cosine for row in programs.nearest_seeds(given, len(SEEDS))} <= {0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "power", "shrinkage"),
+    [
+        ("sgd", 0.1, 1.0, 0.0),
+        ("sign_sgd", 1e-4, 1.0, 0.0),
+        ("lion", 1e-4, 1.0, 1e-5),
+        ("adamw", 2.3e-4, 1.0, 1e-5),
+        ("sgdw", 0.01 / np.sqrt(1 - 0.9**2), 1.0, 1e-4),
+        ("lion_raw", 2.17e-4, 1.0, 2.17e-4 * 0.46),
+    ],
+)
+def test_what_is_measured(name, size, power, shrinkage):
+    measured = programs.measure(programs.load(name))
+    assert measured.update_size == pytest.approx(size, rel=0.1)
+    assert measured.update_power == pytest.approx(power, abs=0.01)
+    assert measured.shrinkage == pytest.approx(shrinkage, rel=0.01, abs=1e-12)
+
+
+def test_what_cannot_be_measured_is_none():
+    nothing = programs.measure(program("w, g", "update = g / 0.0 * 1e308 * 1e308", returns="update"))
+    assert (nothing.update_size, nothing.update_power) == (None, None)
+    assert programs.measure(program("g", "update = g - g", returns="update")).update_power is None
+    assert programs.measure(program("w, g", "x = log(g)", "update = x * w", returns="update")).shrinkage is None
+    assert programs.measure(programs.load("cocob")).update_power == pytest.approx(0.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "decays"),
+    [
+        ("lion", 1e-4, ["decoupled weight decay"]),
+        ("sgd", 0.1, []),
+        ("sgdw", None, ["decoupled weight decay"]),
+        ("lars", None, ["L2 regularisation"]),
+        ("novograd", 0.01, ["weight decay inside the momentum"]),
+        ("heavy_ball", None, []),
+    ],
+)
+def test_what_is_read_off_the_program(name, factor, decays):
+    found = programs.effective(programs.load(name))
+    assert found.rate_factor == pytest.approx(factor)
+    assert [feature.name for feature in found.decays] == decays
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "tiger", "adamaxw", "nadamw", "adan", "sgdw", "cautious_lion"])
+def test_the_decay_that_is_read_off_is_the_one_that_is_measured(name):
+    found = programs.effective(programs.load(name))
+    (decay,) = found.decays
+    assert found.measured.shrinkage == pytest.approx(dict(decay.numbers)["each_step"], rel=1e-6)
