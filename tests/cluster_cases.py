@@ -1,4 +1,4 @@
-"""What tests of clusters share: a Ray node of its own; Slurm, and machines that are reached by ssh, acted on loopback."""
+"""What tests of clusters share: a Ray node of its own; Slurm, and machines reached by ssh, acted on loopback."""
 
 import os
 import secrets
