@@ -1,4 +1,4 @@
-"""What tests of clusters share: a Ray node of its own, and the commands of Slurm, acted by processes on loopback."""
+"""What tests of clusters share: a Ray node of its own; Slurm, and machines reached by ssh, acted on loopback."""
 
 import os
 import secrets
@@ -31,6 +31,56 @@ HOSTNAME = """#!/bin/bash
 [[ $1 == -I ]] && echo "127.0.0.${ACTED_NODE#node} 10.0.0.1"
 """
 
+SSH = """#!/bin/bash
+# ssh OPTIONS USER@127.0.0.2 COMMAND
+while [[ $1 == -* ]]; do
+    if [[ $1 == -[io] ]]; then shift; fi
+    shift
+done
+cd "$ACTED_MACHINES/${1##*.}" || exit 255
+shift
+exec setsid --wait env -i HOME="$PWD" LANG=C.UTF-8 bash -c "$*" </dev/null
+"""
+
+RSYNC = """#!/bin/bash
+# rsync OPTIONS SOURCE USER@127.0.0.2:~/TARGET
+source=${*: -2:1}
+if [[ $source == */ ]]; then source+=.; fi
+target=${*: -1}
+machine=${target%%:*}
+exec cp -r --preserve=mode "$source" "$ACTED_MACHINES/${machine##*.}/${target#*:~/}"
+"""
+
+RAY = """#!/bin/bash
+# ray start OPTIONS, ray stop: for the node of this machine alone, which runs as long as ray.pid is there.
+case $1 in
+start)
+    shift
+    (
+        setsid "$ACTED_PYTHON" -m ray.scripts.scripts start "${@//6379/$ACTED_PORT}" --block --num-cpus=1 \\
+            --node-ip-address="127.0.0.${HOME##*/}" --temp-dir="$HOME/ray" &
+        echo $! >"$HOME/ray.pid"
+        wait $!
+        rm "$HOME/ray.pid"
+    ) </dev/null >"$HOME/ray.log" 2>&1 &
+    until grep -q "Ray runtime started" "$HOME/ray.log"; do
+        kill -0 $! || { cat "$HOME/ray.log"; exit 1; }
+        sleep 0.1
+    done
+    ;;
+stop)
+    if [[ -e $HOME/ray.pid ]]; then
+        kill "$(<"$HOME/ray.pid")"
+        while [[ -e $HOME/ray.pid ]]; do sleep 0.1; done
+    fi
+    ;;
+esac
+"""
+
+PIP = """#!/bin/bash
+echo "$@" >>"$HOME/pip.log"
+"""
+
 
 def act_slurm(folder: Path, nodes: int) -> dict[str, str]:
     """Write the commands that the script needs of Slurm; give the environment of a job with them.
@@ -57,6 +107,72 @@ def act_slurm(folder: Path, nodes: int) -> dict[str, str]:
         "SLURM_JOB_NODELIST": ",".join(names),
         "SLURM_CPUS_PER_TASK": "1",
     }
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Machines that ssh and rsync reach, and one to command them from."""
+
+    homes: dict[str, Path]  # by address; the head's comes first
+    port: int  # of the head, in the place of 6379
+    clone: Path  # on the commanding machine
+    environment: dict[str, str]  # there
+
+    def command(self, *command: str | Path) -> str:
+        """Run a command in the clone and give what it printed."""
+        options = {"env": self.environment, "cwd": self.clone, "text": True, "stdin": subprocess.DEVNULL}
+        done = subprocess.run(command, **options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def stop(self, address: str) -> None:
+        """End Ray on a machine, where it runs."""
+        self.command("ssh", f"USER@{address}", "~/pride-venv/bin/ray stop")
+
+    def with_ray(self) -> list[str]:
+        """Give the addresses of the machines on which Ray runs."""
+        return [address for address, home in self.homes.items() if _runs_ray(home)]
+
+
+def _runs_ray(home: Path) -> bool:
+    return (home / "ray.pid").exists() and "Ray runtime started" in (home / "ray.log").read_text()
+
+
+@contextmanager
+def acted_machines(count: int) -> Iterator[Machines]:
+    """Make machines with a venv of Pride's, in which `ray` and `pip` are acted, and end what of Ray runs on them."""
+    # Not in TMPDIR: the path of a socket may have 107 characters, and Ray adds 70 to this.
+    with tempfile.TemporaryDirectory(prefix="pride-up-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder, own = Path(name), Path(name, "own")
+        homes = {f"127.0.0.{number}": folder / str(number) for number in range(2, count + 2)}
+        port = free_port(20_000, 30_000)
+        settings = {"ACTED_MACHINES": name, "ACTED_PORT": str(port), "ACTED_PYTHON": sys.executable}
+        settings["PYTHONPATH"] = str(ROOT)
+        programs = {folder / "bin" / "ssh": SSH, folder / "bin" / "rsync": RSYNC}
+        for home in homes.values():
+            venv = home / "pride-venv" / "bin"
+            programs |= {venv / "ray": RAY, venv / "pip": PIP, venv / "python": ""}
+        for program, text in programs.items():
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text(text)
+            program.chmod(stat.S_IRWXU)
+        for home in homes.values():
+            exports = "".join(f"export {key}='{value}'\n" for key, value in settings.items())
+            (home / ".profile").write_text(f"{exports}export RAY_TMPDIR=~ PATH=~/.local/bin:{folder}/bin:$PATH\n")
+            (home / ".bashrc").touch()
+        for private, text in {".ssh/id_ed25519": "a key", ".ray/auth_token": secrets.token_hex(32)}.items():
+            (own / private).parent.mkdir(parents=True)
+            (own / private).touch(0o600)
+            (own / private).write_text(text)
+        (own / "clone").mkdir()
+        settings |= {"HOME": str(own), "RAY_TMPDIR": str(own), "TMPDIR": str(own), "LANG": "C.UTF-8"}
+        settings["PATH"] = f"{folder}/bin:{Path(sys.executable).parent}:/usr/bin:/bin"
+        machines = Machines(homes, port, own / "clone", settings)
+        try:
+            yield machines
+        finally:
+            for address in homes:  # the head first, which would start the others again
+                machines.stop(address)
 
 
 def free_port(first: int, end: int) -> int:

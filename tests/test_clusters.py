@@ -7,13 +7,14 @@ import re
 import signal
 import stat
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from cluster_cases import ROOT, act_slurm
+from cluster_cases import ROOT, act_slurm, acted_machines
 from packaging.requirements import Requirement
 
 from workers import devices, ray_connection
@@ -197,3 +198,32 @@ def test_slurm_brings_up_a_closed_cluster_and_leaves_nothing_and_a_job_that_ran_
     assert '"reason": "40 candidates were put forward"' in out
     assert list(tmp_path.glob(".pride-token-*")) == []
     assert list(Path("/tmp").glob(f"pride-ray-{environment['SLURM_JOB_ID']}-*")) == []
+
+
+@pytest.mark.slow
+def test_ray_up_starts_ray_on_all_machines_and_ray_down_ends_the_head():
+    with acted_machines(3) as machines:
+        head, *workers = machines.homes
+        names = dict(zip(["HEAD_ADDRESS", "WORKER1_ADDRESS", "WORKER2_ADDRESS"], machines.homes, strict=True))
+        text = (CLUSTERS / "ray-up.yaml").read_text()
+        text = re.sub("|".join(names), lambda found: names[found[0]], text)
+        (machines.clone / "ray-up.yaml").write_text(text)
+
+        machines.command("ray", "up", "--yes", "ray-up.yaml")
+        end_s = time.monotonic() + 120
+        while machines.with_ray() != [head, *workers] and time.monotonic() < end_s:
+            time.sleep(0.2)
+        assert machines.with_ray() == [head, *workers]
+        for home in machines.homes.values():
+            assert (home / "pride" / "ray-up.yaml").read_text() == text
+            installed = f"install --quiet --constraint {home}/pride/constraints.txt {home}/pride[cluster]\n"
+            assert (home / "pip.log").read_text() == installed
+            token = home / ".ray" / "auth_token"
+            assert token.read_text() == Path(machines.environment["HOME"], ".ray", "auth_token").read_text()
+            assert [stat.S_IMODE(path.stat().st_mode) for path in (token, token.parent)] == [0o600, 0o700]
+
+        machines.command("ray", "down", "--yes", "ray-up.yaml")
+        assert machines.with_ray() == workers
+        for worker in workers:
+            machines.stop(worker)
+        assert machines.with_ray() == []
