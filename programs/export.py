@@ -62,7 +62,7 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
         ProgramError: where the program is not well formed, or the name is no identifier.
     """
     state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
-    plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={state_class, "NamedTuple"})
+    plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={state_class, "NamedTuple", "learning_rate"})
     return _Module(plan, state_class).text(provenance)
 
 

@@ -87,7 +87,7 @@ def make_plan(program: Program, name: str, taken: Collection[str], rate: str, hi
         raise ProgramError(f"'{name[:80]}' cannot be a function's name; give letters, digits and underscores")
     live = without_dead_statements(program)
     settings, roles = _settings(live, rate)
-    names = _safe_names(live, kept | set(settings) | {name} | set(hidden))
+    names = _safe_names(live, kept | (set(settings) - {rate}) | {name} | set(hidden))
     return Plan(live, check(live), name, rate, settings, roles, names)
 
 

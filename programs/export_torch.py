@@ -1,0 +1,328 @@
+"""A program as a plain Python module that imports only PyTorch: a subclass of ``torch.optim.Optimizer``."""
+
+from collections.abc import Sequence
+
+from programs.export_lists import Dialect, looks_at_all, translated, written
+from programs.export_plan import Plan, defined, docstring, make_plan
+from programs.function import Kind
+from programs.program import Program
+
+_SAME = ("abs", "cos", "sin", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh")
+_SAME += ("arctanh", "exp", "exp2", "expm1", "log", "log10", "log2", "sqrt", "square", "sum", "floor", "round")
+_NAMES = {name: name for name in _SAME} | {"power": "pow"}
+_OWN = {
+    "cbrt": "_cbrt({x})",
+    "sign": "_sign({x})",
+    "global_norm": "_global_norm({x})",
+    "dot": "_dot({x}, {y})",
+    "cosine_sim": "_cosine_sim({x}, {y})",
+    "clip": "_clip({x}, {c})",
+    "max": "torch.maximum(*_tensors({x}, {y}))",
+    "min": "torch.minimum(*_tensors({x}, {y}))",
+    "copy": "{x}.clone()",  # what is kept must not change with the weights
+    "mod": "_mod({x}, {y})",
+    "less": "_less({x}, {y})",
+    "equal": "_equal({x}, {y})",
+    "where": "_where({c}, {x}, {y})",
+    "heaviside": "_heaviside({x})",
+    "softplus": "torch.logaddexp(*_tensors({x}, 0.0))",
+    "erf": "torch.erf({x})",
+    "mean": "torch.sum({x}) / (1.0 * {x}.numel())",
+    "std": "_std({x})",
+    "orthogonalize": "_orthogonalize({x})",
+}
+_DEFINITIONS = {
+    "wide": '''
+def _wide(x):
+    """Give the dtype of numbers beside an array."""
+    return torch.promote_types(x.dtype, torch.get_default_dtype())
+''',
+    "number": '''
+def _number(x, param):
+    """Make a number to compute with beside a weight array."""
+    return torch.as_tensor(x, dtype=_wide(param), device=param.device).clone()
+''',
+    "tensors": '''
+def _tensors(*values):
+    """Make arrays of the plain numbers among values."""
+    like = next(x for x in values if torch.is_tensor(x))
+    return [x if torch.is_tensor(x) else like.new_full((), x) for x in values]
+''',
+    "cbrt": '''
+def _cbrt(x):
+    """Give the cube root."""
+    return torch.copysign(torch.pow(torch.abs(x), 1.0 / 3.0), x)
+''',
+    "sign": '''
+def _sign(x):
+    """Give -1, 0 or 1, and NaN of NaN."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))
+''',
+    "mod": '''
+def _mod(x, y):
+    """Give the rest of x divided by y, with the sign of y."""
+    x, y = _tensors(x, y)
+    rest = torch.fmod(x, y)
+    return torch.where((rest != 0.0) & ((rest < 0.0) != (y < 0.0)), rest + y, rest)
+''',
+    "less": '''
+def _less(x, y):
+    """Give 1 where x < y, else 0."""
+    x, y = _tensors(x, y)
+    return (x < y).to(x.dtype)
+''',
+    "equal": '''
+def _equal(x, y):
+    """Give 1 where x = y, else 0."""
+    x, y = _tensors(x, y)
+    return (x == y).to(x.dtype)
+''',
+    "where": '''
+def _where(c, x, y):
+    """Give x where c is not 0, else y."""
+    c, x, y = _tensors(c, x, y)
+    return torch.where(c != 0.0, x, y)
+''',
+    "heaviside": '''
+def _heaviside(x):
+    """Give 1 where x > 0, NaN of NaN, else 0."""
+    return torch.where(torch.isnan(x), x, (x > 0.0).to(x.dtype))
+''',
+    "dot": '''
+def _dot(x, y):
+    """Sum x * y over all arrays; the sum stands beside each of them."""
+    sums = [torch.sum(a.to(_wide(a)) * b.to(_wide(b))).to(x[0].device) for a, b in zip(x, y, strict=True)]
+    return [_number(sum(sums), a) for a in x]
+''',
+    "global_norm": '''
+def _global_norm(x):
+    """Give the Euclidean norm over all arrays together."""
+    return [torch.sqrt(total) for total in _dot(x, x)]
+''',
+    "cosine_sim": '''
+def _cosine_sim(x, y):
+    """Give the cosine of the angle between x and y over all arrays."""
+    parts = zip(_dot(x, y), _global_norm(x), _global_norm(y), strict=True)
+    return [product / (a * b) for product, a, b in parts]
+''',
+    "clip": '''
+def _clip(x, c):
+    """Scale x down so that its global norm is at most c."""
+    scales = [torch.minimum(*_tensors(1.0, each / norm)) for each, norm in zip(c, _global_norm(x), strict=True)]
+    return [(a.to(scale.dtype) * scale).to(a.dtype) for a, scale in zip(x, scales, strict=True)]
+''',
+    "std": '''
+def _std(x):
+    """Give the standard deviation of an array."""
+    size = 1.0 * x.numel()
+    return torch.sqrt(torch.sum(torch.square(x - torch.sum(x) / size)) / size)
+''',
+    "orthogonalize": '''
+def _orthogonalize(x):
+    """Make a matrix (the first axis by the others) nearly orthogonal by Newton-Schulz steps."""
+    if x.ndim < 2 or not x.numel():
+        return x.clone()
+    rows = x.reshape(x.shape[0], -1)
+    wide = rows if rows.shape[0] <= rows.shape[1] else rows.T
+    wide = wide / (torch.sqrt(torch.sum(torch.square(wide))) + 1e-08)
+    for _ in range(5):
+        gram = torch.matmul(wide, wide.T)
+        wide = 3.4445 * wide + torch.matmul(-4.775 * gram + 2.0315 * torch.matmul(gram, gram), wide)
+    return (wide if rows.shape[0] <= rows.shape[1] else wide.T).reshape(x.shape)
+''',
+}
+_DIALECT = Dialect(
+    texts=translated(_NAMES, "torch", _OWN),
+    definitions=_DEFINITIONS,
+    weight="param",
+    number="_number({x}, param)",
+    cast="{x}.to(param.dtype)",
+    filled="torch.broadcast_to({x}.to(param.dtype), param.shape)",
+    number_lists=True,
+)
+_TAKEN = {"torch", "self", "params", "param", "param_group", "group", "closure", "loss", "parts", "state", "states"}
+_TAKEN |= {"rate", "step"}
+_CONVENTION = "The weights become `w - update`."
+_EXAMPLE = """\
+import torch
+from {name} import {name}  # where this file is {name}.py
+
+weights = torch.nn.Parameter(torch.ones(3))
+optimizer = {name}([weights])
+for _ in range(10):
+    optimizer.zero_grad()
+    torch.sum((weights - 0.5) ** 2).backward()
+    optimizer.step()
+"""
+
+
+def export_torch(program: Program, name: str = "optimizer", provenance: Sequence[str] = ()) -> str:
+    """Write a module with the program as a class called ``name``, a ``torch.optim.Optimizer``.
+
+    The keyword arguments, which every group of weights may have its own of, are the program's constants as in
+    ``export_optax``; the learning rate is ``lr``, as PyTorch's schedulers want it.
+
+    Args:
+        program: what to export; its dead statements are left out.
+        name: a Python identifier.
+        provenance: lines on where the program comes from, for the module's docstring; of any text.
+
+    Returns:
+        The module's text.
+
+    Raises:
+        ProgramError: where the program is not well formed, or the name is no identifier.
+    """
+    plan = make_plan(program, name, _TAKEN, "lr")
+    lists = looks_at_all(plan)
+    body = written(plan, _DIALECT, "rate", lists)
+    lines = _over_lists(plan, body.lines) if lists else _in_a_loop(plan, body.lines)
+    used = {*body.used, "number"} if any("_number(" in line for line in lines) else body.used
+    definitions = "".join(f"\n{text}" for text in [defined(used, _DEFINITIONS)] if text)
+    doc = docstring(plan, "a PyTorch optimizer", _CONVENTION, _EXAMPLE.format(name=name), provenance)
+    return f"{doc}\nimport torch\n{definitions}\n{_class_text(plan, lines)}"
+
+
+def _class_text(plan: Plan, lines: list[str]) -> str:
+    arguments = "".join(f", {name}={value!r}" for name, value in plan.settings.items())
+    described = "".join(f"        {name}: {_described(plan, name)}\n" for name in plan.settings)
+    settings = ", ".join(f'"{name}": {name}' for name in plan.settings)
+    every = " Functions of all weights together look at those of all groups." if looks_at_all(plan) else ""
+    return f'''
+class {plan.name}(torch.optim.Optimizer):
+    """The optimizer; weights that have no gradient stay where they are.{every}
+
+    Args:
+        params: the weights, or groups of them with settings of their own, as in torch.optim.
+{described}
+    Raises:
+        ValueError: where weights are complex.
+    """
+
+    def __init__(self, params{arguments}):
+        super().__init__(params, {{{settings}}})
+
+    def add_param_group(self, param_group):
+        """Add weights with settings of their own."""
+        super().add_param_group(param_group)
+        for param in self.param_groups[-1]["params"]:
+            if torch.is_complex(param):
+                self.param_groups.pop()
+                raise ValueError(f"{plan.name} takes real weights, got {{param.dtype}}: keep both parts as real ones")
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Do one step.
+
+        Args:
+            closure: computes the loss and its gradients, where they are not there yet.
+
+        Returns:
+            What the closure gave.
+
+        Raises:
+            TypeError: where a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        parts = []
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                if param.grad.layout != torch.strided:
+                    raise TypeError("{plan.name} takes dense gradients, got a sparse one: use its to_dense()")
+                parts.append((param, group, self.state[param]))
+{"".join(f"        {line}".rstrip() + chr(10) for line in lines)}        return loss
+{_loading(plan)}'''
+
+
+def _described(plan: Plan, name: str) -> str:
+    if name == "lr":
+        return f"the learning rate, which schedulers may change{plan.unread_rate}."
+    return plan.describe(name)
+
+
+def _first(plan: Plan) -> list[str]:
+    """Write what is done to an array's state before the statements."""
+    zeros = {
+        Kind.SCALAR: "_number(0.0, param)",
+        Kind.PER_ARRAY: "param.new_zeros(())",
+        Kind.TENSOR: "torch.zeros_like(param)",
+    }
+    made = {plan.names[name]: zeros[plan.facts.state_kinds[name]] for name in plan.facts.live_state}
+    counts = "t" in plan.facts.inputs
+    made = ({"step": "0"} if counts else {}) | made
+    lines = [f'    state["{name}"] = {text}' for name, text in made.items()]
+    return (["if not state:", *lines] if lines else []) + ['state["step"] += 1'] * counts
+
+
+def _read(plan: Plan) -> dict[str, str]:
+    """Give what is read before the statements, each of one array: settings, inputs and state."""
+    inputs = {
+        "w": "param.detach()",
+        "g": "param.grad",
+        "lr": '_number(group["lr"], param)',
+        "t": '_number(state["step"], param)',
+    }
+    found = {role: f'group["{role}"]' for role in dict.fromkeys(plan.roles.values()) if role != "lr"}
+    whole = "lr" in plan.roles.values()
+    found |= {"rate": inputs["lr"]} if whole else {}
+    read = [name for name in inputs if name in plan.facts.inputs and not (name == "lr" and whole)]
+    found |= {plan.names[name]: inputs[name] for name in read}
+    return found | {plan.names[name]: f'state["{plan.names[name]}"]' for name in plan.facts.live_state}
+
+
+def _last(plan: Plan) -> list[str]:
+    """Write what is kept of an array, and how the weights move."""
+    update = plan.names[plan.program.update]
+    number = plan.facts.update_kind is Kind.SCALAR
+    kept = [f'state["{plan.names[name]}"] = {plan.names[name]}' for name in plan.facts.live_state]
+    return [*kept, f"param.sub_({update}{'.to(param.dtype)' if number else ''})"]
+
+
+def _in_a_loop(plan: Plan, lines: Sequence[str]) -> list[str]:
+    read = [f"{name} = {text}" for name, text in _read(plan).items()]
+    return ["for param, group, state in parts:", *(f"    {x}" for x in (*_first(plan), *read, *lines, *_last(plan)))]
+
+
+def _over_lists(plan: Plan, lines: Sequence[str]) -> list[str]:
+    first = _first(plan)
+    prepared = ["for param, _, state in parts:", *(f"    {line}" for line in first)] if first else []
+    read = []
+    for name, text in _read(plan).items():
+        taken = (each if each in text else "_" for each in ("param", "group", "state"))
+        read.append(f"{name} = [{text} for {', '.join(taken)} in parts]")
+    names = dict.fromkeys([plan.names[plan.program.update], *(plan.names[name] for name in plan.facts.live_state)])
+    return [
+        "if not parts:",
+        "    return loss",
+        *prepared,
+        "params = [param for param, _, _ in parts]",
+        *read,
+        *lines,
+        f"for (param, _, state), {', '.join(names)} in zip(parts, {', '.join(names)}, strict=True):",
+        *(f"    {line}" for line in _last(plan)),
+    ]
+
+
+def _loading(plan: Plan) -> str:
+    """Write the method that keeps the dtype of numbers, which PyTorch would take from the weights."""
+    numbers = [plan.names[name] for name in plan.facts.live_state if plan.facts.state_kinds[name] is Kind.SCALAR]
+    if not numbers:
+        return ""
+    listed = ", ".join(f'"{name}"' for name in numbers) + ("," if len(numbers) == 1 else "")
+    return f'''
+    def load_state_dict(self, state_dict):
+        """Load what `state_dict` gave."""
+        super().load_state_dict(state_dict)
+        saved = [number for group in state_dict["param_groups"] for number in group["params"]]
+        params = [param for group in self.param_groups for param in group["params"]]
+        for param, number in zip(params, saved, strict=True):
+            if number not in state_dict["state"]:
+                continue
+            for name in ({listed}):
+                self.state[param][name] = _number(state_dict["state"][number][name], param)
+'''
