@@ -50,8 +50,11 @@ def _tensors(*values):
 ''',
     "cbrt": '''
 def _cbrt(x):
-    """Give the cube root."""
-    return torch.copysign(torch.pow(torch.abs(x), 1.0 / 3.0), x)
+    """Give the cube root: a power, and a step of Newton's method where that is finite."""
+    size = torch.abs(x)
+    root = torch.pow(size, 1.0 / 3.0)
+    better = root - (root - size / (root * root)) / 3.0
+    return torch.copysign(torch.where(torch.isfinite(better), better, root), x)
 ''',
     "sign": '''
 def _sign(x):
@@ -60,9 +63,10 @@ def _sign(x):
 ''',
     "mod": '''
 def _mod(x, y):
-    """Give the rest of x divided by y, with the sign of y."""
+    """Give the rest of x divided by y, with the sign of y; in steps, since torch.fmod is NaN where x / y overflows."""
     x, y = _tensors(x, y)
-    rest = torch.fmod(x, y)
+    large = 2.0**1000 if x.dtype == torch.float64 else 2.0**100
+    rest = torch.fmod(torch.fmod(torch.fmod(x, y * large * large), y * large), y)
     return torch.where((rest != 0.0) & ((rest < 0.0) != (y < 0.0)), rest + y, rest)
 ''',
     "less": '''
