@@ -9,6 +9,7 @@ from programs.checking import Facts, check, is_elementwise, live_within_step
 from programs.edits import EDITS, Edit, Limits
 from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
 from programs.export import export_optax
+from programs.export_keras import export_keras
 from programs.export_torch import export_torch
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
@@ -62,6 +63,7 @@ __all__ = [
     "crossover",
     "did_you_mean",
     "encode",
+    "export_keras",
     "export_optax",
     "export_torch",
     "fingerprint",

@@ -212,7 +212,7 @@ class {plan.name}(torch.optim.Optimizer):
         for param in self.param_groups[-1]["params"]:
             if torch.is_complex(param):
                 self.param_groups.pop()
-                raise ValueError(f"{plan.name} takes real weights, got {{param.dtype}}: keep both parts as real ones")
+                raise ValueError(f"{plan.name} takes real weights, got {{param.dtype}}: keep both parts as two")
 
     @torch.no_grad()
     def step(self, closure=None):
