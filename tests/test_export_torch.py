@@ -1,6 +1,5 @@
 """Modules for PyTorch: they do what the program does, and behave as PyTorch's own optimizers do."""
 
-import ast
 import copy
 import functools
 import io
@@ -328,24 +327,6 @@ def test_a_closure_gives_the_loss_and_the_module_trains(tmp_path):
     losses = [optimizer.step(closure).item() for _ in range(100)]
     assert losses[0] == 48.0
     assert losses[-1] < 0.1
-
-
-@pytest.mark.parametrize("name", [*SUBJECTS, *HARD])
-def test_a_module_imports_torch_and_does_nothing_else(name):
-    text = programs.export_torch((SUBJECTS | HARD)[name], name="opt")
-    assert text.isascii()
-    module = ast.parse(text)
-    imported = [each for each in ast.walk(module) if isinstance(each, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(each) for each in imported] == ["import torch"]
-    kinds = [type(each) for each in module.body[2:]]
-    assert kinds == [ast.FunctionDef] * (len(kinds) - 1) + [ast.ClassDef]
-    attributes = {each.attr for each in ast.walk(module) if isinstance(each, ast.Attribute)}
-    assert {each for each in attributes if each.startswith("_")} <= {"__init__"}
-    calls = [each.func for each in ast.walk(module) if isinstance(each, ast.Call)]
-    defined = {each.name for each in module.body if isinstance(each, ast.FunctionDef)}
-    assert {each.id for each in calls if isinstance(each, ast.Name)} <= defined | {
-        *("closure", "next", "range", "sum", "super", "TypeError", "ValueError", "zip")
-    }
 
 
 def test_keyword_arguments_are_those_of_the_optax_module_and_reach_the_formula(tmp_path):
