@@ -7,8 +7,10 @@ import click
 
 import programs
 from evolve import documents
+from evolve.export_targets import TARGETS
 from evolve.options import json_option, output_option, write
 from evolve.printing import print_json, print_table
+from evolve.provenance import provenance
 from evolve.references import NamedProgram, read_program
 
 _RNG_SEEDS = 5  # trainings of a task, where nothing else is said
@@ -107,12 +109,13 @@ def simplify_command(program: str, suite: str | None, output: str | None, as_jso
 
 @click.command("export")
 @click.argument("program")
-@click.option("--to", "target", type=click.Choice(["optax"]), required=True, help="What to make of it.")
-@click.option("--name", default="optimizer", show_default=True, help="The factory's name in the module.")
+@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to make of it.")
+@click.option("--name", default="optimizer", show_default=True, help="The name of the factory or class.")
 @output_option
 def export_command(program: str, target: str, name: str, output: str | None) -> None:
-    """Write a program as a module that imports only JAX and Optax."""
-    write(programs.export_optax(read_program(program).program, name), output)
+    """Write a program as a module that imports only the library it is for."""
+    named = read_program(program)
+    write(TARGETS[target](named.program, name, provenance(named)), output)
     if output:
         click.echo(f"wrote {output}: from {Path(output).stem} import {name}", err=True)
 
