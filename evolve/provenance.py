@@ -3,14 +3,14 @@
 import contextlib
 import importlib.metadata
 
-from evolve.champion import current_finals
+from evolve.champion import Purpose, current_finals
 from evolve.errors import BadProgramOrData
 from evolve.records import Outcome
 from evolve.references import NamedProgram, made_config, runs_folder
 from evolve.run_reader import RunReader
 from evolve.runs import open_to_read
 
-_MEANS = {"report": "which chose nothing", "confirm": "which chose it among the best"}
+_MEANS: dict[Purpose, str] = {"report": "which chose nothing", "confirm": "which chose it among the best"}
 
 
 def provenance(named: NamedProgram) -> tuple[str, ...]:

@@ -178,7 +178,9 @@ class _Module:
                 "jnp.result_type(float)",
             )
         arguments = list(zip(statement.arguments, kinds, strict=True))
-        mapped = list(dict.fromkeys(self.names[x] for x, kind in arguments if kind is not Kind.SCALAR))
+        mapped = list(
+            dict.fromkeys(self.names[x] for x, kind in arguments if isinstance(x, str) and kind is not Kind.SCALAR)
+        )
         scalars = {self.names[x] for x, kind in arguments if isinstance(x, str) and kind is Kind.SCALAR}
         text = self.call_text(
             index,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 import jax
 import numpy as np
@@ -19,9 +20,11 @@ from test_functions import agree, flushed, inputs, reference, roles
 import programs
 from programs import FUNCTIONS, ProgramError
 
-BACKEND = os.environ.setdefault("KERAS_BACKEND", "jax")
-with tempfile.TemporaryDirectory() as _home:  # Keras writes a file of settings when it is imported
-    os.environ["KERAS_HOME"] = _home
+BACKEND = os.environ.get("KERAS_BACKEND", "jax")
+with (
+    tempfile.TemporaryDirectory() as _home,  # Keras writes a file of settings when it is imported
+    mock.patch.dict(os.environ, KERAS_BACKEND=BACKEND, KERAS_HOME=_home),
+):
     keras = pytest.importorskip("keras")
 pytestmark = [
     pytest.mark.slow,
@@ -324,7 +327,7 @@ def test_the_example_runs(name, tmp_path):
     text = programs.export_keras(programs.load(name), name="found", provenance=('a """ run',))
     (tmp_path / "found.py").write_text(text, encoding="utf-8")
     shown = example(text) + "\nprint(bool(keras.ops.all(keras.ops.isfinite(weights))), weights.shape)\n"
-    environment = os.environ | {"KERAS_HOME": str(tmp_path)}
+    environment = os.environ | {"KERAS_BACKEND": BACKEND, "KERAS_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", shown], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("True (3,)\n", 0), done.stderr
 
