@@ -54,7 +54,7 @@ def rates(steps: int) -> list[float]:
 
 
 class Reference:
-    """A program in NumPy, one step after another."""
+    """A program in NumPy, one step after another; ``state`` has the kind and the arrays of every state variable."""
 
     def __init__(self, program: programs.Program, shapes: Sequence[tuple[int, ...]], dtype: str):
         self._program, self._facts, self._dtype = program, programs.check(program), np.dtype(dtype)
@@ -64,7 +64,7 @@ class Reference:
             programs.Kind.TENSOR: shapes,
         }
         kinds = self._facts.state_kinds
-        self._state = {
+        self.state = {
             name: (kinds[name], tuple(np.zeros(shape, dtype) for shape in sizes[kinds[name]]))
             for name in self._facts.live_state
         }
@@ -74,14 +74,14 @@ class Reference:
     def __call__(self, weights: Leaves, gradients: Leaves, rate: float) -> Leaves:
         """Give the update of the next step."""
         self._step += 1
-        inputs = self._state | {
+        inputs = self.state | {
             "w": (programs.Kind.TENSOR, tuple(w.astype(self._dtype) for w in weights)),
             "g": (programs.Kind.TENSOR, tuple(g.astype(self._dtype) for g in gradients)),
             "lr": (programs.Kind.SCALAR, (self._dtype.type(rate),)),
             "t": (programs.Kind.SCALAR, (self._dtype.type(self._step),)),
         }
         like = [np.zeros(w.shape, self._dtype) for w in weights]
-        update, self._state = execute(self._program, self._facts, np, like, inputs, self._dtype)
+        update, self.state = execute(self._program, self._facts, np, like, inputs, self._dtype)
         return update
 
 
