@@ -1,10 +1,11 @@
 """What a program can be exported to: one table, a row a target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import programs
+from evolve.provenance import comments, provenance
 from evolve.references import NamedProgram
 from programs.dataflow import without_dead_statements
 
@@ -15,8 +16,8 @@ class Target:
 
     Attributes:
         name: as it is given after ``--to``.
-        write: makes the text of a program; takes the factory's name too, which only a module has.
-        module: whether the text is a Python module with a factory.
+        write: makes the text of a program; takes the factory's or class's name too, which only a module has.
+        module: whether the text is a Python module with such a name.
         summary: what it is, for the command's help.
     """
 
@@ -26,17 +27,18 @@ class Target:
     summary: str
 
 
-def _optax(named: NamedProgram, name: str) -> str:
-    return programs.export_optax(named.program, name)
+def _module(export: Callable[[programs.Program, str, Sequence[str]], str]) -> Callable[[NamedProgram, str], str]:
+    """Let an export of programs tell in its docstring where the program comes from."""
+    return lambda named, name: export(named.program, name, provenance(named))
 
 
 def _latex(named: NamedProgram, name: str) -> str:
     header = [*facts(named), r"g_t is the gradient, \theta the weights, \eta the schedule's value; state starts at 0."]
-    return _commented(header, "%") + programs.to_latex(named.program)
+    return comments(header, "%") + programs.to_latex(named.program)
 
 
 def _text(named: NamedProgram, name: str) -> str:
-    return _commented(facts(named), "#") + str(without_dead_statements(named.program))
+    return comments(facts(named), "#") + str(without_dead_statements(named.program))
 
 
 def facts(named: NamedProgram) -> list[str]:
@@ -51,14 +53,12 @@ def facts(named: NamedProgram) -> list[str]:
     ]
 
 
-def _commented(lines: list[str], mark: str) -> str:
-    """Make comments of lines; what is not printable becomes a mark, so that no line ends early."""
-    shown = ("".join(letter if letter.isprintable() else "\ufffd" for letter in line) for line in lines)
-    return "".join(f"{mark} {line}".rstrip() + "\n" for line in shown)
-
-
 _ROWS = (
-    Target("optax", _optax, True, "a module that imports only JAX and Optax"),
+    Target("optax", _module(programs.export_optax), True, "a module that imports only JAX and Optax"),
+    Target(
+        "torch", _module(programs.export_torch), True, "a module that imports only PyTorch: a torch.optim.Optimizer"
+    ),
+    Target("keras", _module(programs.export_keras), True, "a module that imports only Keras 3: a keras.Optimizer"),
     Target("latex", _latex, False, "the equations of a step"),
     Target("text", _text, False, "the program itself without its dead statements, below its facts"),
 )

@@ -77,7 +77,7 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
 @click.command("export", epilog=_targets())
 @click.argument("program")
 @click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to make of it.")
-@click.option("--name", default="optimizer", show_default=True, help="The factory's name in a module.")
+@click.option("--name", default="optimizer", show_default=True, help="The name of a module's factory or class.")
 @output_option
 def export_command(program: str, target: str, name: str, output: str | None) -> None:
     """Write a program as a module for training with, as equations or as text."""

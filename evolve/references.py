@@ -34,11 +34,13 @@ class NamedProgram:
         name: as people refer to it.
         program: what it is.
         header: the comment lines above it (name, source); empty where there are none.
+        outcome: what a run has of it, where it is a run's candidate as it is.
     """
 
     name: str
     program: programs.Program
     header: str = ""
+    outcome: Outcome | None = None
 
 
 def runs_folder() -> Path:
@@ -118,7 +120,8 @@ def _read_untransformed(reference: str) -> NamedProgram:
     match = _RUN_REFERENCE.fullmatch(reference)
     if match and not os.path.exists(reference):
         outcome = find_outcome(match["run"], match["id"])
-        return NamedProgram(f"{match['run']}:{outcome.index}", programs.parse(outcome.program))
+        name = f"{match['run']}:{outcome.index}"
+        return NamedProgram(name, programs.parse(outcome.program), outcome=outcome)
     return _from_text(reference, programs.source_text(reference))
 
 

@@ -17,6 +17,7 @@ from evolve.errors import BadProgramOrData, StoppedEarly, UsageError
 from evolve.options import json_option, placed, write
 from evolve.pages import derivation_page
 from evolve.printing import json_text, print_json, printable
+from evolve.provenance import comments, provenance
 from evolve.references import NamedProgram, read_program, read_suite
 from evolve.replaying import replay
 from evolve.running import Placement, check_placement, hear_signals, make_pool
@@ -74,7 +75,7 @@ def simplify_command(
             printer.step(simplified.upto(number + 1))
     else:
         simplified = _train(named, read_suite(suite), rng_seeds, placed_at, printer)
-    _report(named.name, simplified, outputs, as_json)
+    _report(named, simplified, outputs, as_json)
     return 128 + printer.signal if printer.signal else 0
 
 
@@ -153,27 +154,27 @@ def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int
         raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
 
 
-def _report(name: str, simplified: Simplified, outputs: tuple[str, ...], as_json: bool) -> None:
+def _report(named: NamedProgram, simplified: Simplified, outputs: tuple[str, ...], as_json: bool) -> None:
     for output in outputs:
-        write(_as_file(name, simplified, output), output)
+        write(_as_file(named, simplified, output), output)
     if as_json:
-        print_json(derivations.as_document(name, simplified))
+        print_json(derivations.as_document(named.name, simplified))
         return
     click.echo(f"{'' if simplified.steps else 'nothing to simplify'}\n{simplified.program}")
     if worth := derivations.worth_lines(simplified):
         click.echo("\n".join(["What each statement is worth: the score that its best replacement costs", *worth]))
 
 
-def _as_file(name: str, simplified: Simplified, path: str) -> str:
+def _as_file(named: NamedProgram, simplified: Simplified, path: str) -> str:
     """Write what the ending of a file's name asks for."""
     match Path(path).suffix.lower():
         case ".json":
-            return json_text(derivations.as_document(name, simplified)) + "\n"
+            return json_text(derivations.as_document(named.name, simplified)) + "\n"
         case ".html" | ".htm":
-            return derivation_page(name, simplified)
+            return derivation_page(named.name, simplified)
         case ".txt":
-            return derivations.as_text(name, simplified)
-    return str(simplified.program)
+            return derivations.as_text(named.name, simplified)
+    return comments([f"name: {named.name}, simplified", *provenance(named)], "#") + str(simplified.program)
 
 
 def _replay(path: str, rules_only: bool, placement: Placement, as_json: bool) -> int:

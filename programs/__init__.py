@@ -12,6 +12,8 @@ from programs.edits import EDITS, Edit, Limits
 from programs.effective import Effective, effective
 from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
 from programs.export import export_optax
+from programs.export_keras import export_keras
+from programs.export_torch import export_torch
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
@@ -74,7 +76,9 @@ __all__ = [
     "did_you_mean",
     "effective",
     "encode",
+    "export_keras",
     "export_optax",
+    "export_torch",
     "fingerprint",
     "interpret",
     "is_elementwise",

@@ -1,22 +1,17 @@
 """A program as a plain Python module that imports only JAX and Optax.
 
 The text comes from a closed vocabulary: the rows of the function table, numbers, and names that were checked by the
-parser. Nothing of a program's text is copied but its canonical form, inside the docstring.
+parser. Nothing else of a program's text is copied but its canonical form, inside the docstring.
 """
 
-import builtins
-import keyword
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from programs.checking import INPUT_KINDS, Facts, check
-from programs.dataflow import without_dead_statements
-from programs.export_definitions import DEFINITIONS, defined
+from programs.export_definitions import DEFINITIONS
+from programs.export_plan import Plan, defined, docstring, make_plan, statements
 from programs.function import Kind
 from programs.functions import FUNCTIONS
-from programs.program import Argument, Program, ProgramError, Statement, variables
+from programs.program import Program, Statement
 
-_PLAIN_NUMBERS = (-1.0, 0.0, 1.0, 2.0)  # part of a formula, not a setting
 _TAKEN = {
     "jax",
     "jnp",
@@ -32,9 +27,22 @@ _TAKEN = {
     "index",
     "leaf",
 }
+_CONVENTION = "The weights become `w - update`; this module returns `-update`, as Optax does."
+_EXAMPLE = """\
+import jax.numpy as jnp
+import optax
+from {name} import {name}  # where this file is {name}.py
+
+optimizer = {name}()
+weights = {{"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
+state = optimizer.init(weights)
+gradient = {{"kernel": jnp.full((2, 3), 0.5), "bias": jnp.ones(3)}}
+updates, state = optimizer.update(gradient, state, weights)
+weights = optax.apply_updates(weights, updates)
+"""
 
 
-def export_optax(program: Program, name: str = "optimizer") -> str:
+def export_optax(program: Program, name: str = "optimizer", provenance: Sequence[str] = ()) -> str:
     """Write a module with a factory called ``name`` that makes the program's Optax transformation.
 
     The factory's keyword arguments are the program's constants under the names that Optax gives them
@@ -45,6 +53,7 @@ def export_optax(program: Program, name: str = "optimizer") -> str:
     Args:
         program: what to export; its dead statements are left out.
         name: a Python identifier.
+        provenance: lines on where the program comes from, for the module's docstring; of any text.
 
     Returns:
         The module's text.
@@ -52,109 +61,28 @@ def export_optax(program: Program, name: str = "optimizer") -> str:
     Raises:
         ProgramError: where the program is not well formed, or the name is no identifier.
     """
-    if (
-        not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name)
-        or keyword.iskeyword(name)
-        or name in _TAKEN | set(dir(builtins))
-    ):
-        raise ProgramError(f"'{name[:80]}' cannot be a function's name; give letters, digits and underscores")
-    return _Module(without_dead_statements(program), name).text()
+    state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
+    plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={state_class, "NamedTuple", "learning_rate"})
+    return _Module(plan, state_class).text(provenance)
 
 
 class _Module:
-    """Writes one module; every part of the text is made once, from the checked program."""
+    """Writes one module; every part of the text is made once, from the plan."""
 
-    def __init__(self, program: Program, name: str):
-        self.program = program
-        self.name = name
-        self.facts: Facts = check(program)
-        self.state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
+    def __init__(self, plan: Plan, state_class: str):
+        self.plan = plan
+        self.name = plan.name
+        self.names = plan.names
+        self.facts = plan.facts
+        self.state_class = state_class
         self.used: set[str] = {"refuse_complex"}  # names in DEFINITIONS
-        self.settings: dict[str, float] = {}
-        self.roles = self.find_roles()
-        self.names = self.safe_names()
 
-    def find_roles(self) -> dict[tuple[int, int], str]:
-        """Name the constants: the keyword argument that stands for the argument at (statement, place)."""
-        roles: dict[tuple[int, int], str] = {}
-        rate = self.rate_place()
-        self.settings["learning_rate"] = 1.0
-        if rate is not None:
-            roles[rate] = "learning_rate"
-            self.settings["learning_rate"] = self.constant(rate)
-        decays: dict[float, str] = {}  # the name of every interp's constant, by its value
-        for place, value, statement in self.constants():
-            if place not in roles and statement.function == "interp" and place[1] == 2:
-                if value not in decays:
-                    decays[value] = self.setting("b", value)
-                roles[place] = decays[value]
-        weights_intact = True
-        for index, statement in enumerate(self.program.statements):
-            for argument_place, value in enumerate(statement.arguments):
-                place = (index, argument_place)
-                if isinstance(value, str) or place in roles:
-                    continue
-                if statement.function == "power" and statement.arguments[1] == "t" and value in decays:
-                    roles[place] = decays[value]
-                elif statement.function == "multiply" and "w" in statement.arguments and weights_intact:
-                    roles[place] = self.setting("weight_decay", value)
-                elif value not in _PLAIN_NUMBERS:
-                    roles[place] = self.setting("c", value)
-            weights_intact = weights_intact and statement.target != "w"
-        return roles
-
-    def setting(self, stem: str, value: float) -> str:
-        """Add a keyword argument: ``weight_decay`` or ``weight_decay2``, ``b1``, ``c1`` and so on."""
-        name, number = ("weight_decay", 2) if stem == "weight_decay" else (f"{stem}1", 2)
-        while name in self.settings:
-            name, number = f"{stem}{number}", number + 1
-        self.settings[name] = value
-        return name
-
-    def constants(self) -> list[tuple[tuple[int, int], float, Statement]]:
-        return [
-            ((index, place), argument, statement)
-            for index, statement in enumerate(self.program.statements)
-            for place, argument in enumerate(statement.arguments)
-            if not isinstance(argument, str)
-        ]
-
-    def constant(self, place: tuple[int, int]) -> float:
-        return float(self.program.statements[place[0]].arguments[place[1]])
-
-    def rate_place(self) -> tuple[int, int] | None:
-        """Find the number in ``lr * number``, where that is the only place at which the schedule's value is read."""
-        found, intact = [], True
-        for index, statement in enumerate(self.program.statements):
-            if intact and "lr" in statement.arguments:
-                numbers = [place for place, x in enumerate(statement.arguments) if not isinstance(x, str)]
-                scales = statement.function == "multiply" and len(numbers) == 1
-                found.append((index, numbers[0]) if scales else None)
-            intact = intact and statement.target != "lr"
-        returned = intact and self.program.update == "lr"
-        return found[0] if len(found) == 1 and not returned else None
-
-    def safe_names(self) -> dict[str, str]:
-        """Rename variables that would hide a name of the module, or that a NamedTuple refuses."""
-        taken = _TAKEN | set(self.settings) | {self.name, self.state_class} | set(dir(builtins)) | {"NamedTuple"}
-        names: dict[str, str] = {}
-        for variable in sorted(variables(self.program)):
-            stem = variable.strip("_") or "x"
-            safe = f"x{stem}" if stem[0].isdigit() else stem
-            while safe in taken or keyword.iskeyword(safe):
-                safe += "_"
-            names[variable] = safe
-            taken.add(safe)
-        return names
-
-    def text(self) -> str:
+    def text(self, provenance: Sequence[str]) -> str:
         body = self.update_lines()
-        definitions = defined(self.used)
+        definitions = defined(self.used, DEFINITIONS)
         parts = [
-            f'"""{self.name}: an optimizer found by Pride, as an Optax transformation.\n\nThe program:\n\n',
-            "".join(f"    {line}\n" for line in str(self.program).splitlines()),
-            '\nThe weights become `w - update`; this module returns `-update`, as Optax does.\n"""\n\n',
-            "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
+            docstring(self.plan, "an Optax transformation", _CONVENTION, _EXAMPLE.format(name=self.name), provenance),
+            "\nfrom typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
             self.state_text(),
             f"\n{definitions}\n" if definitions else "\n",
             self.factory_text(body),
@@ -172,9 +100,9 @@ class _Module:
     def factory_text(self, body: list[str]) -> str:
         arguments = "".join(
             f"    {name}: {'optax.ScalarOrSchedule' if name == 'learning_rate' else 'float'} = {value!r},\n"
-            for name, value in self.settings.items()
+            for name, value in self.plan.settings.items()
         )
-        described = "".join(f"        {name}: {self.describe(name)}\n" for name in self.settings)
+        described = "".join(f"        {name}: {self.describe(name)}\n" for name in self.plan.settings)
         zeros = {
             Kind.SCALAR: "jnp.zeros((), jnp.result_type(float))",
             Kind.PER_ARRAY: "jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), params)",
@@ -201,10 +129,8 @@ class _Module:
 
     def describe(self, name: str) -> str:
         if name == "learning_rate":
-            read = "lr" in self.facts.inputs
-            return f"a number, or a schedule that takes the step's number from 0{'' if read else '; not read here'}."
-        uses = [str(self.program.statements[i]) for (i, _), role in self.roles.items() if role == name]
-        return f"the number in `{uses[0]}`." if len(uses) == 1 else f"the number in `{'` and `'.join(uses)}`."
+            return f"a number, or a schedule that takes the step's number from 0{self.plan.unread_rate}."
+        return self.plan.describe(name)
 
     def update_lines(self) -> list[str]:
         """Write the body of the update function."""
@@ -225,25 +151,21 @@ class _Module:
             "t": "count.astype(jnp.result_type(float))",
             "lr": "rate",
         }
-        folded = "learning_rate" in self.roles.values()
+        folded = "learning_rate" in self.plan.roles.values()
         read = {name: text for name, text in values.items() if name in inputs and not (name == "lr" and folded)}
         read |= {name: f"state.{self.names[name]}" for name in self.facts.live_state}
         lines += [f"{self.names[name]} = {text}" for name, text in read.items()]
-        known = {**INPUT_KINDS, **self.facts.state_kinds}
-        for index, (statement, kind) in enumerate(zip(self.program.statements, self.facts.kinds, strict=True)):
-            lines.append(f"{self.names[statement.target]} = {self.expression(index, statement, known)}")
-            known[statement.target] = kind
-        update = self.names[self.program.update]
-        spread = self.spread(update, known[self.program.update], Kind.TENSOR)
+        for index, statement, kinds, _ in statements(self.plan):
+            lines.append(f"{self.names[statement.target]} = {self.expression(index, statement, kinds)}")
+        spread = self.spread(self.names[self.plan.program.update], self.facts.update_kind, Kind.TENSOR)
         fields = "".join(f", {self.names[name]}={self.names[name]}" for name in self.facts.live_state)
         lines.append(f"return jax.tree.map(jnp.negative, {spread}), {self.state_class}(count=count{fields})")
         return lines
 
-    def expression(self, index: int, statement: Statement, known: dict[str, Kind]) -> str:
-        if "learning_rate" in (self.roles.get((index, place)) for place in range(len(statement.arguments))):
+    def expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
+        if self.plan.is_rate(index):
             return "rate"
         row = FUNCTIONS[statement.function]
-        kinds = [known[x] if isinstance(x, str) else Kind.SCALAR for x in statement.arguments]
         joined = max(kinds, default=Kind.SCALAR)
         if not row.leafwise:
             return self.whole_expression(index, statement, kinds)
@@ -255,12 +177,11 @@ class _Module:
                 lambda word: f"jnp.asarray({word}, jnp.result_type(float))" if wrap else word,
                 "jnp.result_type(float)",
             )
-        mapped = [
-            self.names[x]
-            for x in dict.fromkeys(statement.arguments)
-            if isinstance(x, str) and known[x] is not Kind.SCALAR
-        ]
-        scalars = {self.names[x] for x in statement.arguments if isinstance(x, str) and known[x] is Kind.SCALAR}
+        arguments = list(zip(statement.arguments, kinds, strict=True))
+        mapped = list(
+            dict.fromkeys(self.names[x] for x, kind in arguments if isinstance(x, str) and kind is not Kind.SCALAR)
+        )
+        scalars = {self.names[x] for x, kind in arguments if isinstance(x, str) and kind is Kind.SCALAR}
         text = self.call_text(
             index,
             statement,
@@ -274,15 +195,9 @@ class _Module:
         row = FUNCTIONS[statement.function]
         if row.name in DEFINITIONS:
             self.used.add(row.name)
-        words = [word(self.word(index, place, x)) for place, x in enumerate(statement.arguments)]
+        words = [word(self.plan.word(index, place)) for place in range(len(statement.arguments))]
         text = row.text.format(**dict(zip(row.parameters, words, strict=True)), dtype=dtype)
         return f"jnp.asarray({text}, jnp.result_type(float))" if not row.arity else text
-
-    def word(self, index: int, place: int, argument: Argument) -> str:
-        if isinstance(argument, str):
-            return self.names[argument]
-        text = self.roles.get((index, place)) or repr(argument)
-        return f"({text})" if text.startswith("-") else text
 
     def whole_expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
         row = FUNCTIONS[statement.function]
@@ -290,7 +205,7 @@ class _Module:
         free = max(kind for place, kind in enumerate(kinds) if place not in row.scalar_places)
         words = []
         for place, (argument, kind) in enumerate(zip(statement.arguments, kinds, strict=True)):
-            word = self.word(index, place, argument)
+            word = self.plan.word(index, place)
             if not isinstance(argument, str):
                 word = f"jnp.asarray({word}, jnp.result_type(float))"
             words.append(word if place in row.scalar_places else self.spread(word, kind, free))

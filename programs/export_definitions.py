@@ -63,13 +63,3 @@ def _orthogonalize(x):
     return (wide if rows.shape[0] <= rows.shape[1] else wide.T).reshape(x.shape)
 """,
 }
-
-
-def defined(used: set[str]) -> str:
-    """Give the text that defines some of these functions, and those that they call, in the order of the table."""
-    needed, waiting = set(), list(used)
-    while waiting:
-        name = waiting.pop()
-        needed.add(name)
-        waiting += [other for other in DEFINITIONS if other not in needed and f"_{other}(" in DEFINITIONS[name]]
-    return "\n".join(text for name, text in DEFINITIONS.items() if name in needed)

@@ -120,8 +120,15 @@ class Machines:
 
     def command(self, *command: str | Path) -> str:
         """Run a command in the clone and give what it printed."""
-        options = {"env": self.environment, "cwd": self.clone, "text": True, "stdin": subprocess.DEVNULL}
-        done = subprocess.run(command, **options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.clone,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         assert done.returncode == 0, done.stdout
         return done.stdout
 

@@ -1,5 +1,7 @@
 """The command ``pride``: what it prints, its JSON and its exit codes."""
 
+import ast
+import importlib.metadata
 import io
 import json
 import os
@@ -155,6 +157,40 @@ def test_export_writes_a_module(runs: Path, tmp_path: Path, capsys: pytest.Captu
     assert "def found(" in path.read_text()
 
 
+@pytest.mark.parametrize("target", ["optax", "torch", "keras"])
+def test_an_exported_module_tells_where_the_program_comes_from(
+    runs: Path, target: str, capsys: pytest.CaptureFixture[str]
+):
+    status = document(["status", "small"], capsys)
+    champion = next(row for row in status["comparison"] if row["name"] == f"small:{status['best']['id']}")
+    told = ast.get_docstring(ast.parse(printed(["export", "small:best", "--to", target], capsys)))
+    version = importlib.metadata.version("pride")
+    assert f"    {champion['name']}, written by Pride {version}\n" in told
+    assert f" candidates by Pride {version}, on digits_tiny\n" in told
+    assert f"    score in the search {champion['search_score']:.4f} (" in told
+    assert re.search(rf"score on \d+ fresh rng seeds, which chose nothing, {champion['fresh_score']:.4f}\n", told)
+    finalists = {row["name"] for row in status["finalists"]} | {champion["name"]}
+    other = next(f"small:{number}" for number in range(12) if f"small:{number}" not in finalists)
+    told = printed(["export", other, "--to", target], capsys)
+    assert f"    {other}, exported by" in told
+    assert "fresh rng seeds" not in told
+    wrapped = printed(["export", "lookahead:small:best", "--to", target], capsys)
+    assert "score in the search" not in wrapped
+    assert "    source: Zhang et al." in wrapped
+
+
+def test_names_and_headers_of_any_text_are_escaped_in_an_exported_module(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / '""" + print(1) + """\\.opt'
+    path.write_text(f'# """\\N{{x}} \x1b[31m é\n{programs.load("lion")}', encoding="utf-8")
+    text = printed(["export", str(path), "--to", "optax"], capsys)
+    told = ast.get_docstring(ast.parse(text), clean=False)
+    assert f"    {path}, written by Pride" in told
+    assert '    """\\N{x} \\x1b[31m é\n' in told
+    assert text.isascii()
+
+
 def test_simplify_writes_a_program_that_can_be_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     bloated = tmp_path / "bloated.opt"
     bloated.write_text("def train(g, lr):\n    x = g * 1.0\n    y = cos(x)\n    update = x * lr\n    return update\n")
@@ -194,7 +230,7 @@ WRONG = {
     "unknown program": (["show", "lino"], 4, "did you mean 'lion'"),
     "missing file": (["show", "no/such.opt"], 4, "no/such.opt"),
     "unknown suite": (["evaluate", "sgd", "--tasks", "frist"], 2, "first"),
-    "unknown target": (["export", "lion", "--to", "torch"], 2, "optax"),
+    "unknown target": (["export", "lion", "--to", "caffe"], 2, "optax"),
     "bad factory name": (["export", "lion", "--to", "optax", "--name", "1x"], 4, "1x"),
     "unwritable file": (["export", "lion", "--to", "optax", "-o", "/nowhere/x.py"], 2, "/nowhere/x.py"),
 }

@@ -75,7 +75,7 @@ def test_it_shows_every_step_and_writes_what_the_endings_ask_for(tmp_path, capsy
     assert "score +0.0000 ± 0.0000" in out
     assert SHORT in out
     assert re.search(r"update = sign\(m\) +-> .*digits_tiny -0.8000", out)
-    assert paths[0].read_text() == SHORT
+    assert re.fullmatch(r"# name: .*, simplified\n# .*, written by Pride .*\n" + re.escape(SHORT), paths[0].read_text())
     text, document, page = paths[1].read_text(), json.loads(paths[2].read_text()), paths[3].read_text()
     for step in document["steps"]:
         assert step["reason"] in text

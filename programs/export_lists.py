@@ -1,0 +1,184 @@
+"""Statements for libraries that know weights as a list: one array after another, or lists of arrays.
+
+A program whose functions look at one weight array at a time is written as plain statements inside a loop over the
+arrays. Where a function looks at all arrays together, every value is a list of arrays instead, and every statement a
+comprehension over such lists.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from programs.export_plan import Plan, statements
+from programs.function import Kind
+from programs.functions import FUNCTIONS
+from programs.program import Statement
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a library writes what statements are made of; ``{x}`` stands for a value.
+
+    Attributes:
+        texts: for every function of the language an expression, as ``Function.text`` is one for JAX.
+        definitions: what a module defines for these expressions.
+        weight: the name of the weight array in a loop; a list of them ends in ``s``.
+        number: makes an array of a number.
+        cast: gives a number that was computed the dtype of the weight array.
+        filled: makes an array shaped like the weight array of a smaller value.
+        number_lists: whether numbers too are kept in lists, one for each weight array.
+    """
+
+    texts: Mapping[str, str]
+    definitions: Mapping[str, str]
+    weight: str
+    number: str
+    cast: str
+    filled: str
+    number_lists: bool
+
+
+@dataclass(frozen=True)
+class Body:
+    """The statements of a program as lines of Python.
+
+    Attributes:
+        lines: one for each statement.
+        used: names in the dialect's definitions.
+    """
+
+    lines: tuple[str, ...]
+    used: frozenset[str]
+
+
+def looks_at_all(plan: Plan) -> bool:
+    """Tell whether a function of the program looks at all weight arrays together."""
+    return any(not FUNCTIONS[statement.function].leafwise for statement in plan.program.statements)
+
+
+def translated(names: Mapping[str, str], module: str, own: Mapping[str, str]) -> dict[str, str]:
+    """Write the expression of every function for another library than JAX.
+
+    Args:
+        names: what the functions of ``jax.numpy`` are called there.
+        module: how the library is imported.
+        own: by function of the language, the expressions that differ by more than names.
+
+    Raises:
+        KeyError: where an expression has a function of which neither says anything.
+    """
+    return {
+        name: own[name] if name in own else re.sub(r"jnp\.(\w+)", lambda found: f"{module}.{names[found[1]]}", row.text)
+        for name, row in FUNCTIONS.items()
+    }
+
+
+def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
+    """Write the statements of a program.
+
+    Args:
+        plan: what is exported.
+        dialect: of the library.
+        rate: the name of what holds the learning rate.
+        lists: whether values are lists of arrays, rather than arrays in a loop.
+    """
+    writer = _Writer(plan, dialect, rate, lists)
+    lines = [
+        f"{plan.names[statement.target]} = {writer.expression(index, statement, kinds)}"
+        for index, statement, kinds, _ in statements(plan)
+    ]
+    return Body(tuple(lines), frozenset(writer.used))
+
+
+class _Writer:
+    """Writes statements one by one; ``names`` are those that stand for lists in the expression being written."""
+
+    def __init__(self, plan: Plan, dialect: Dialect, rate: str, lists: bool):
+        self.plan = plan
+        self.dialect = dialect
+        self.rate = rate
+        self.lists = lists
+        self.used: set[str] = set()
+        self.names: dict[str, None] = {}
+
+    def expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
+        row = FUNCTIONS[statement.function]
+        joined = max((kind for place, kind in enumerate(kinds) if place not in row.scalar_places), default=Kind.SCALAR)
+        if self.plan.is_rate(index):
+            return self.rate
+        if row.leafwise:
+            return self.of_one_array(index, statement, kinds)
+        return self.of_numbers(index, kinds) if joined is Kind.SCALAR else self.of_all_arrays(index, kinds, joined)
+
+    def of_one_array(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
+        self.names = {}
+        joined = max(kinds, default=Kind.SCALAR)
+        words = [self.word(index, place, kind) for place, kind in enumerate(kinds)]
+        if all(not isinstance(x, str) for x in statement.arguments):
+            words = [self.template(self.dialect.number, word) for word in words]
+        elif joined is not Kind.SCALAR:
+            words = [
+                self.template(self.dialect.cast, word) if isinstance(x, str) and kind is Kind.SCALAR else word
+                for word, x, kind in zip(words, statement.arguments, kinds, strict=True)
+            ]
+        text = self.call(index, words)
+        if not words:
+            text = self.template(self.dialect.number, text)
+        return self.comprehension(text, joined)
+
+    def of_numbers(self, index: int, kinds: list[Kind]) -> str:
+        """Write a function of all arrays on numbers, each of which is an array that is alone."""
+        self.names = {}
+        row = FUNCTIONS[self.plan.program.statements[index].function]
+        bare = () if self.dialect.number_lists else row.scalar_places
+        words = [self.as_number(index, place, kind) for place, kind in enumerate(kinds)]
+        text = self.call(index, [word if place in bare else f"[{word}]" for place, word in enumerate(words)])
+        alone = row.largest is Kind.SCALAR and not self.dialect.number_lists
+        return self.comprehension(text if alone else f"{text}[0]", Kind.SCALAR)
+
+    def of_all_arrays(self, index: int, kinds: list[Kind], joined: Kind) -> str:
+        row = FUNCTIONS[self.plan.program.statements[index].function]
+        words = []
+        for place, kind in enumerate(kinds):
+            self.names = {}
+            wanted = Kind.SCALAR if place in row.scalar_places else joined
+            word = self.as_number(index, place, kind)
+            if kind is not wanted:
+                word = self.template(self.dialect.filled if wanted is Kind.TENSOR else self.dialect.cast, word)
+            is_list = list(self.names) == [word]
+            words.append(word if is_list else self.comprehension(word, wanted))
+        return self.call(index, words)
+
+    def word(self, index: int, place: int, kind: Kind) -> str:
+        """Write an argument, and note where it stands for a list."""
+        word = self.plan.word(index, place)
+        is_number = not isinstance(self.plan.program.statements[index].arguments[place], str)
+        name = self.plan.roles.get((index, place)) if is_number else word
+        if name is not None and (kind is not Kind.SCALAR or self.dialect.number_lists):
+            self.names[name] = None
+        return word
+
+    def as_number(self, index: int, place: int, kind: Kind) -> str:
+        word = self.word(index, place, kind)
+        is_number = not isinstance(self.plan.program.statements[index].arguments[place], str)
+        return self.template(self.dialect.number, word) if is_number else word
+
+    def template(self, form: str, word: str) -> str:
+        if self.dialect.weight in form:
+            self.names[self.dialect.weight] = None
+        return form.format(x=word)
+
+    def call(self, index: int, words: list[str]) -> str:
+        row = FUNCTIONS[self.plan.program.statements[index].function]
+        text = self.dialect.texts[row.name].format(**dict(zip(row.parameters, words, strict=True)))
+        self.used |= {name for name in self.dialect.definitions if f"_{name}(" in text}
+        return text
+
+    def comprehension(self, text: str, kind: Kind) -> str:
+        """Write an expression on one array as one on lists of arrays, where values of the kind are lists."""
+        if not self.lists or (kind is Kind.SCALAR and not self.dialect.number_lists):
+            return text
+        sources = [f"{name}s" if name == self.dialect.weight else name for name in self.names]
+        if len(sources) == 1:
+            return f"[{text} for {next(iter(self.names))} in {sources[0]}]"
+        return f"[{text} for {', '.join(self.names)} in zip({', '.join(sources)}, strict=True)]"
