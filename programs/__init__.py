@@ -5,27 +5,23 @@ JAX is imported when ``to_optax`` or ``interpret`` is first used, so that readin
 
 from typing import TYPE_CHECKING, Any
 
-from programs.behaviour import Measured, Neighbour, measure, nearest_seeds
+from programs.algebra.derivation import Derivation, Proof, Step
+from programs.algebra.reductions import Reduction, reductions, roundings, size
+from programs.algebra.simplification import simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
-from programs.derivation import Derivation, Proof, Step
 from programs.edits import EDITS, Edit, Limits
-from programs.effective import Effective, effective
-from programs.encoding import CAPACITIES, Capacity, MachineCode, encode
-from programs.export import export_optax
-from programs.export_keras import export_keras
-from programs.export_torch import export_torch
+from programs.engines.encoding import CAPACITIES, Capacity, MachineCode, encode
+from programs.exports.keras_module import export_keras
+from programs.exports.latex import to_latex
+from programs.exports.optax_module import export_optax
+from programs.exports.torch_module import export_torch
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
 from programs.keys import fingerprint, key, largest_difference
-from programs.latex import to_latex
 from programs.library import load, seed_programs, source_text
 from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
-from programs.recognition import Feature, recognise
-from programs.reductions import Reduction, reductions, roundings, size
-from programs.relatives import Relatives, seed_relatives
-from programs.simplification import simplify
 from programs.transformation import Transformation
 from programs.transformations import (
     TRANSFORMATIONS,
@@ -36,10 +32,14 @@ from programs.transformations import (
     lookahead,
     weight_decay,
 )
+from programs.understanding.behaviour import Measured, Neighbour, measure, nearest_seeds
+from programs.understanding.effective import Effective, effective
+from programs.understanding.recognition import Feature, recognise
+from programs.understanding.relatives import Relatives, seed_relatives
 
 if TYPE_CHECKING:
-    from programs.compiler import ProgramState, to_optax
-    from programs.interpreter import interpret
+    from programs.engines.compiler import ProgramState, to_optax
+    from programs.engines.interpreter import interpret
 
 __all__ = [
     "CAPACITIES",
@@ -108,11 +108,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("to_optax", "ProgramState"):
-        from programs import compiler
+        from programs.engines import compiler
 
         return getattr(compiler, name)
     if name == "interpret":
-        from programs.interpreter import interpret
+        from programs.engines.interpreter import interpret
 
         return interpret
     raise AttributeError(f"module 'programs' has no attribute '{name}'")

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from programs.algebra.simplification import normal_form
 from programs.checking import check
 from programs.execution import numpy_step, zero_state
 from programs.program import Program
-from programs.simplification import normal_form
 
 _PROBE_SHAPES = ((3, 4), (5,), ())
 _PROBE_STEPS = 5

@@ -10,7 +10,7 @@ import pytest
 from program_cases import SEEDS, program, random_mutants, run_numpy
 
 import programs
-from programs.operations import OPERATIONS
+from programs.engines.operations import OPERATIONS
 
 SHAPES = {"bias": (), "layers": {"kernel": (3, 4), "scale": (5,)}, "filters": (2, 3, 2)}
 ARRAYS = 4

@@ -10,7 +10,7 @@ from matplotlib.mathtext import MathTextParser
 from program_cases import SEEDS, program, run_numpy
 
 import programs
-from programs.latex import FORMS
+from programs.exports.latex import FORMS
 
 PARSER = MathTextParser("agg")
 COMMANDS = {command for form in FORMS.values() for command in re.findall(r"\\[A-Za-z]+", form.text)} | {

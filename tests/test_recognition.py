@@ -7,7 +7,7 @@ import pytest
 from program_cases import program
 
 import programs
-from programs.recognition import PATTERNS
+from programs.understanding.recognition import PATTERNS
 
 # By hand: every named part with its numbers (decays and bounds; of weight decay, that over the rate and that a step).
 ADAM = ("EMA 0.9", "EMA 0.999", "bias correction 0.9", "bias correction 0.999", "RMS normalisation")

@@ -6,8 +6,8 @@ parser. Nothing else of a program's text is copied but its canonical form, insid
 
 from collections.abc import Callable, Sequence
 
-from programs.export_definitions import DEFINITIONS
-from programs.export_plan import Plan, defined, docstring, make_plan, statements
+from programs.exports.definitions import DEFINITIONS
+from programs.exports.plan import Plan, defined, docstring, make_plan, statements
 from programs.function import Kind
 from programs.functions import FUNCTIONS
 from programs.program import Program, Statement

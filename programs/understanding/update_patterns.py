@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from programs.anatomy import Anatomy
 from programs.dataflow import INPUT, NUMBER
 from programs.function import SCALAR, TENSOR
-from programs.memory_patterns import Finder, Found
-from programs.phrasing import expression, number, phrase
-from programs.recurrence import Course, Roles
+from programs.understanding.anatomy import Anatomy
+from programs.understanding.memory_patterns import Finder, Found
+from programs.understanding.phrasing import expression, number, phrase
+from programs.understanding.recurrence import Course, Roles
 
 _LONG = 80  # letters of an expression that is written out where it is all that there is to say
 _ROOTS = {"sqrt": "the square root of ", "cbrt": "the cube root of ", "power": "a power of "}

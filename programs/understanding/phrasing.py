@@ -1,8 +1,8 @@
 """Values in words and in short: what a sentence about a program calls them."""
 
-from programs.anatomy import Anatomy
 from programs.dataflow import INPUT, NUMBER
 from programs.functions import FUNCTIONS
+from programs.understanding.anatomy import Anatomy
 
 _LONGEST = 40  # letters of an expression that is written out
 _SHORTEST = 3

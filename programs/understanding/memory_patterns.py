@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from programs.anatomy import NEAR
 from programs.dataflow import INPUT, NUMBER
-from programs.phrasing import expression, number, phrase, steps
-from programs.recurrence import Course, Roles
+from programs.understanding.anatomy import NEAR
+from programs.understanding.phrasing import expression, number, phrase, steps
+from programs.understanding.recurrence import Course, Roles
 
 Found = tuple[int, str, tuple[tuple[str, float], ...]]
 """The place of a value, a sentence about it, and the numbers found, by name."""

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from programs import memory_patterns as memory
-from programs import update_patterns as update
-from programs.anatomy import Anatomy
+from programs.algebra.simplification import simplify
 from programs.dataflow import from_program
-from programs.memory_patterns import Finder
-from programs.phrasing import expression
 from programs.program import Program
-from programs.recurrence import Course, Roles
-from programs.simplification import simplify
+from programs.understanding import memory_patterns as memory
+from programs.understanding import update_patterns as update
+from programs.understanding.anatomy import Anatomy
+from programs.understanding.memory_patterns import Finder
+from programs.understanding.phrasing import expression
+from programs.understanding.recurrence import Course, Roles
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,12 @@ from functools import cache
 
 import numpy as np
 
+from programs.algebra.derivation import Derivation, Proof, Step
+from programs.algebra.folding import fold
+from programs.algebra.rewriting import may_fit, rewritten, simplifier
+from programs.algebra.rules import KEY_RULES, RULES, Rule
+from programs.algebra.signs import never_negative_state
+from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import (
     INPUT,
@@ -16,13 +22,7 @@ from programs.dataflow import (
     rebuilt,
     without_dead_statements,
 )
-from programs.derivation import Derivation, Proof, Step
-from programs.folding import fold
 from programs.program import Program, Statement, fresh_name, variables
-from programs.rewriting import may_fit, rewritten, simplifier
-from programs.rules import KEY_RULES, RULES, Rule
-from programs.signs import never_negative_state
-from programs.tidying import tidy
 from programs.writing import renamed, to_program
 
 FOLD = "a call on numbers -> its value"

@@ -5,10 +5,10 @@ What the module calls is in ``keras.ops``, so that it works on every backend of 
 
 from collections.abc import Sequence
 
-from programs.export_lists import looks_at_all, written
-from programs.export_plan import Plan, defined, docstring, make_plan
+from programs.exports.keras_dialect import KERAS
+from programs.exports.lists import looks_at_all, written
+from programs.exports.plan import Plan, defined, docstring, make_plan
 from programs.function import Kind
-from programs.keras_dialect import KERAS
 from programs.program import Program
 
 _TAKEN = {"keras", "ops", "self", "name", "kwargs", "config", "variable", "variables", "gradient", "gradients"}

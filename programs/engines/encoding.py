@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from programs.checking import check
+from programs.engines.operations import CODES, MAX_OPERANDS, TENSOR_OPERATIONS
 from programs.function import PER_ARRAY, SCALAR, TENSOR, Kind
 from programs.functions import FUNCTIONS
-from programs.operations import CODES, MAX_OPERANDS, TENSOR_OPERATIONS
 from programs.program import Argument, Program
 
 WEIGHTS, GRADIENT = 0, 1

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from programs.algebra.folding import fold
+from programs.algebra.rules import Given, Rule
+from programs.algebra.signs import is_never_negative
 from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, cone, from_program, rebuilt, renumbered
-from programs.folding import fold
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
 from programs.parsing import parse
-from programs.rules import Given, Rule
-from programs.signs import is_never_negative
 
 _SAME, _ANY = "the same value twice", "any values"
 _VARIABLES = "xyzunarosbcdkep"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from programs.export_plan import Plan, statements
+from programs.exports.plan import Plan, statements
 from programs.function import Kind
 from programs.functions import FUNCTIONS
 from programs.program import Statement

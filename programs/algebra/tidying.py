@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 
+from programs.algebra.signs import never_negative_state
 from programs.dataflow import COMMUTATIVE, INPUT, NUMBER, Graph, from_program, renumbered
 from programs.program import RESERVED, Program, fresh_name, variables
-from programs.signs import never_negative_state
 from programs.writing import renamed, to_program
 
 _MADE = re.compile(r"[vx]\d+|[a-z]")  # names that tell nothing, as searches make them

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from programs.behaviour import Measured, measure
 from programs.program import Program
-from programs.recognition import Feature, recognise, roles_of
-from programs.update_patterns import rate_factor
+from programs.understanding.behaviour import Measured, measure
+from programs.understanding.recognition import Feature, recognise, roles_of
+from programs.understanding.update_patterns import rate_factor
 
 _DECAYS = {"decoupled weight decay", "L2 regularisation", "weight decay inside the momentum"}
 

@@ -5,10 +5,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
 
-from programs.anatomy import NEAR, Anatomy
+from programs.algebra.signs import is_never_negative, never_negative_state
 from programs.dataflow import INPUT, NUMBER
 from programs.function import SCALAR
-from programs.signs import is_never_negative, never_negative_state
+from programs.understanding.anatomy import NEAR, Anatomy
 
 
 class Course(enum.Enum):

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from programs.engines.operations import OPERATIONS, Operation
 from programs.function import Function
 from programs.functions import FUNCTIONS
-from programs.operations import OPERATIONS, Operation
 
 ALIGNMENT = 16
 """Registers are padded to a multiple of so many numbers: 64 bytes, what a processor loads at once."""

@@ -7,11 +7,11 @@ at zero. Nothing but what the tables here spell out, and letters, digits and esc
 import re
 from dataclasses import dataclass
 
-from programs.anatomy import Anatomy
+from programs.algebra.signs import is_never_negative, never_negative_state
 from programs.dataflow import INPUT, NUMBER, Graph, from_program
 from programs.function import SCALAR, TENSOR, Kind
 from programs.program import Program
-from programs.signs import is_never_negative, never_negative_state
+from programs.understanding.anatomy import Anatomy
 
 LOOSE, SUM, PRODUCT, ATOM = range(4)
 """How tightly an expression holds together: with a sign before it, a sum, a product, a symbol or a call."""

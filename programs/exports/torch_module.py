@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from programs.export_lists import looks_at_all, written
-from programs.export_plan import Plan, defined, docstring, make_plan
+from programs.exports.lists import looks_at_all, written
+from programs.exports.plan import Plan, defined, docstring, make_plan
+from programs.exports.torch_dialect import TORCH
 from programs.function import Kind
 from programs.program import Program
-from programs.torch_dialect import TORCH
 
 _TAKEN = {"torch", "self", "params", "param", "param_group", "group", "closure", "loss", "parts", "state", "states"}
 _TAKEN |= {"rate", "step"}

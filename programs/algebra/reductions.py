@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
+from programs.algebra.derivation import Proof, Step
+from programs.algebra.simplification import simplify
+from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, Node, from_program
-from programs.derivation import Proof, Step
 from programs.edits import with_argument
 from programs.keys import key
 from programs.program import Program, ProgramError
-from programs.simplification import simplify
-from programs.tidying import tidy
 from programs.writing import to_program
 
 _NUMBERS = (0.0, 1.0)  # what a value may be replaced by

@@ -1,6 +1,6 @@
 """How PyTorch writes what programs are made of: an expression for every function, and what modules define for them."""
 
-from programs.export_lists import Dialect, translated
+from programs.exports.lists import Dialect, translated
 
 _SAME = ("abs", "cos", "sin", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh")
 _SAME += ("arctanh", "exp", "exp2", "expm1", "log", "log10", "log2", "sqrt", "square", "sum", "floor", "round")

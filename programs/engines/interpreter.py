@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from programs.encoding import GRADIENT, RATE, STEP, WEIGHTS, Capacity, MachineCode
+from programs.engines.encoding import GRADIENT, RATE, STEP, WEIGHTS, Capacity, MachineCode
+from programs.engines.machine import Layout, computations
+from programs.engines.operations import MAX_OPERANDS, OPERATIONS, TENSOR_OPERATIONS
 from programs.functions import FUNCTIONS
-from programs.machine import Layout, computations
-from programs.operations import MAX_OPERANDS, OPERATIONS, TENSOR_OPERATIONS
 
 
 class MachineState(NamedTuple):

@@ -1,0 +1,1 @@
+"""How programs run: compiled one by one, or all by one interpreter."""

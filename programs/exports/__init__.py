@@ -1,0 +1,1 @@
+"""Programs as modules for Optax, PyTorch and Keras, and as equations."""
