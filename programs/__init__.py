@@ -6,6 +6,7 @@ JAX is imported when ``to_optax`` or ``interpret`` is first used, so that readin
 from typing import TYPE_CHECKING, Any
 
 from programs.algebra.derivation import Derivation, Proof, Step
+from programs.algebra.keys import fingerprint, key, largest_difference
 from programs.algebra.reductions import Reduction, reductions, roundings, size
 from programs.algebra.simplification import simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
@@ -18,7 +19,6 @@ from programs.exports.torch_module import export_torch
 from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
-from programs.keys import fingerprint, key, largest_difference
 from programs.library import load, seed_programs, source_text
 from programs.parsing import did_you_mean, parse
 from programs.program import Program, ProgramError, Statement

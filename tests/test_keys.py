@@ -26,8 +26,8 @@ from program_cases import (
 
 import programs
 from programs import FUNCTIONS, Statement
+from programs.algebra.keys import probe
 from programs.demands import kinds_before
-from programs.keys import probe
 from programs.program import RESERVED, fresh_name, variables
 
 # Rewrites that keep the key, each at a random place. Every one takes and gives (program, random numbers).

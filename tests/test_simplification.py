@@ -10,12 +10,12 @@ from hypothesis import given
 from program_cases import RAW_WINNER, SEEDS, behave_alike, mutants, program, random_mutants, run_numpy
 
 import programs
+from programs.algebra.keys import probe
 from programs.algebra.rewriting import simplifier
 from programs.algebra.rules import KEY_RULES, RULES, Given, Holds
 from programs.algebra.simplification import FOLD, MERGE_STATE, RESCALE_STATE, ROUND, TIDY, ZERO_STATE
 from programs.algebra.tidying import tidy
 from programs.dataflow import INPUT, NUMBER, from_program
-from programs.keys import probe
 from programs.writing import to_program
 
 SLACK = 1e-4  # 1e-8 / 1e-4: what the epsilon of a division is to the smallest divisor looked at

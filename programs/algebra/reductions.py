@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from programs.algebra.derivation import Proof, Step
+from programs.algebra.keys import key
 from programs.algebra.simplification import simplify
 from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, Node, from_program
 from programs.edits import with_argument
-from programs.keys import key
 from programs.program import Program, ProgramError
 from programs.writing import to_program
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from programs.algebra.keys import key
 from programs.checking import INPUT_KINDS, Facts, check, is_elementwise
 from programs.dataflow import without_dead_statements
 from programs.function import Kind
 from programs.functions import FUNCTIONS
-from programs.keys import key
 from programs.program import Argument, Program, ProgramError, Statement, variables
 
 Place = tuple[int, int]  # of an argument: its statement, and its place there

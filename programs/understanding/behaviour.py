@@ -10,9 +10,9 @@ from functools import cache
 
 import numpy as np
 
+from programs.algebra.keys import key
 from programs.checking import check
 from programs.execution import numpy_step, zero_state
-from programs.keys import key
 from programs.library import load, seed_programs
 from programs.program import Program
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from programs.keys import fingerprint, key
+from programs.algebra.keys import fingerprint, key
 from programs.library import load, seed_programs
 from programs.program import Program
 
