@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 from collections.abc import Sequence
+from pathlib import Path
 
 from evolve.champion import Purpose, current_finals
 from evolve.errors import BadProgramOrData
@@ -20,7 +21,7 @@ def provenance(named: NamedProgram) -> tuple[str, ...]:
     Raises:
         BadProgramOrData: where its run cannot be read.
     """
-    lines = [f"{named.name}, written by Pride {_version()}", *named.header.splitlines()]
+    lines = [f"{Path(named.name).name}, written by Pride {_version()}", *named.header.splitlines()]
     if named.outcome is not None:
         with open_to_read(runs_folder(), named.name.partition(":")[0]) as store:
             lines += _of_run(store, named.outcome)

@@ -174,7 +174,7 @@ def _as_file(named: NamedProgram, simplified: Simplified, path: str) -> str:
             return derivation_page(named.name, simplified)
         case ".txt":
             return derivations.as_text(named.name, simplified)
-    return comments([f"name: {named.name}, simplified", *provenance(named)], "#") + str(simplified.program)
+    return comments([f"name: {Path(named.name).name}, simplified", *provenance(named)], "#") + str(simplified.program)
 
 
 def _replay(path: str, rules_only: bool, placement: Placement, as_json: bool) -> int:
