@@ -11,6 +11,7 @@ from program_cases import SEEDS, program, random_mutants, run_numpy
 
 import programs
 from programs.operations import OPERATIONS
+from tasks.compiling import UPDATE_OPTIONS
 
 SHAPES = {"bias": (), "layers": {"kernel": (3, 4), "scale": (5,)}, "filters": (2, 3, 2)}
 ARRAYS = 4
@@ -32,24 +33,30 @@ PARAMS = draw(0)
 GRADIENTS = [draw(rng_seed) for rng_seed in range(1, 1 + STEPS)]
 
 
+# Of the machine, in a fourth of the time; those of tests/test_evaluation.py are compiled as in a search.
+QUICKLY = {**UPDATE_OPTIONS, "xla_backend_optimization_level": 0}
+
 traced = []  # the capacity of each machine that was traced, to be compiled
 
 
 def run(code, capacity, learning_rate, params):
     """Give the updates of an encoded program, the weights staying where they are."""
     transform = programs.interpret(code, capacity, learning_rate)
-    state, updates = transform.init(params), []
-    for gradient in GRADIENTS:
+
+    def step(state, gradient):
         update, state = transform.update(gradient, state, params)
-        updates.append(update)
-    return updates
+        return state, update
+
+    gradients = jax.tree.map(lambda *steps: jnp.stack(steps), *GRADIENTS)
+    _, updates = jax.lax.scan(step, transform.init(params), gradients)
+    return [jax.tree.map(lambda steps, index=index: steps[index], updates) for index in range(STEPS)]
 
 
 @functools.cache
 def machine(capacity):
     """Compile the machine once: it runs every program of the module's tests."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICKLY)
     def compiled_once(code, learning_rate, params):
         traced.append(capacity)
         return run(code, capacity, learning_rate, params)
