@@ -21,7 +21,7 @@ import optax
 from tasks.task import Params, Task
 from tasks.training import CHECK_EVERY, Training, batch_of, bounded, compile_ahead, judge, start, start_shapes
 
-UPDATE_OPTIONS = MappingProxyType(
+_UPDATE_OPTIONS = MappingProxyType(
     {
         "xla_cpu_parallel_codegen_split_count": 1,
         "xla_backend_optimization_level": 1,
@@ -100,7 +100,7 @@ def _compile_update(task: Task, optimizer: optax.GradientTransformation) -> _Upd
     params = start_shapes(task).params
     state = jax.eval_shape(optimizer.init, params)
     with _uncached():
-        return compile_ahead(update, params, state, params, donate=(1, 2), cpu_options=UPDATE_OPTIONS)
+        return compile_ahead(update, params, state, params, donate=(1, 2), cpu_options=_UPDATE_OPTIONS)
 
 
 @contextmanager

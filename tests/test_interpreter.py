@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from program_cases import SEEDS, program, random_mutants, run_numpy
+from program_cases import QUICK, SEEDS, program, random_mutants, run_numpy
 
 import programs
 from programs.operations import OPERATIONS
-from tasks.compiling import UPDATE_OPTIONS
 
 SHAPES = {"bias": (), "layers": {"kernel": (3, 4), "scale": (5,)}, "filters": (2, 3, 2)}
 ARRAYS = 4
@@ -33,9 +32,6 @@ PARAMS = draw(0)
 GRADIENTS = [draw(rng_seed) for rng_seed in range(1, 1 + STEPS)]
 
 
-# Of the machine, in a fourth of the time; those of tests/test_evaluation.py are compiled as in a search.
-QUICKLY = {**UPDATE_OPTIONS, "xla_backend_optimization_level": 0}
-
 traced = []  # the capacity of each machine that was traced, to be compiled
 
 
@@ -54,9 +50,9 @@ def run(code, capacity, learning_rate, params):
 
 @functools.cache
 def machine(capacity):
-    """Compile the machine once: it runs every program of the module's tests."""
+    """Compile the machine once, for every program of this file; test_evaluation.py has it as a search compiles it."""
 
-    @functools.partial(jax.jit, compiler_options=QUICKLY)
+    @functools.partial(jax.jit, compiler_options=QUICK)
     def compiled_once(code, learning_rate, params):
         traced.append(capacity)
         return run(code, capacity, learning_rate, params)
