@@ -10,16 +10,14 @@ What is left out: islands keep step by themselves, no outcome is lost, and a kno
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from evolve.simulated_island import CAUSES, Island
 from evolve.virtual_time import Process, Step, Steps, VirtualTime
 
 Draw = Callable[[int, int], float | None]
 """What becomes of the proposal at a place of an island: seconds of evaluation; None where its key is known."""
-
-CAUSES = ("driver", "island", "way", "window")
 
 
 @dataclass(frozen=True)
@@ -107,49 +105,6 @@ def simulate(setting: Setting, costs: Costs, draw: Draw, outcomes: int) -> Repor
     return _Simulation(setting, costs, draw, outcomes).run()
 
 
-class _Island(Process):
-    """One island: what it holds, and what its workers wait for."""
-
-    def __init__(self, number: int, workers: int):
-        super().__init__()
-        self.number = number
-        self.workers = workers
-        self.unused = workers  # workers that nothing was handed to
-        self.on_the_way = 0  # workers to or from which a message is under way
-        self.asked = False  # whether the driver lets it go on
-        self.proposed = 0
-        self.next = 0  # in strict order, the place of the next outcome
-        self.waiting: deque[tuple[int, float]] = deque()  # proposals that no worker was given: place and seconds
-        self.replies: list[list[tuple[int, float]]] = []  # jobs that came from workers and were not taken in
-        self.done: set[int] = set()  # evaluated or known, and no outcome yet
-
-    def forget(self) -> None:
-        """Begin to measure anew."""
-        super().forget()
-        self.trained_s = 0.0  # all workers together
-        self.idle_s: dict[str, float] = dict.fromkeys(CAUSES, 0.0)
-
-    def account(self, now_s: float) -> None:
-        """Note how its time and its workers' since the last call was spent."""
-        passed = now_s - self.since_s
-        self.trained_s += passed * (self.workers - self.unused - self.on_the_way)
-        self.idle_s["way"] += passed * self.on_the_way
-        self.idle_s[self.doing or ("window" if self.asked else "driver")] += passed * self.unused
-        super().account(now_s)
-
-    def take_ready(self, strict: bool) -> int:
-        """Take what can become outcomes now, and give their number."""
-        if not strict:
-            count = len(self.done)
-            self.done.clear()
-            return count
-        first = self.next
-        while self.next in self.done:
-            self.done.discard(self.next)
-            self.next += 1
-        return self.next - first
-
-
 class _Simulation:
     """A heap of what happens when, and the parts that it happens to."""
 
@@ -158,9 +113,9 @@ class _Simulation:
         self.time = VirtualTime()
         self.came = 0  # outcomes to the driver
         self.began: tuple[float, int] | None = None  # when the measuring began, and what had come by then
-        self.reports: list[tuple[_Island, int]] = []  # from islands, with their outcomes, not taken in yet
+        self.reports: list[tuple[Island, int]] = []  # from islands, with their outcomes, not taken in yet
         least, more = divmod(setting.workers, setting.islands)
-        self.islands = [_Island(number, least + (number < more)) for number in range(setting.islands)]
+        self.islands = [Island(number, least + (number < more)) for number in range(setting.islands)]
         self.driver = Process() if setting.islands > 1 else self.islands[0]
         self.processes = list(dict.fromkeys([self.driver, *self.islands]))
 
@@ -176,7 +131,7 @@ class _Simulation:
             self.time.go_on()
         return self.report()
 
-    def alone(self, island: _Island) -> Steps:
+    def alone(self, island: Island) -> Steps:
         """Be the driver and the one island."""
         island.asked = True
         while True:
@@ -185,7 +140,7 @@ class _Simulation:
 
     def drive(self) -> Steps:
         """Be the driver of several islands: ask those that have reported, and take in what has come."""
-        asked: list[_Island] = self.islands
+        asked: list[Island] = self.islands
         while True:
             for island in asked:
                 self.time.after(self.costs.way_s / 2.0, self.ask, island)
@@ -197,7 +152,7 @@ class _Simulation:
             yield "driver", len(self.islands) * self.costs.look_s + len(reports) * self.costs.call_s
             yield from self.take(count)
 
-    def answer(self, island: _Island) -> Steps:
+    def answer(self, island: Island) -> Steps:
         """Be one of several islands: go on when asked, and report."""
         while True:
             while not island.asked:
@@ -214,7 +169,7 @@ class _Simulation:
             yield "driver", self.costs.commit_s + count * self.costs.outcome_s
             self.note(count)
 
-    def advance(self, island: _Island) -> Generator[Step, None, int]:
+    def advance(self, island: Island) -> Generator[Step, None, int]:
         """Let an island go on until there are outcomes, or a reply that allows none."""
         count = yield from self.collect(island)
         if count:
@@ -228,7 +183,7 @@ class _Simulation:
         yield from self.hand_out(island)
         return (yield from self.collect(island))
 
-    def collect(self, island: _Island) -> Generator[Step, None, int]:
+    def collect(self, island: Island) -> Generator[Step, None, int]:
         """Make outcomes, and the proposals that they allow, which may be known and so outcomes, too."""
         count = 0
         if not island.proposed:
@@ -240,7 +195,7 @@ class _Simulation:
                 yield from self.propose(island)
         return count
 
-    def propose(self, island: _Island) -> Steps:
+    def propose(self, island: Island) -> Steps:
         """Make a proposal; what is known is done at once, the others wait for a worker."""
         yield "island", self.costs.propose_s
         place, island.proposed = island.proposed, island.proposed + 1
@@ -250,7 +205,7 @@ class _Simulation:
         else:
             island.waiting.append((place, seconds))
 
-    def hand_out(self, island: _Island) -> Steps:
+    def hand_out(self, island: Island) -> Steps:
         """Give every unused worker a fair share of what waits."""
         share = min(self.setting.batch, math.ceil(len(island.waiting) / island.workers))
         while island.waiting and island.unused:
@@ -261,19 +216,19 @@ class _Simulation:
             island.on_the_way += 1
             self.time.after(self.costs.way_s / 2.0, self.begin, island, jobs)
 
-    def begin(self, island: _Island, jobs: list[tuple[int, float]]) -> None:
+    def begin(self, island: Island, jobs: list[tuple[int, float]]) -> None:
         """Let a worker begin with what it was given."""
         island.account(self.time.now_s)
         island.on_the_way -= 1
         self.time.after(math.fsum(seconds for _, seconds in jobs), self.end, island, jobs)
 
-    def end(self, island: _Island, jobs: list[tuple[int, float]]) -> None:
+    def end(self, island: Island, jobs: list[tuple[int, float]]) -> None:
         """Let a worker send its reply."""
         island.account(self.time.now_s)
         island.on_the_way += 1
         self.time.after(self.costs.way_s / 2.0, self.reply, island, jobs)
 
-    def reply(self, island: _Island, jobs: list[tuple[int, float]]) -> None:
+    def reply(self, island: Island, jobs: list[tuple[int, float]]) -> None:
         """Let a reply reach its island."""
         island.account(self.time.now_s)
         island.on_the_way -= 1
@@ -281,13 +236,13 @@ class _Simulation:
         island.replies.append(jobs)
         self.time.wake(island)
 
-    def ask(self, island: _Island) -> None:
+    def ask(self, island: Island) -> None:
         """Let an island hear that it may go on."""
         island.account(self.time.now_s)
         island.asked = True
         self.time.wake(island)
 
-    def hear(self, island: _Island, count: int) -> None:
+    def hear(self, island: Island, count: int) -> None:
         """Let a report reach the driver."""
         self.reports.append((island, count))
         self.time.wake(self.driver)

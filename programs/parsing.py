@@ -21,10 +21,10 @@ _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Give `` — did you mean 'x'?`` for the nearest choice; nothing where none is near or there are too many."""
+    """Give `` (did you mean 'x'?)`` for the nearest choice; nothing where none is near or there are too many."""
     known = list(choices)
     near = difflib.get_close_matches(word, known, n=1) if len(known) <= _MAX_CHOICES else ()
-    return f" — did you mean '{near[0]}'?" if near else ""
+    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def parse(text: str) -> Program:
@@ -154,7 +154,7 @@ class _Reader:
         row = FUNCTIONS.get(name)
         if row is None:
             raise self.fail(
-                f"no function is called '{name}'{did_you_mean(name, FUNCTIONS)} (`pride functions` lists them)",
+                f"no function is called '{name}'{did_you_mean(name, FUNCTIONS)}; `pride functions` lists them",
                 node,
             )
         if node.keywords:

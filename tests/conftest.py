@@ -7,16 +7,51 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["PRIDE_CACHE"] = "off"
 
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import jax
 import pytest
 from command_cases import Commands
+from xdist.scheduler import LoadFileScheduling
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("ci")
+
+
+FIRST = (
+    *("test_pools", "test_cheating", "test_tasks", "test_interpreter", "test_parity"),
+    *("test_export", "test_functions", "test_transformations", "test_hostile", "test_security"),
+)
+"""The files that take longest, so that no process is left alone with one of them at the end."""
+
+SAME_PROCESS = ("test_cheating", "test_cli", "test_evaluation", "test_workers")
+"""The files that train in the machines of digits_tiny and iris, which a process compiles once, for seconds each."""
+
+
+class _Scheduling(LoadFileScheduling):
+    """Gives each process a file at a time, those of `SAME_PROCESS` as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "the same process" if Path(file).stem in SAME_PROCESS else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Deal out the files in the order of collection, where they are dealt out whole (`--dist loadfile`)."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    ranks = {file: rank for rank, file in enumerate(FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(FIRST)))
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,12 @@ import parity_contrib
 import parity_numpy
 import parity_optax
 from parity_cases import NumpyCase, ParityCase
-from program_cases import tree
+from program_cases import QUICK, tree
 
 import programs
 
 CASES: tuple[ParityCase | NumpyCase, ...] = (*parity_optax.CASES, *parity_contrib.CASES, *parity_numpy.CASES)
 STEPS = 300
-# Nearly all of a case's time is XLA's: without optimizing, and with its older emitters, a quarter of it remains.
-_QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,14 @@ def compare(transform, other):
         with jax.numpy_dtype_promotion("standard"):
             return ours, train(other, weights, errors)
 
-    return agreement(*jax.jit(both, compiler_options=_QUICK)(start(), noise()))
+    return agreement(*jax.jit(both, compiler_options=QUICK)(start(), noise()))
 
 
 def measure(program, case):
     """Train with a program, and with what the case compares with."""
     transform = programs.to_optax(program)
     if isinstance(case, NumpyCase):
-        ours = jax.jit(lambda *given: train(transform, *given), compiler_options=_QUICK)(start(), noise())
+        ours = jax.jit(lambda *given: train(transform, *given), compiler_options=QUICK)(start(), noise())
         return agreement(ours, train_numpy(case.reference))
     with jax.numpy_dtype_promotion("standard"):
         other = case.make()

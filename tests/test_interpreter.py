@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from program_cases import SEEDS, program, random_mutants, run_numpy
+from program_cases import QUICK, SEEDS, program, random_mutants, run_numpy
 
 import programs
 from programs.engines.operations import OPERATIONS
@@ -38,18 +38,21 @@ traced = []  # the capacity of each machine that was traced, to be compiled
 def run(code, capacity, learning_rate, params):
     """Give the updates of an encoded program, the weights staying where they are."""
     transform = programs.interpret(code, capacity, learning_rate)
-    state, updates = transform.init(params), []
-    for gradient in GRADIENTS:
+
+    def step(state, gradient):
         update, state = transform.update(gradient, state, params)
-        updates.append(update)
-    return updates
+        return state, update
+
+    gradients = jax.tree.map(lambda *steps: jnp.stack(steps), *GRADIENTS)
+    _, updates = jax.lax.scan(step, transform.init(params), gradients)
+    return [jax.tree.map(lambda steps, index=index: steps[index], updates) for index in range(STEPS)]
 
 
 @functools.cache
 def machine(capacity):
-    """Compile the machine once: it runs every program of the module's tests."""
+    """Compile the machine once, for every program of this file; test_evaluation.py has it as a search compiles it."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK)
     def compiled_once(code, learning_rate, params):
         traced.append(capacity)
         return run(code, capacity, learning_rate, params)

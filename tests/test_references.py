@@ -117,14 +117,14 @@ def test_run_without_a_best():
 @pytest.mark.parametrize(
     ("reference", "code", "said"),
     [
-        ("lyon", 4, "no seed program is called 'lyon' — did you mean 'lion'?"),
+        ("lyon", 4, "no seed program is called 'lyon' (did you mean 'lion'?)"),
         ("no/such/file.opt", 4, "there is no file no/such/file.opt"),
         ("folder", 4, "folder cannot be read: Is a directory"),
         ("folder.opt", 4, "folder.opt cannot be read: Is a directory"),
         ("latin.opt", 4, "latin.opt is not UTF-8 text (byte 2)"),
         ("broken.opt", 4, "line 2"),
         ("huge.opt", 4, "the most that is read"),
-        ("mina:0", 2, "there is no run mina in runs — did you mean 'mine'?"),
+        ("mina:0", 2, "there is no run mina in runs (did you mean 'mine'?)"),
         ("zzz:best", 2, "there is no run zzz in runs; `pride list` shows the runs"),
         ("mine:3", 2, "run mine has no candidate 3; it has 3, numbered from 0"),
         ("mine:abc", 2, "'mine:abc' names no candidate; right would be mine:best or mine:12"),
@@ -201,7 +201,7 @@ def test_bad_suite_file(folder, content, said):
 def test_suites_that_are_not_there(folder, capsys):
     (folder / "folder.yaml").mkdir()
     for reference, said in [
-        ("smok", "unknown suite or task 'smok' — did you mean 'smoke'?"),
+        ("smok", "unknown suite or task 'smok' (did you mean 'smoke'?)"),
         ("none.yaml", "cannot read none.yaml: No such file"),
         ("folder.yaml", "cannot read folder.yaml: Is a directory"),
         (".", "unknown suite or task '.'"),
@@ -304,7 +304,7 @@ def test_what_wins_where_a_transformation_has_the_name_of_a_run_or_file(folder):
         (
             "lookahed:adamw",
             2,
-            "no transformation and no run called 'lookahed' — did you mean 'lookahead'?; `pride show",
+            "no transformation and no run called 'lookahed' (did you mean 'lookahead'?); `pride show",
         ),
         ("lookahed,k=3:adamw", 2, "did you mean 'lookahead'?"),
         ("lookahead:weight-decay:adamw", 2, "did you mean 'weight_decay'?"),
@@ -318,7 +318,7 @@ def test_what_wins_where_a_transformation_has_the_name_of_a_run_or_file(folder):
         (
             "lookahead,alpah=0.8:adamw",
             2,
-            "lookahead has no setting 'alpah' — did you mean 'alpha'?; its settings are k, a",
+            "lookahead has no setting 'alpah' (did you mean 'alpha'?); its settings are k, a",
         ),
         ("bias_correction,b=0.9:adamw", 2, "bias_correction has no setting 'b'; it has no settings"),
         ("lookahead,:adamw", 2, "lookahead has no setting ''"),
@@ -329,11 +329,11 @@ def test_what_wins_where_a_transformation_has_the_name_of_a_run_or_file(folder):
         ("lookahead,alpha=nan:adamw", 2, "alpha is 'nan'; right would be a number from 0 to 1"),
         ("l2,decay=1e999:adamw", 2, "decay is inf; right would be a finite number from 0"),
         ("lookahead,k=2,k=2:adamw", 2, "lookahead,k=2,k=2: k is there twice"),
-        ("lookahead:lino", 4, "no seed program is called 'lino' — did you mean 'lion'?"),
+        ("lookahead:lino", 4, "no seed program is called 'lino' (did you mean 'lion'?)"),
         ("lookahead:best", 4, "no seed program is called 'best'"),
         ("lookahead:no/such.opt", 4, "there is no file no/such.opt"),
         ("lookahead:mine:9", 2, "run mine has no candidate 9"),
-        ("lookahead:mina:0", 2, "there is no run mina in runs — did you mean 'mine'?"),
+        ("lookahead:mina:0", 2, "there is no run mina in runs (did you mean 'mine'?)"),
         ("lookahead:mine:abc", 2, "'mine:abc' names no candidate"),
         ("clip_by_value:" * 600 + "adamw", 4, "a program has at most 1000"),
         ("bias_correction:" * 4000 + "sgd:", 2, "no transformation and no run called 'sgd'"),

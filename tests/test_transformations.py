@@ -10,7 +10,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program_cases import RAW_WINNER, SEEDS, assert_close, import_module, mutants, program, run_transform, tree
+from program_cases import QUICK, RAW_WINNER, SEEDS, assert_close, import_module, mutants, program, run_transform, tree
 
 import programs
 from programs import FUNCTIONS, TRANSFORMATIONS, Kind
@@ -492,7 +492,7 @@ def train(transform, look_ahead=False):
         params = jax.tree.map(jnp.add, params, updates)
         return (params, state), getattr(params, "fast", params)
 
-    return jax.jit(lambda: jax.lax.scan(step, (start, transform.init(start)), noise)[1])()
+    return jax.jit(lambda: jax.lax.scan(step, (start, transform.init(start)), noise)[1], compiler_options=QUICK)()
 
 
 @functools.cache
