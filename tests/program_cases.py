@@ -3,16 +3,26 @@
 import importlib.util
 import itertools
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import programs
 from programs.execution import execute
 
 SEEDS = programs.seed_programs()
+
+
+def first_and_slow(cases: Sequence[Any], count: int) -> list[Any]:
+    """Give cases to parametrize with: so many, from all over, as they are, and the others marked slow."""
+    chosen = {place * len(cases) // count for place in range(count)}
+    return [case if place in chosen else pytest.param(case, marks=pytest.mark.slow) for place, case in enumerate(cases)]
+
 
 # Options for compiling: without optimizing, and with its older emitters, XLA takes a quarter of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from program_cases import QUICK, SEEDS, program, random_mutants, run_numpy
+from program_cases import QUICK, SEEDS, first_and_slow, program, random_mutants, run_numpy
 
 import programs
 from programs.engines.operations import OPERATIONS
@@ -120,7 +120,7 @@ def compare(subject, learning_rate=1.0):
     return judged
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", first_and_slow(SEEDS, 16))
 def test_every_seed_program(name):
     subject = programs.load(name)
     wanted = reference(subject, 0.5)
@@ -136,7 +136,7 @@ def random_programs(count):
     ]
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", first_and_slow(range(4), 1))
 def test_random_programs_and_mutants(part):
     subjects = random_programs(50) + random_mutants(50)
     judged = sum(compare(subject) for subject in subjects[part::4])

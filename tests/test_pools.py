@@ -227,12 +227,14 @@ def test_serial_keeps_what_was_interrupted_in_flight():
         assert drain(pool) == [echo(job(0)), echo(job(1))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 7), (3, [1] + [3] * 6), (64, [7] * 7)])
 def test_ray_sends_jobs_together(ray_here, batch, sizes):
     with RayPool(1, evaluate=count_jobs, batch=batch) as pool:
         assert sorted(result.score for result in run(pool, 7)) == sizes
 
 
+@pytest.mark.slow
 def test_ray_gives_no_worker_more_than_its_share(ray_here):
     with RayPool(2, evaluate=count_jobs) as pool:
         sizes = [result.score for result in run(pool, 8)]
@@ -254,6 +256,7 @@ def test_same_results_on_both_pools(ray_here):
     assert [replace(result, seconds=0) for result in here] == [replace(result, seconds=0) for result in there]
 
 
+@pytest.mark.slow
 def test_ray_wait_gives_up_after_the_timeout(ray_here):
     with RayPool(1, evaluate=each(echo)) as pool:
         pool.submit(job(0))
@@ -270,6 +273,7 @@ def test_ray_one_result_each_even_if_replies_race_with_the_deadline(ray_here):
     assert {result.status for result in results} <= {Status.OK, Status.TIMEOUT}
 
 
+@pytest.mark.slow
 def test_ray_workers_are_single_threaded_and_out_of_reach_of_ctrl_c(ray_here):
     with RayPool(1, evaluate=each(read_process)) as pool:
         (result,) = run(pool, 1)
@@ -277,6 +281,7 @@ def test_ray_workers_are_single_threaded_and_out_of_reach_of_ctrl_c(ray_here):
     assert result.score != os.getpgrp()
 
 
+@pytest.mark.slow
 def test_ray_workers_that_cannot_start_are_a_pool_error(ray_here):
     notes = []
     with RayPool(2, evaluate=each(refuse), warm=("digits_tiny",), on_event=notes.append) as pool:

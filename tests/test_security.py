@@ -13,6 +13,7 @@ from contextlib import closing
 
 import pytest
 from cluster_cases import ROOT
+from program_cases import first_and_slow
 
 EXAMPLE = ROOT / "runs" / "example"
 PACKAGES = ("programs", "tasks", "workers", "evolve")
@@ -121,7 +122,7 @@ def test_opening_a_foreign_run_executes_nothing_and_writes_nothing(foreign):
     assert {path: path.read_bytes() for path in foreign.parent.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", first_and_slow(PROGRAMS, 1))
 def test_programs_of_a_foreign_run_are_refused_and_never_executed(foreign, program):
     alter(foreign, "UPDATE outcomes SET program = ?", program)
     did, _ = opened(foreign, COMMANDS[4:])
@@ -129,7 +130,7 @@ def test_programs_of_a_foreign_run_are_refused_and_never_executed(foreign, progr
     assert list(foreign.parents[1].rglob("*ran")) == []
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", first_and_slow(CONFIGS, 1))
 def test_the_config_of_a_foreign_run_is_refused_and_never_executed(foreign, config):
     (foreign / "resolved.yaml").write_text(config)
     did, _ = opened(foreign, COMMANDS[1:3])
