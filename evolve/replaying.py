@@ -7,8 +7,6 @@ import programs
 from evolve.ablation import Meter
 from evolve.simplifying import MeasuredStep, Simplified
 
-_TOLERANCES = {programs.Proof.EXACT: 1e-9, programs.Proof.NEARLY: 1e-3}  # of updates on probes, relative
-
 
 @dataclass(frozen=True)
 class Check:
@@ -33,7 +31,7 @@ def replay(simplified: Simplified, meter: Meter | None) -> Iterator[Check]:
             yield _measure(simplified, step, meter)
         else:
             difference = programs.largest_difference(before, step.step.program)
-            holds = difference <= _TOLERANCES[step.step.proof]
+            holds = difference <= programs.TOLERANCES[step.step.proof]
             yield Check(step.step, holds, f"updates differ by {difference:.1e} of the largest on probes")
         before = step.step.program
 

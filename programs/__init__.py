@@ -6,7 +6,8 @@ JAX is imported when ``to_optax`` or ``interpret`` is first used, so that readin
 from typing import TYPE_CHECKING, Any
 
 from programs.algebra.derivation import Derivation, Proof, Step
-from programs.algebra.keys import fingerprint, key, largest_difference
+from programs.algebra.keys import fingerprint, key
+from programs.algebra.probes import TOLERANCES, largest_difference
 from programs.algebra.reductions import Reduction, reductions, roundings, size
 from programs.algebra.simplification import simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
@@ -46,6 +47,7 @@ __all__ = [
     "EDITS",
     "FUNCTIONS",
     "PAPER_FUNCTIONS",
+    "TOLERANCES",
     "TRANSFORMATIONS",
     "Capacity",
     "Derivation",

@@ -26,7 +26,7 @@ from program_cases import (
 
 import programs
 from programs import FUNCTIONS, Statement
-from programs.algebra.keys import probe
+from programs.algebra.probes import probe
 from programs.demands import kinds_before
 from programs.program import RESERVED, fresh_name, variables
 

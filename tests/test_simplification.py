@@ -10,7 +10,7 @@ from hypothesis import given
 from program_cases import RAW_WINNER, SEEDS, behave_alike, mutants, program, random_mutants, run_numpy
 
 import programs
-from programs.algebra.keys import probe
+from programs.algebra.probes import probe
 from programs.algebra.rewriting import simplifier
 from programs.algebra.rules import KEY_RULES, RULES, Given, Holds
 from programs.algebra.simplification import FOLD, MERGE_STATE, RESCALE_STATE, ROUND, TIDY, ZERO_STATE
@@ -365,3 +365,16 @@ def test_tidying_changes_no_value(subject):
     for one, other in zip(probe(tidied), probe(subject), strict=True):
         for x, y in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
+
+
+def test_a_divisor_no_larger_than_what_division_adds_keeps_its_rules_away():
+    given = program("g, lr", "m = g * 1e-9", "v = abs(m)", "update = m / v", returns="update")  # nearly 0.1 * g
+    derivation = programs.simplify(given)
+    assert programs.largest_difference(given, derivation.program) <= programs.TOLERANCES[programs.Proof.NEARLY]
+    larger = program("g, lr", "m = g * 10.0", "v = abs(m)", "update = m / v", returns="update")
+    assert [s.function for s in programs.simplify(larger).program.statements] == ["sign"]
+
+
+def test_programs_are_compared_at_the_same_weights():
+    given = program("w, g", "v = abs(g)", "update = g * w / v", returns="update")  # w or -w: weights go to nearly 0
+    assert programs.largest_difference(given, programs.simplify(given).program) < 1e-5

@@ -1,11 +1,12 @@
 """Simplifying a program without training it: dead statements, rules, equal and idle state; step by step or at once."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from programs.algebra.derivation import Derivation, Proof, Step
 from programs.algebra.folding import fold
+from programs.algebra.probes import TOLERANCES, largest_difference
 from programs.algebra.rewriting import may_fit, rewritten, simplifier
 from programs.algebra.rules import KEY_RULES, RULES, Rule
 from programs.algebra.signs import never_negative_state
@@ -102,9 +103,16 @@ def _next_step(program: Program) -> Step | None:
         return Step(ROUND, Proof.NEARLY, to_program(rounded, program.parameters))
     never_negative = never_negative_state(graph)
     for rule in _ordered_rules():
-        if may_fit(rule, graph) and (written := _rewritten(graph, rule, program, never_negative)):
+        written = _rewritten(graph, rule, program, never_negative) if may_fit(rule, graph) else None
+        if written and (rule.exact or _moves_alike(program, written)):
             return Step(str(rule), Proof.EXACT if rule.exact else Proof.NEARLY, written)
     return None
+
+
+@lru_cache(maxsize=1024)  # a rule that changes too much fits again after every other step
+def _moves_alike(before: Program, after: Program) -> bool:
+    """Tell whether updates stay what they were where 1e-8 is added to a divisor, which may be no larger itself."""
+    return largest_difference(before, after) <= TOLERANCES[Proof.NEARLY]
 
 
 def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str]) -> Program | None:
