@@ -3,7 +3,7 @@
 import importlib.metadata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
@@ -138,21 +138,26 @@ def signed(change: Estimate) -> str:
     return f"{change.mean:+.4f} ± {change.half_width:.4f}"
 
 
-class _Step(pydantic.BaseModel):
+_Scores = dict[str, tuple[pydantic.FiniteFloat, ...]]
+
+
+class _Step(pydantic.BaseModel, strict=True):
     reason: str
     proof: programs.Proof
     program: str
-    scores: dict[str, tuple[float, ...]]
+    scores: _Scores
 
 
-class _Document(pydantic.BaseModel):
-    """What of a derivation's document is needed to read it back."""
+class _Document(pydantic.BaseModel, strict=True):
+    """What of a derivation's document is needed to read it back, and where it ends."""
 
     name: str
-    rng_seeds: tuple[int, ...]
+    rng_seeds: tuple[Annotated[int, pydantic.Field(ge=0, lt=2**31)], ...]
     start: str
-    scores: dict[str, tuple[float, ...]]
+    scores: _Scores
     steps: tuple[_Step, ...]
+    program: str
+    key: str
 
     def all_scores(self) -> Iterator[dict[str, tuple[float, ...]]]:
         yield self.scores
@@ -163,7 +168,7 @@ def read_derivation(path: str) -> tuple[str, Simplified]:
     """Read the name and the derivation of a JSON document.
 
     Raises:
-        BadProgramOrData: where the file cannot be read, or is no such document.
+        BadProgramOrData: where the file cannot be read, or is no such document, or does not end where its steps do.
         ProgramError: where one of its programs is not well formed.
     """
     try:
@@ -181,10 +186,13 @@ def read_derivation(path: str) -> tuple[str, Simplified]:
     for scores in document.all_scores():
         if scores.keys() != document.scores.keys() or any(len(s) != len(document.rng_seeds) for s in scores.values()):
             raise BadProgramOrData(f"{path}: got other tasks or numbers of scores in one place than in another")
+    if document.scores and len(document.rng_seeds) < 2:
+        raise BadProgramOrData(f"{path}: got scores of {len(document.rng_seeds)} rng seed(s), which have no noise")
     steps = tuple(
         MeasuredStep(programs.Step(step.reason, step.proof, programs.parse(step.program)), step.scores)
         for step in document.steps
     )
-    return document.name, Simplified(
-        programs.parse(document.start), document.rng_seeds, Yardstick(document.scores), steps
-    )
+    found = Simplified(programs.parse(document.start), document.rng_seeds, Yardstick(document.scores), steps)
+    if (document.program, document.key) != (str(found.program), programs.key(found.program)):
+        raise BadProgramOrData(f"{path}: got a program or key at the end that is not the one that its steps lead to")
+    return document.name, found

@@ -26,6 +26,16 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def check_folder(output: str) -> None:
+    """Refuse a file in a folder that does not exist, before the work that is to be written there.
+
+    Raises:
+        UsageError: where there is no such folder.
+    """
+    if not (folder := Path(output).parent).is_dir():
+        raise UsageError(f"cannot write {output}: there is no folder {folder}")
+
+
 def write(text: str, output: str | None) -> None:
     """Write to the file that was named, or to stdout where none was.
 

@@ -10,11 +10,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+import tasks
 import workers
 from evolve import derivations
 from evolve.ablation import Meter
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError
-from evolve.options import json_option, placed, write
+from evolve.options import check_folder, json_option, placed, write
 from evolve.pages import derivation_page
 from evolve.printing import json_text, print_json, printable
 from evolve.provenance import comments, provenance
@@ -65,6 +66,8 @@ def simplify_command(
         raise UsageError("right would be a PROGRAM, or --replay and the JSON file of a derivation")
     placed_at = Placement(**placement)
     check_placement(placed_at)
+    for output in outputs:
+        check_folder(output)
     if recorded is not None:
         return _replay(recorded, rules_only, placed_at, as_json)
     named = read_program(program or "")
@@ -75,7 +78,7 @@ def simplify_command(
             printer.step(simplified.upto(number + 1))
     else:
         simplified = _train(named, read_suite(suite), rng_seeds, placed_at, printer)
-    _report(named, simplified, outputs, as_json)
+    _report(named, simplified, outputs, as_json, bool(printer.signal))
     return 128 + printer.signal if printer.signal else 0
 
 
@@ -154,13 +157,15 @@ def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int
         raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
 
 
-def _report(named: NamedProgram, simplified: Simplified, outputs: tuple[str, ...], as_json: bool) -> None:
+def _report(
+    named: NamedProgram, simplified: Simplified, outputs: tuple[str, ...], as_json: bool, interrupted: bool
+) -> None:
     for output in outputs:
         write(_as_file(named, simplified, output), output)
     if as_json:
         print_json(derivations.as_document(named.name, simplified))
         return
-    click.echo(f"{'' if simplified.steps else 'nothing to simplify'}\n{simplified.program}")
+    click.echo(f"{'' if simplified.steps or interrupted else 'nothing to simplify'}\n{simplified.program}")
     if worth := derivations.worth_lines(simplified):
         click.echo("\n".join(["What each statement is worth: the score that its best replacement costs", *worth]))
 
@@ -183,8 +188,10 @@ def _replay(path: str, rules_only: bool, placement: Placement, as_json: bool) ->
     if rules_only or not simplified.yardstick.start:
         checks = list(replay(simplified, None))
     else:
-        names = [task for name in simplified.yardstick.start for task in read_suite(name)]
-        with _meter(placement, tuple(names), simplified.rng_seeds) as meter:
+        names = tuple(simplified.yardstick.start)
+        if unknown := ", ".join(name for name in names if name not in tasks.TASKS):
+            raise BadProgramOrData(f"{path}: got scores on {unknown}; right would be tasks that `pride tasks` lists")
+        with _meter(placement, names, simplified.rng_seeds) as meter:
             checks = list(replay(simplified, meter))
     if as_json:
         rows = [(check.step.reason, check.step.proof.value, check.holds, check.found) for check in checks]

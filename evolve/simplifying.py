@@ -88,7 +88,7 @@ def simplify_by_training(
         nonlocal done
         for step in steps:
             scores = {task: meter.scores([step.program], task)[0] for task in yardstick.start}
-            done = replace(done, steps=(*done.steps, MeasuredStep(step, scores)))
+            done = replace(done, steps=(*done.steps, MeasuredStep(step, scores)), rejected=())
             on_step(done)
 
     take(programs.simplify(program).steps)

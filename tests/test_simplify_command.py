@@ -126,6 +126,28 @@ def test_an_interrupt_keeps_what_was_found(tmp_path, capsys, clipped, trained_by
     assert json.loads(path.read_text())["steps"]
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_trained(tmp_path, capsys, clipped, trained_by):
+    trained_by(lambda jobs: pytest.fail("trained in vain"))
+    code, out, error = run(capsys, clipped, "--tasks", "digits_tiny", "-o", str(tmp_path / "no" / "x.json"))
+    assert (code, out) == (2, "")
+    assert f"there is no folder {tmp_path / 'no'}" in error
+
+
+def test_an_interrupt_before_the_first_step_does_not_say_that_there_is_nothing_to_simplify(
+    tmp_path, capsys, trained_by
+):
+    def interrupting(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return judged(jobs)
+
+    trained_by(interrupting)
+    path = tmp_path / "short.opt"
+    path.write_text(SHORT)
+    code, out, _ = run(capsys, str(path), "--tasks", "digits_tiny")
+    assert code == 130
+    assert out.strip() == SHORT.strip()
+
+
 def test_replaying_the_derivation_of_lion_without_training(capsys):
     code, out, _ = run(capsys, "--replay", str(DERIVATION), "--rules")
     assert code == 0
@@ -184,6 +206,8 @@ def test_a_step_that_was_changed_does_not_hold(number: int, tmp_path, capsys):
     step["program"] = step["program"].replace("return update", "update = update * 1.01\n    return update")
     if step["proof"] == "measured":
         step["scores"] = {task: [0.0] * len(scores) for task, scores in step["scores"].items()}
+    last = programs.parse(document["steps"][-1]["program"])
+    document |= {"program": str(last), "key": programs.key(last)}
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(document))
     code, out, error = run(capsys, "--replay", str(path), "--rules")
@@ -219,6 +243,16 @@ DAMAGED = {
     "an unknown proof": (lambda text: text.replace('"exact"', '"sure"', 1), "proof"),
     "a bad program": (lambda text: text.replace("sign(v)", "sgin(v)"), "sgin"),
     "other tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"', 1), "other tasks"),
+    "another program at the end": (lambda text: json.dumps(json.loads(text) | {"program": SHORT}), "at the end"),
+    "another key": (lambda text: text.replace('"key": "', '"key": "0'), "at the end"),
+    "a score that is no number": (lambda text: re.sub(r'(_few": \[\s*)[0-9.]+', r"\1NaN", text, count=1), "scores"),
+    "a score that is text": (lambda text: re.sub(r'(_few": \[\s*)([0-9.]+)', r'\1"\2"', text, count=1), "scores"),
+    "negative rng seeds": (lambda text: text.replace('"rng_seeds": [', '"rng_seeds": [-1,'), "rng_seeds"),
+    "no rng seeds": (
+        lambda text: re.sub(r'("(rng_seeds|digits_\w+)": \[)[^]]*\]', r"\1]", text),
+        "0 rng seed(s)",
+    ),
+    "a file in place of a task": (lambda text: text.replace('"digits_few"', '"/etc/hostname"'), "pride tasks"),
     "unknown tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"'), "digits_fwe"),
 }
 
