@@ -234,6 +234,50 @@ def test_what_only_looks_alike_is_not_recognised(lines, state, expected):
     assert named(given) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("lines", "state", "expected"),
+    [
+        (("m = interp(g, m, 0.9) / t", "update = m * lr"), "m", []),
+        (("m = interp(g, m / t, 0.9)", "update = m * lr"), "m", []),
+        (("update = (g + w * g * 0.1) * lr",), "", []),
+        (
+            ("update = (g + w * t * 0.01) * lr",),
+            "",
+            ["each step takes 0.01 * lr * t of the weights away"],
+        ),
+        (("update = (g + w * abs(w)) * lr",), "", ["each step takes lr * abs(w) of the weights away"]),
+        (
+            ("m = interp(g, m, 0.9) + 3.0", "update = m * lr"),
+            "m",
+            ["m is the EMA of the gradient with decay 0.9 (time constant 10 steps), with 3 added at every step"],
+        ),
+        (
+            ("m = m * 0.9 + g * 0.075 + w * 0.025", "update = m * lr"),
+            "m",
+            ["m accumulates g * 0.075 and w * 0.025 with decay 0.9 (time constant 10 steps)"],
+        ),
+        (
+            ("v = max(max(v * 0.99, abs(g)), square(w))", "update = g / v * lr"),
+            "v",
+            [
+                "v keeps the largest of the size of the gradient and square(w) with decay 0.99 "
+                "(time constant 100 steps)",
+                "division by v, the running maximum of the size of the gradient and square(w)",
+            ],
+        ),
+        (
+            ("m = interp(g, m, 0.9)", "k = heaviside(negative(m * g))", "update = m * k * lr"),
+            "m",
+            ["m is the EMA of the gradient with decay 0.9 (time constant 10 steps)"],
+        ),
+    ],
+)
+def test_a_sentence_claims_no_more_than_is_so(lines, state, expected):
+    parameters = ", ".join(name for name in ("w", "g", state, "t", "lr") if name)
+    given = program(parameters, *lines, returns=", ".join(name for name in ("update", state) if name))
+    assert sentences(given) == expected
+
+
 def test_sentences_tell_the_numbers():
     assert sentences(programs.load("lion_raw")) == [
         "m is the EMA of arcsin(clip(g, lr)) with decay 0.99822 (time constant 562 steps)",

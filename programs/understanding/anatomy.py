@@ -139,17 +139,18 @@ class Anatomy:
             closed: other values that are not looked into, but for the value itself.
 
         Returns:
-            The factor of every value by its place; factors that only depend on the step count as 1.
+            The factor of every value by its place. Factors that only depend on the step count as 1; with ``of`` what
+            they are in is not looked into.
         """
         known: dict[int, dict[int, float]] = {}
         for index in self.graph.cone([place]):
             whole = (
                 of not in self.inputs[index] if of else index != place and (index in self.next_of or index in closed)
             )
-            known[index] = {index: 1.0} if whole else self._terms(index, known)
+            known[index] = {index: 1.0} if whole else self._terms(index, known, every_step=of is not None)
         return {atom: factor for atom, factor in known[place].items() if factor}
 
-    def _terms(self, place: int, known: dict[int, dict[int, float]]) -> dict[int, float]:
+    def _terms(self, place: int, known: dict[int, dict[int, float]], every_step: bool) -> dict[int, float]:
         head, *rest = self.graph.nodes[place]
         numbers = [self.late[argument] for argument in rest] if head in FUNCTIONS else []
         parts: list[tuple[int, float]] = []
@@ -164,7 +165,8 @@ class Anatomy:
             parts = [(rest[0], 1.0 - weight), (rest[1], weight)]
         elif head in ("multiply", "divide"):
             for one, other in ((0, 1), (1, 0)) if head == "multiply" else ((0, 1),):
-                if numbers[other] is not None and numbers[one] is None:
+                varies = every_step and self.inputs[rest[other]]
+                if numbers[other] is not None and numbers[one] is None and not varies:
                     factor = self._factor(rest[other])
                     parts = [(rest[one], factor if head == "multiply" else 1.0 / factor if factor else 0.0)]
         if not parts:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from programs.dataflow import INPUT, NUMBER
-from programs.understanding.anatomy import NEAR
+from programs.understanding.anatomy import NEAR, Anatomy
 from programs.understanding.phrasing import expression, number, phrase, steps
-from programs.understanding.recurrence import Course, Roles
+from programs.understanding.recurrence import Course, Recurrence, Roles
 
 Found = tuple[int, str, tuple[tuple[str, float], ...]]
 """The place of a value, a sentence about it, and the numbers found, by name."""
@@ -22,11 +22,20 @@ def courses(course: Course, sentence: str) -> Finder:
                 numbers = (("decay", way.decay),) if 0.0 < way.decay < 1.0 else ()
                 decay = f" with decay {number(way.decay)}" if numbers else ""
                 time = f" (time constant {steps(way.decay)} steps)" if numbers else ""
-                x = phrase(roles.anatomy, way.of) + (", taken negative," if way.gain < 0.0 else "")
-                text = sentence.format(name=name, x=x, decay=decay, time=time)
+                text = sentence.format(name=name, x=incoming(roles.anatomy, way), decay=decay, time=time)
+                text += f", with {number(way.constant)} added at every step" if way.constant else ""
                 yield roles.anatomy.graph.state[name], text, numbers
 
     return find
+
+
+def incoming(anatomy: Anatomy, way: Recurrence) -> str:
+    """Say what comes in; of several values each with its part, in an average as a part of what is new."""
+    if way.of is None or not way.others:
+        return phrase(anatomy, way.of or 0) + (", taken negative," if way.gain < 0.0 else "")
+    new = 1.0 - way.decay if way.course is Course.AVERAGE else 1.0
+    parts = [(phrase(anatomy, place), gain / new) for place, gain in ((way.of, way.gain), *way.others)]
+    return " and ".join(text if part == 1.0 else f"{number(part)} times {text}" for text, part in parts)
 
 
 def first_weights(roles: Roles) -> Iterator[Found]:

@@ -34,13 +34,17 @@ class Recurrence:
         course: which one it is.
         decay: what the old value is multiplied by.
         gain: what x is multiplied by.
-        of: the place of x; for a sum of several values the first of them; None where there is none.
+        of: the place of x; of several values, which are summed or compared, the first; None where there is none.
+        others: the places of the other ones, each with what it is multiplied by.
+        constant: a number that is added too.
     """
 
     course: Course
     decay: float = 0.0
     gain: float = 1.0
     of: int | None = None
+    others: tuple[tuple[int, float], ...] = ()
+    constant: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,17 +143,18 @@ def _recurrence(anatomy: Anatomy, name: str) -> Recurrence:
         return Recurrence(Course.FIRST, decay=1.0, of=branches[0] if branches else None)
     terms = anatomy.terms(place, name)
     decay = terms.pop(old, 0.0)
-    values = {atom: gain for atom, gain in terms.items() if graph.nodes[atom][0] != NUMBER}
-    if decay and values:
-        of, gain = next(iter(values.items()))
-        if len(values) == 1 and abs(decay - 1.0) <= NEAR and (squares := _additive(anatomy, old, of, gain)) is not None:
+    numbers = {atom: terms.pop(atom) for atom in list(terms) if graph.nodes[atom][0] == NUMBER}
+    constant = sum(factor * graph.nodes[atom][1] for atom, factor in numbers.items())
+    if decay and terms:
+        (of, gain), *others = terms.items()
+        if not others and abs(decay - 1.0) <= NEAR and (squares := _additive(anatomy, old, of, gain)) is not None:
             return Recurrence(Course.ADDITIVE, decay, abs(gain), squares)
-        if 0.0 < decay < 1.0 and abs(decay + sum(values.values()) - 1.0) <= NEAR:
-            return Recurrence(Course.AVERAGE, decay, gain, of)
+        if 0.0 < decay < 1.0 and abs(decay + sum(terms.values()) - 1.0) <= NEAR:
+            return Recurrence(Course.AVERAGE, decay, gain, of, tuple(others), constant)
         if 0.0 < decay < 1.0:
-            return Recurrence(Course.MOMENTUM, decay, gain, of)
+            return Recurrence(Course.MOMENTUM, decay, gain, of, tuple(others), constant)
         if abs(decay - 1.0) <= NEAR:
-            return Recurrence(Course.SUM, 1.0, gain, of)
+            return Recurrence(Course.SUM, 1.0, gain, of, tuple(others), constant)
     return _maximum(anatomy, old, place) or _scaled(anatomy, old, place) or Recurrence(Course.OTHER)
 
 
@@ -179,7 +184,8 @@ def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
             others.append(at)
     if nodes[place][0] != "max" or decay is None or not 0.0 < decay <= 1.0 or not others:
         return None
-    return Recurrence(Course.MAXIMUM, decay, of=others[0])
+    first, *rest = sorted(others)
+    return Recurrence(Course.MAXIMUM, decay, of=first, others=tuple((place, 1.0) for place in rest))
 
 
 def _scaled(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:

@@ -1,11 +1,12 @@
 """Patterns of a program's update: signs, normalisations, weight decay, clipping and masks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from programs.algebra.signs import is_never_negative, never_negative_state
 from programs.dataflow import INPUT, NUMBER
 from programs.function import SCALAR, TENSOR
 from programs.understanding.anatomy import Anatomy
-from programs.understanding.memory_patterns import Finder, Found
+from programs.understanding.memory_patterns import Finder, Found, incoming
 from programs.understanding.phrasing import expression, number, phrase
 from programs.understanding.recurrence import Course, Roles
 
@@ -56,7 +57,7 @@ def _collected(roles: Roles, name: str) -> str:
     way = roles.recurrences[name]
     averages = {Course.AVERAGE: "an average", Course.ADDITIVE: "an average", Course.MAXIMUM: "the running maximum"}
     kind = averages.get(way.course, "a sum")
-    return f"{kind} of {phrase(roles.anatomy, way.of)}" if way.of is not None else kind
+    return f"{kind} of {incoming(roles.anatomy, way)}" if way.of is not None else kind
 
 
 def variance(roles: Roles) -> Iterator[Found]:
@@ -115,13 +116,22 @@ def cautious_mask(roles: Roles) -> Iterator[Found]:
     """Find products with a mask of where a value has the gradient's sign."""
     anatomy = roles.anatomy
     gradient = anatomy.place_of("g")
-    for place, product in anatomy.products.items():
-        for top in product.tops:
-            if _head(roles, top) == "heaviside" and len(product.tops) > 1:
-                agreeing = anatomy.product(anatomy.graph.nodes[top][1]).tops
-                if gradient in agreeing and len(agreeing) > 1:
-                    other = phrase(anatomy, next(factor for factor in agreeing if factor != gradient))
+    for place, whole in anatomy.products.items():
+        for top in whole.tops:
+            if _head(roles, top) == "heaviside" and len(whole.tops) > 1:
+                product = anatomy.product(anatomy.graph.nodes[top][1])
+                signed = _signed(roles, (*product.tops, *product.bottoms))
+                if product.number > 0.0 and gradient in signed and len(signed) == 2:
+                    other = phrase(anatomy, next(factor for factor in signed if factor != gradient))
                     yield place, f"only weights for which {other} agrees in sign with the gradient move", ()
+
+
+def _signed(roles: Roles, factors: Sequence[int]) -> set[int]:
+    """Find the factors shaped like the weights by which the sign of a product can differ from weight to weight."""
+    anatomy = roles.anatomy
+    odd = {factor for factor in factors if factors.count(factor) % 2 and anatomy.kinds[factor] is TENSOR}
+    never_negative = never_negative_state(anatomy.graph)
+    return {factor for factor in odd if not is_never_negative(anatomy.graph.nodes, factor, never_negative)}
 
 
 def normalised(roles: Roles) -> Iterator[Found]:
@@ -238,14 +248,15 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
     for factor, others in anatomy.paths("w", roles.inside):
         key = tuple(sorted(others))
         amounts[key] = amounts.get(key, 0.0) + factor
+    lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
-        if factor > 0.0:
+        if factor > 0.0 and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
             amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
-            rate = rate_factor(anatomy) if anatomy.place_of("lr") in others else None
+            rate = rate_factor(anatomy) if set(others) <= whole and others.count(lr) == 1 else None
             relative = (("decay", factor / rate),) if rate else ()
-            plain = (("each_step", factor),) if set(others) <= {anatomy.place_of("lr")} else ()
-            part = f": {number(factor / rate)} times the learning rate" if rate else ""
+            plain = (("each_step", factor),) if set(others) <= {lr} else ()
+            part = f": {number(factor / rate)} times the learning rate" if rate and plain else ""
             yield weights, f"each step takes {amount} of the weights away{part}", (*relative, *plain)
 
 
