@@ -110,7 +110,7 @@ def _fact_lines(named: NamedProgram) -> list[str]:
             "for each weight and step",
         ),
         ("reads", ", ".join(sorted(facts.inputs)) or "nothing"),
-        ("does not read", ", ".join(name for name in ("w", "lr") if name not in facts.inputs)),
+        ("does not read", ", ".join(name for name in ("w", "g", "lr") if name not in facts.inputs)),
         ("key", programs.key(program)),
         ("fingerprint", programs.fingerprint(program)),
         ("same as", ", ".join(same_key)),

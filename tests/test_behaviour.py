@@ -107,3 +107,15 @@ def test_the_decay_that_is_read_off_is_the_one_that_is_measured(name):
     found = programs.effective(programs.load(name))
     (decay,) = found.decays
     assert found.measured.shrinkage == pytest.approx(dict(decay.numbers)["each_step"], rel=1e-6)
+
+
+def test_what_moves_all_weights_alike_takes_nothing_of_them_away():
+    constant = program("w, lr", "update = lr * 0.5", returns="update")
+    assert programs.measure(constant).shrinkage == 0.0
+    decay = program("w, lr", "x = w * 0.01", "x = x + 3.0", "update = x * lr", returns="update")
+    assert programs.measure(decay).shrinkage == pytest.approx(0.01)
+
+
+def test_the_gradient_alone_is_nearest_to_sgd():
+    alone = program("g", "update = g * 0.3", returns="update")
+    assert programs.nearest_seeds(alone)[0].name == "sgd"

@@ -22,7 +22,7 @@ _CURVATURES = (0.3, 5.0)  # of the quadratic that it descends, smallest and larg
 _STEP_SIZE = 0.1
 _NOISE = 0.003  # of its gradients, over the curvature and the size of the weights
 _MIXERS = (2654435761, 73244475, 73244475)  # odd, below 2^32
-_DIGITS = 3  # of a cosine
+_DIGITS = 3  # of a cosine that is shown; twice as many decide which is larger
 NEAREST = 3
 NOISE_STEPS = 100  # of unit-variance noise, before an update is measured
 _MEASURED_STEPS = 30  # the last ones, over which it is averaged
@@ -55,7 +55,7 @@ class Measured:
         update_power: the power of ``lr`` that it goes with: 1 where half the rate makes half the update; None where
             there is no update.
         shrinkage: the part of the weights that a step takes away, the mean of ``SILENT_STEPS`` steps with no gradient
-            from the start; None where that is not finite.
+            from the start, without what it takes away whatever their sign; None where that is not finite.
     """
 
     update_size: float | None
@@ -77,7 +77,7 @@ def nearest_seeds(program: Program, count: int = NEAREST) -> tuple[Neighbour, ..
     found = []
     for name, course in _seed_courses().items():
         cosine = float(np.mean(np.sum(own.directions * course.directions, axis=1)))
-        rank = (-round(cosine, _DIGITS), -round(_cosine(own.sizes, course.sizes), 2 * _DIGITS), name)
+        rank = (-round(cosine, 2 * _DIGITS), -round(_cosine(own.sizes, course.sizes), 2 * _DIGITS), name)
         found.append((rank, Neighbour(name, round(cosine, _DIGITS) + 0.0)))
     others = (neighbour for _, neighbour in sorted(found, key=lambda pair: pair[0]))
     return tuple(itertools.islice((other for other in others if key(load(other.name)) != own_key), count))
@@ -106,12 +106,21 @@ def _update_size(program: Program, rate: float) -> float | None:
 
 
 def _shrinkage(program: Program) -> float | None:
-    """Give the mean part of the weights that steps without a gradient take away; None where it is not finite."""
+    """Give the mean part of the weights that steps without a gradient take away; None where it is not finite.
+
+    It is half of how the updates differ from those at the opposite weights: what moves both alike is no decay.
+    """
     weights = _noises(0)
-    silence = tuple(np.zeros(shape) for shape in _SHAPES)
-    updates = list(_updates(program, ((weights, silence) for _ in range(SILENT_STEPS)), 1.0))
     flat = _flat(weights)
-    return _finite(np.mean([np.dot(_flat(update), flat) / np.dot(flat, flat) for update in updates]))
+    pairs = zip(_silent_updates(program, weights), _silent_updates(program, tuple(-x for x in weights)), strict=True)
+    return _finite(np.mean([np.dot(here - there, flat) / 2.0 / np.dot(flat, flat) for here, there in pairs]))
+
+
+def _silent_updates(program: Program, weights: Arrays) -> Iterator[np.ndarray]:
+    """Run a program without a gradient at weights that stay where they are."""
+    silence = tuple(np.zeros(shape) for shape in _SHAPES)
+    inputs = ((weights, silence) for _ in range(SILENT_STEPS))
+    return (_flat(update) for update in _updates(program, inputs, 1.0))
 
 
 def _updates(program: Program, inputs: Iterator[tuple[Arrays, Arrays]], rate: float) -> Iterator[Arrays]:
