@@ -240,6 +240,7 @@ def test_what_only_looks_alike_is_not_recognised(lines, state, expected):
         (("m = interp(g, m, 0.9) / t", "update = m * lr"), "m", []),
         (("m = interp(g, m / t, 0.9)", "update = m * lr"), "m", []),
         (("update = (g + w * g * 0.1) * lr",), "", []),
+        (("update = w - interp(g, w, lr)",), "", []),
         (
             ("update = (g + w * t * 0.01) * lr",),
             "",

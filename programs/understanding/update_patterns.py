@@ -250,7 +250,8 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
         amounts[key] = amounts.get(key, 0.0) + factor
     lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
-        if factor > 0.0 and not _signed(roles, others):
+        replaced = factor >= 1.0 and not others  # w - x in the update puts x in the place of the weights
+        if factor > 0.0 and not replaced and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
             amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
             rate = rate_factor(anatomy) if set(others) <= whole and others.count(lr) == 1 else None
