@@ -58,7 +58,11 @@ def test_commands_print_what_readme_says(tmp_path: Path):
         if language == "console":
             for command, expected in commands(block):
                 done = subprocess.run(
-                    ["bash", "-c", f"{command} 2>&1"], cwd=tmp_path, env=environment, capture_output=True, text=True
+                    ["bash", "-c", f"{{ {command}\n}} 2>&1"],
+                    cwd=tmp_path,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
                 )
                 assert matches(expected, done.stdout), f"$ {command}\n{done.stdout}"
                 assert "Traceback" not in done.stdout
