@@ -8,6 +8,7 @@ import workers
 from evolve.standing import Estimate, estimate
 from tasks import get, score
 
+_LARGEST_NOISE = 0.05  # of a score
 _LOOK_EVERY_S = 1.0  # between two calls of on_progress, at most
 
 Scores = tuple[float, ...]
@@ -32,6 +33,10 @@ class Meter:
         self._pool = pool
         self._on_progress = on_progress
         self._known: dict[tuple[str, str], Scores] = {}  # by key and task
+
+    def on(self, rng_seeds: Sequence[int]) -> "Meter":
+        """Give a meter with the same pool that trains with other rng seeds."""
+        return Meter(self._pool, rng_seeds, self._on_progress)
 
     def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores]:
         """Train a task with programs, unless it has been with their like."""
@@ -66,8 +71,12 @@ class Yardstick:
     start: Mapping[str, Scores]
 
     def noise(self, task: str) -> float:
-        """Give the half-width of the 95 % confidence interval of the start's mean score."""
-        return estimate(self.start[task]).half_width
+        """Give the half-width of the 95 % confidence interval of the start's mean score, but a twentieth of it at most.
+
+        With few rng seeds the interval is wide; that is no reason to give up more.
+        """
+        score = estimate(self.start[task])
+        return min(score.half_width, _LARGEST_NOISE * score.mean)
 
     def change(self, task: str, scores: Scores) -> Estimate:
         """Estimate by how much scores are above those of the start, from their differences rng seed by rng seed."""

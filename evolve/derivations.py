@@ -42,7 +42,7 @@ def first_lines(name: str, simplified: Simplified) -> list[str]:
         score = estimate(suite_scores(list(start.values())))
         lines.append(f"score   {score}: the mean of {', '.join(start)} over {len(simplified.rng_seeds)} rng seeds")
         noise = ", ".join(f"{task} {simplified.yardstick.noise(task):.4f}" for task in start)
-        lines.append(f"noise   {noise}: no score may fall by more (half of its 95 % confidence interval)")
+        lines.append(f"noise   {noise}: no score may fall by more (half of its 95 % confidence interval, at most 5 %)")
     return lines
 
 
@@ -50,7 +50,19 @@ def step_line(simplified: Simplified, number: int) -> str:
     """Describe the step of this number, from 1: proof, reason, size, and how the score differs from the start's."""
     step = simplified.steps[number - 1]
     line = f"{number:3}. {step.step.proof:<8}  {step.step.reason:<{_REASON_WIDTH}}  {sizes(step.step.program)}"
-    return f"{line}, score {signed(change_of(simplified, step))}" if simplified.yardstick.start else line
+    if not simplified.yardstick.start:
+        return line
+    below = [task for task, scores in step.scores.items() if not simplified.yardstick.keeps(task, scores)]
+    warning = f", below the noise on {', '.join(below)}" if below else ""
+    return f"{line}, score {signed(change_of(simplified, step))}{warning}"
+
+
+def fresh_line(simplified: Simplified) -> str:
+    """Say how both ends score on rng seeds that chose nothing."""
+    start, end = (suite_scores([ends[place] for ends in simplified.fresh.values()]) for place in (0, 1))
+    change = estimate([new - old for new, old in zip(end, start, strict=True)])
+    count = len(simplified.rng_seeds)
+    return f"On {count} fresh rng seeds: {estimate(start)} as given, {estimate(end)} at the end, {signed(change)}"
 
 
 def worth_lines(simplified: Simplified) -> list[str]:
@@ -69,9 +81,15 @@ def as_text(name: str, simplified: Simplified) -> str:
     lines = [*first_lines(name, simplified), "", str(simplified.start)]
     for number, step in enumerate(simplified.steps, start=1):
         lines += [step_line(simplified, number), "", str(step.step.program)]
+    return "\n".join([*lines, *last_lines(simplified), ""])
+
+
+def last_lines(simplified: Simplified) -> list[str]:
+    """Say what each statement of the last program is worth, and how both ends score on fresh rng seeds."""
+    lines = [fresh_line(simplified)] if simplified.fresh else []
     if worth := worth_lines(simplified):
-        lines += ["What each statement is worth: the score that its best replacement costs", *worth, ""]
-    return "\n".join(lines)
+        lines += ["What each statement is worth: the score that its best replacement costs", *worth]
+    return lines
 
 
 def as_document(name: str, simplified: Simplified) -> dict[str, Any]:
@@ -87,6 +105,9 @@ def as_document(name: str, simplified: Simplified) -> dict[str, Any]:
         "steps": [_step_document(simplified, step) for step in simplified.steps],
         "program": str(simplified.program),
         "key": programs.key(simplified.program),
+        "fresh": {
+            task: {"start": list(start), "program": list(end)} for task, (start, end) in simplified.fresh.items()
+        },
         "worth": [
             {
                 "statement": trial.reduction.statement,

@@ -166,8 +166,8 @@ def _report(
         print_json(derivations.as_document(named.name, simplified))
         return
     click.echo(f"{'' if simplified.steps or interrupted else 'nothing to simplify'}\n{simplified.program}")
-    if worth := derivations.worth_lines(simplified):
-        click.echo("\n".join(["What each statement is worth: the score that its best replacement costs", *worth]))
+    if last := derivations.last_lines(simplified):
+        click.echo("\n".join(last))
 
 
 def _as_file(named: NamedProgram, simplified: Simplified, path: str) -> str:

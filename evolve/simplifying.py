@@ -1,10 +1,12 @@
 """Simplifying a program as far as a suite's scores allow: rules first, then what only training can tell."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import programs
 from evolve.ablation import Meter, Scores, Trial, Yardstick, attempt, round_numbers, smallest_kept
+
+_FRESH = 1_000_000  # so far from the others are the rng seeds that choose nothing
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Simplified:
         yardstick: the start's scores, by the tasks that it learns; without any, nothing was trained for the steps.
         steps: from the start to the last program.
         rejected: the reductions of the last program, all of which fell below the noise.
+        fresh: by task, the scores of the start and of the last program on rng seeds that chose nothing.
     """
 
     start: programs.Program
@@ -32,6 +35,7 @@ class Simplified:
     yardstick: Yardstick
     steps: tuple[MeasuredStep, ...]
     rejected: tuple[Trial, ...] = ()
+    fresh: Mapping[str, tuple[Scores, Scores]] = field(default_factory=dict)
 
     @property
     def program(self) -> programs.Program:
@@ -40,7 +44,7 @@ class Simplified:
 
     def upto(self, count: int) -> "Simplified":
         """Give the derivation of the first steps alone."""
-        return replace(self, steps=self.steps[:count], rejected=())
+        return replace(self, steps=self.steps[:count], rejected=(), fresh={})
 
     def worth(self) -> list[Trial]:
         """Give, for every statement of the last program, the reduction without it that costs least."""
@@ -69,6 +73,8 @@ def simplify_by_training(
     on_step: Callable[[Simplified], None],
 ) -> Simplified:
     """Simplify a program by rules, then by reductions and rounding, as long as no task's score falls below the noise.
+
+    What is left is the best of many on the rng seeds that chose it, so that both ends are scored again on fresh ones.
 
     All changes are measured against the program as it was given, so that small losses do not add up. Of the reductions
     that are kept the smallest is taken, and all are tried anew from there.
@@ -103,4 +109,6 @@ def simplify_by_training(
         for trial in round_numbers(done.program, meter, yardstick):
             take(trial.reduction.steps)
             rounded = True
-    return done
+    fresh = meter.on([seed + _FRESH for seed in meter.rng_seeds])
+    ends = {task: fresh.scores([done.start, done.program], task) for task in yardstick.start}
+    return replace(done, fresh={task: (start, end) for task, (start, end) in ends.items()})

@@ -97,6 +97,21 @@ def test_a_score_may_fall_by_the_noise_and_no_further(share: float, kept: bool):
     assert yardstick.change("iris", fallen).mean == pytest.approx(-fall)
 
 
+def test_few_rng_seeds_are_no_reason_to_give_up_much():
+    assert Yardstick({"iris": (1.0, 2.0, 3.0)}).noise("iris") == pytest.approx(0.05 * 2.0)
+
+
+def test_both_ends_are_scored_again_on_rng_seeds_that_chose_nothing():
+    judge = Judge(needs("sign("))
+    found = simplified(judge)
+    chose = {seed for job in judge.asked[:-2] for seed in job.rng_seeds if seed in SEEDS}
+    fresh = {seed for job in judge.asked for seed in job.rng_seeds if seed not in SEEDS}
+    assert chose == set(SEEDS)
+    assert len(fresh) == len(SEEDS)
+    assert {job.program for job in judge.asked if set(job.rng_seeds) & fresh} == {str(CLIPPED), str(found.program)}
+    assert found.fresh.keys() == set(TASKS)
+
+
 def test_small_losses_do_not_add_up():
     parts = ("clip(", "sign(", "w * ")
     judge = Judge(lambda text, task: 1.0 - 0.009 * sum(part not in text for part in parts) if "lr" in text else 0.1)

@@ -161,7 +161,7 @@ def run_on_ray(root: Path, name: str, config: Config, watcher: Watcher | None = 
     def search_on_ray(store, config, pool, watcher):
         return search(store, config, pool, watcher, open_islands)
 
-    with workers.RayPool(3, evaluate=evaluate) as pool:
+    with workers.RayPool(3, lazy=True, evaluate=evaluate) as pool:  # as a search with islands opens it
         return run(root, name, config, pool=pool, watcher=watcher, searched=search_on_ray)[1]
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pool_cases import drain, each, echo, job, only_for, run
 import programs
 from workers import PoolError, RayPool, Result, SerialPool, Status
 from workers.ray_connection import ray_connection
+from workers.ray_worker import Evaluator
 
 POOLS = ("serial", "ray")
 
@@ -302,3 +304,16 @@ def test_local_ray_is_closed_to_others(ray_here):
     assert stat.S_IMODE(token.parent.stat().st_mode) == 0o700
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert ray.util.get_node_ip_address() == "127.0.0.1"
+
+
+class Waiting(Evaluator):
+    def wait(self) -> None:
+        threading.Event().wait()
+
+
+def test_a_worker_that_nobody_starts_ends(ray_here):
+    import ray
+
+    worker = ray.remote(num_cpus=0)(Waiting).remote({}, 0.1)
+    with pytest.raises(ray.exceptions.ActorDiedError):
+        ray.get(worker.wait.remote())

@@ -75,6 +75,7 @@ def test_it_shows_every_step_and_writes_what_the_endings_ask_for(tmp_path, capsy
     assert "score +0.0000 ± 0.0000" in out
     assert SHORT in out
     assert re.search(r"update = sign\(m\) +-> .*digits_tiny -0.8000", out)
+    assert re.search(r"On 8 fresh rng seeds: (1\.\d+ ± \S+) as given, \1 at the end, \+0\.0000 ± 0\.0000", out)
     assert re.fullmatch(r"# name: .*, simplified\n# .*, written by Pride .*\n" + re.escape(SHORT), paths[0].read_text())
     text, document, page = paths[1].read_text(), json.loads(paths[2].read_text()), paths[3].read_text()
     for step in document["steps"]:
@@ -84,7 +85,9 @@ def test_it_shows_every_step_and_writes_what_the_endings_ask_for(tmp_path, capsy
     assert document["key"] == programs.key(programs.parse(SHORT))
     assert document["steps"][-1]["change"]["mean"] == pytest.approx(0.0)
     assert {row["statement"] for row in document["worth"]} <= set(map(str.strip, SHORT.splitlines()))
+    assert len(document["fresh"]["digits_tiny"]["program"]) == 8
     assert "What each statement is worth" in page
+    assert "On 8 fresh rng seeds" in page
     assert page.count("<details>") == len(document["steps"])
 
 

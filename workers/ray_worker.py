@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,16 +28,26 @@ class Expected:
     versions: Mapping[str, str]  # of packages, by their names
 
 
+UNSTARTED_S = 20.0
+"""Seconds after which a worker ends that nobody starts.
+
+Where an actor is killed while Ray makes it, its process may stay, and keep its processor from others for ever.
+"""
+
+
 class Evaluator:
     """What runs in a worker process."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], unstarted_s: float = UNSTARTED_S) -> None:
         """Set environment variables, before anything that reads them is imported.
 
         `evaluate` arrives with `start`. A runtime_env would do the same, but then no process that
         Ray holds ready could be used.
         """
         os.environ.update(environment)
+        self._unstarted = threading.Timer(unstarted_s, os._exit, (1,))
+        self._unstarted.daemon = True
+        self._unstarted.start()
 
     def start(self, evaluate: Evaluate, warm: Job | None, expected: Expected) -> None:
         """Take what later calls evaluate with, and try it.
@@ -44,6 +55,7 @@ class Evaluator:
         Raises:
             WorkerMismatchError: This process is not as expected.
         """
+        self._unstarted.cancel()
         check_worker(expected)
         self._evaluate = evaluate
         if warm is not None:

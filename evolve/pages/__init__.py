@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 import programs
-from evolve.derivations import change_of, failed_task, signed, sizes
+from evolve.derivations import change_of, failed_task, fresh_line, signed, sizes
 from evolve.simplifying import MeasuredStep, Simplified
 
 _TEMPLATES = jinja2.Environment(
@@ -28,6 +28,7 @@ def derivation_page(name: str, simplified: Simplified) -> str:
         summary=f"From {sizes(simplified.start)} to {sizes(simplified.program)} in {len(simplified.steps)} steps.",
         scores={task: yardstick.noise(task) for task in yardstick.start},
         rng_seeds=len(simplified.rng_seeds),
+        fresh=fresh_line(simplified) if simplified.fresh else "",
         start=str(simplified.start),
         program=str(simplified.program),
         steps=[_row(simplified, old, step) for old, step in zip(before, simplified.steps, strict=False)],
