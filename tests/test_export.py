@@ -16,6 +16,7 @@ from program_cases import (
     SEEDS,
     assert_close,
     assert_same_bits,
+    first_and_slow,
     import_module,
     mutants,
     program,
@@ -171,7 +172,7 @@ def assert_export_is_the_program(subject, folder, steps=5):
         assert_same_bits(one, other)
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", first_and_slow(SEEDS, 20))
 def test_seed_programs_bit_for_bit(name, tmp_path):
     assert_export_is_the_program(programs.load(name), tmp_path)
 
@@ -181,7 +182,7 @@ def test_hard_programs_bit_for_bit(name, tmp_path):
     assert_export_is_the_program(HARD[name], tmp_path)
 
 
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", first_and_slow(range(20), 6))
 def test_mutants_bit_for_bit(number, tmp_path):
     assert_export_is_the_program(random_mutants(20, edits=12)[number], tmp_path, steps=3)
 
@@ -249,6 +250,7 @@ print("trained")
 """
 
 
+@pytest.mark.slow
 def test_a_module_trains_in_an_interpreter_of_its_own(tmp_path):
     text = programs.export_optax(programs.load("lion"), name="lion_again")
     (tmp_path / "lion_again.py").write_text(text, encoding="utf-8")

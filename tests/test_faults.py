@@ -95,6 +95,7 @@ def test_what_is_no_plan_is_said_to_be_none(text):
         faults.parse(text)
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_none_is_a_wrong_usage(tmp_path):
     environment = {**os.environ, faults.VARIABLE: "store.commit", "PRIDE_RUNS": str(tmp_path)}
     done = subprocess.run(

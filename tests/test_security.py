@@ -138,6 +138,7 @@ def test_the_config_of_a_foreign_run_is_refused_and_never_executed(foreign, conf
     assert list(foreign.parents[1].rglob("*ran")) == []
 
 
+@pytest.mark.slow
 def test_a_foreign_run_cannot_write_control_characters_to_the_terminal(foreign):
     alter(foreign, "INSERT OR REPLACE INTO meta VALUES ('stop_reason', ?)", "\x1b]0;owned\x07\x9b2J done")
     alter(foreign, "UPDATE meta SET value = ? WHERE name = 'device'", "cpu\x1b[2J")

@@ -133,6 +133,7 @@ def test_patches_are_squares_of_the_image():
     assert cut[2, -1].tolist() == [128 + pixel for pixel in (54, 55, 62, 63)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "kind"), [(digits.TRAINING_IMAGES, slice), (64, jax.Array)], ids=["full", "drawn"]
 )
