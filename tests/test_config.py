@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import programs
-from evolve import config_files as configs
-from evolve.config import FREE_TO_CHANGE, Budget, Config, Limits, Mutations, Round
+from evolve.config import files as configs
+from evolve.config.settings import FREE_TO_CHANGE, Budget, Config, Limits, Mutations, Round
 from evolve.errors import UsageError, UserError
 
 TASKS = ("digits_tiny", "smoke", "first")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import programs
-from evolve.config import Budget, Config, Limits, Mutations
-from evolve.evolution import Evolution, Proposal, mutate
-from evolve.evolution import limits as evolution_limits
-from evolve.records import Outcome
+from evolve.config.settings import Budget, Config, Limits, Mutations
+from evolve.search.evolution import Evolution, Proposal, mutate
+from evolve.search.evolution import limits as evolution_limits
+from evolve.store.records import Outcome
 
 CONFIG = Config(tasks=("any",), budget=Budget(candidates=100), population=5, tournament=2, window=3)
 

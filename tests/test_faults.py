@@ -99,7 +99,7 @@ def test_what_is_no_plan_is_said_to_be_none(text):
 def test_a_plan_that_is_none_is_a_wrong_usage(tmp_path):
     environment = {**os.environ, faults.VARIABLE: "store.commit", "PRIDE_RUNS": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "evolve.cli", "search", "smoke", "--pool", "serial"],
+        [sys.executable, "-m", "evolve.commands.cli", "search", "smoke", "--pool", "serial"],
         env=environment, capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 2

@@ -11,11 +11,11 @@ from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import programs
 import workers
-from evolve.adaptation import Successes
-from evolve.config import Budget, Config, Mutations
-from evolve.evolution import MODES
-from evolve.records import Outcome
-from evolve.runs import open_to_read
+from evolve.config.settings import Budget, Config, Mutations
+from evolve.search.adaptation import Successes
+from evolve.search.evolution import MODES
+from evolve.store.folders import open_to_read
+from evolve.store.records import Outcome
 
 ADAMW = programs.load("adamw")
 

@@ -17,8 +17,8 @@ from parity_training import CASES
 
 import programs
 import tasks
-from evolve.config_files import load_config
-from evolve.program_commands import functions_command
+from evolve.commands.program_commands import functions_command
+from evolve.config.files import load_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from search_cases import CONFIG, run
 
-from evolve.config import Budget, Config, Limits, Mutations, Round
+from evolve.config.settings import Budget, Config, Limits, Mutations, Round
 
 DUMPS = Path(__file__).parent / "dumps"
 CONFIGS: dict[str, Config] = {

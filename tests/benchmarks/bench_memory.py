@@ -13,7 +13,7 @@ import jax
 
 import programs
 import tasks
-from evolve.contenders import variants
+from evolve.bench.contenders import variants
 
 BATCH = 64
 CANDIDATES = (100, 1_000, 10_000)
