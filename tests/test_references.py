@@ -228,7 +228,11 @@ def test_a_search_takes_suite_files_and_resolves_them_to_names(folder, capsys):
 
 
 def test_commands_that_train_nothing_start_without_jax(run):
-    code = "import sys; from evolve.commands import cli\ntry: cli.main()\nfinally: print('jax' in sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from evolve.commands import cli\n"
+        "try: cli.main()\n"
+        "finally: print('jax' in sys.modules, file=sys.stderr)"
+    )
     for arguments in (["list"], ["show", "mine:best"], ["functions"], ["status", "mine"]):
         process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
         assert (process.returncode, process.stderr) == (0, "False\n")
