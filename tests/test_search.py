@@ -9,7 +9,7 @@ from instant import evaluate
 from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import workers
-from evolve.config.settings import Budget, Config, Limits, Mutations
+from evolve.config.settings import Budget, Config, Mutations, ProgramLimits
 from evolve.errors import StoppedEarly
 from evolve.search.driver import Progress
 from evolve.store.finals import find_champion, fresh_rng_seeds, search_rng_seeds
@@ -173,7 +173,7 @@ def test_a_search_in_which_nothing_can_be_changed_ends(tmp_path: Path):
     full = CONFIG.model_copy(
         update={
             "mutations": Mutations(insert=1.0, delete=0.0, modify=0.0, constants=0.0),
-            "limits": Limits(statements=17),
+            "limits": ProgramLimits(statements=17),
             "budget": Budget(trained=50),
         }
     )

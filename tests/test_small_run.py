@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from search_cases import CONFIG, run
 
-from evolve.config.settings import Budget, Config, Limits, Mutations, Round
+from evolve.config.settings import Budget, Config, Mutations, ProgramLimits, Round
 
 DUMPS = Path(__file__).parent / "dumps"
 CONFIGS: dict[str, Config] = {
@@ -18,7 +18,7 @@ CONFIGS: dict[str, Config] = {
             "mutations": Mutations(add_state=0.5, remove_state=0.5, crossover=1.0),
             "adaptive": True,
             "settings": 3,
-            "limits": Limits(functions="all"),
+            "limits": ProgramLimits(functions="all"),
             "rng_seed": 7,
         }
     ),

@@ -14,9 +14,9 @@ import optax
 
 import programs
 from tasks import Candidate, Task, evaluate_programs, train_many
-from tasks.compiling import train_each
+from tasks.compiled_training import train_each
 from tasks.evaluation import as_optimizer
-from tasks.interpreting import Lanes
+from tasks.interpreted_training import Lanes
 from tasks.task import Params
 from tasks.training import Start, batch_of, begin, compile_ahead, start, start_shapes
 
@@ -74,7 +74,7 @@ def seconds_a_candidate(
     return {name: statistics.median(taken[1:]) for name, taken in times.items()}
 
 
-def variants() -> Iterator[programs.Program]:
+def edited_programs() -> Iterator[programs.Program]:
     """Give programs that a search from AdamW could try, without end, all different in key, the same ones every time."""
     rng, limits = np.random.default_rng(0), programs.Limits()
     adamw = programs.load("adamw")
@@ -92,8 +92,8 @@ def variants() -> Iterator[programs.Program]:
 
 
 def mutants(task: Task, count: int) -> list[programs.Program]:
-    """Give as many variants of AdamW, those that train the task to the end."""
-    source = variants()
+    """Give as many edited programs, those that train the task to the end."""
+    source = edited_programs()
     found: list[programs.Program] = []
     while len(found) < count:
         fresh = [next(source) for _ in range(count - len(found))]
@@ -103,7 +103,7 @@ def mutants(task: Task, count: int) -> list[programs.Program]:
 
 
 def interpreter(task: Task, count: int, lanes: Lanes | None = None, population: int | None = None) -> Contender:
-    """Give the interpreter engine, the encoding included; programs must fit the machine of AdamW, as variants do.
+    """Give the interpreter engine, the encoding included; programs must fit the machine of AdamW, as edited ones do.
 
     Args:
         task: What is trained.

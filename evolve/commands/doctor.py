@@ -22,7 +22,7 @@ from evolve.commands.folder_checks import Finding, check_cache, check_disk, chec
 from evolve.commands.options import json_option
 from evolve.commands.printing import print_json
 from workers.cores import default_workers
-from workers.evaluate import describe
+from workers.errors import describe
 from workers.ray_address import LOOPBACK
 from workers.ray_connection import OBJECT_STORE_BYTES
 

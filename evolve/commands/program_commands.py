@@ -63,10 +63,10 @@ def show_command(program: str, as_json: bool) -> None:
 @json_option
 def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
     """Train tasks with programs and print their held-out losses and scores."""
-    from evolve.commands.evaluation import evaluate
+    from evolve.commands.scoring import score_named
 
     named = [read_program(reference) for reference in program]
-    tasks, standings = evaluate(named, suite, rng_seeds)
+    tasks, standings = score_named(named, suite, rng_seeds)
     if as_json:
         print_json([asdict(entry) for entry in standings])
         return

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import programs
-from evolve.commands.transformed import Layer, split_layer
+from evolve.commands.layers import Layer, split_layer
 from evolve.config import strict_yaml
 from evolve.config.settings import SUITE_FILES
 from evolve.errors import BadProgramOrData, UsageError

@@ -128,7 +128,7 @@ def check_placement(placement: Placement) -> None:
         UsageError: where pool, workers and address do not fit, or a run to reuse is not there.
     """
     try:
-        faults.plan()
+        faults.check_plan()
     except ValueError as error:
         raise UsageError(str(error)) from None
     if placement.pool == "serial" and (placement.address or (placement.workers or 1) > 1):

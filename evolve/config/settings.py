@@ -1,7 +1,7 @@
 """The config of a search: one frozen, checked record. What each setting means and may be stands in its description."""
 
-from collections.abc import Collection
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import pydantic
 
@@ -72,28 +72,54 @@ def _setting(right: str, default: Any = ..., **limits: Any) -> Any:
     return pydantic.Field(default, description=right, **limits)
 
 
-_WEIGHT: Final = "a number from 0 to 1000000: how often this mutation, against the others"
+CROSSOVER: Final = "crossover"
+"""The one mutation that has two parents, and so is no edit of one program."""
+
+MUTATIONS: Final[Mapping[str, str]] = {
+    **{name: edit.summary for name, edit in programs.EDITS.items()},
+    CROSSOVER: "join the beginning of one parent to the end of another",
+}
+"""Every mutation by name, with what it does."""
+
+_USUAL_MUTATIONS: Final = ("insert", "delete", "modify", "constants")
 
 
-class Mutations(_Settings):
-    """How often each kind of mutation is tried, as weights against each other."""
-
-    insert: float = _setting(_WEIGHT, 1.0, ge=0, le=1_000_000)
-    delete: float = _setting(_WEIGHT, 1.0, ge=0, le=1_000_000)
-    modify: float = _setting(_WEIGHT, 1.0, ge=0, le=1_000_000)
-    constants: float = _setting(_WEIGHT, 1.0, ge=0, le=1_000_000)
-    add_state: float = _setting(_WEIGHT, 0.0, ge=0, le=1_000_000)
-    remove_state: float = _setting(_WEIGHT, 0.0, ge=0, le=1_000_000)
-    crossover: float = _setting(_WEIGHT, 0.0, ge=0, le=1_000_000)
-
+class _Weights(_Settings):
     @pydantic.model_validator(mode="after")
-    def _some(self) -> "Mutations":
+    def _some(self) -> "_Weights":
         if sum(self.model_dump().values()) <= 0:
             raise ValueError("right would be at least one weight above 0")
         return self
 
 
-class Limits(_Settings):
+if TYPE_CHECKING:
+
+    class Mutations(_Weights):
+        """How often each mutation is made, as weights against each other."""
+
+        def __init__(self, **weights: float) -> None: ...
+
+else:
+    Mutations = pydantic.create_model(
+        "Mutations",
+        __base__=_Weights,
+        __doc__="How often each mutation is made, as weights against each other.",
+        **{
+            name: (
+                float,
+                _setting(
+                    f"a number from 0 to 1000000: how often, against the others, to {summary}",
+                    1.0 if name in _USUAL_MUTATIONS else 0.0,
+                    ge=0,
+                    le=1_000_000,
+                ),
+            )
+            for name, summary in MUTATIONS.items()
+        },
+    )
+
+
+class ProgramLimits(_Settings):
     """What a program may become; a mutation that would pass a limit is not tried."""
 
     statements: int = _setting("a whole number from 1 to 256: the most statements of a program", 40, ge=1, le=256)
@@ -192,7 +218,7 @@ class Config(_Settings):
         "strict",
     )
     mutations: Mutations = _setting(
-        "a group with insert, delete, modify, constants, add_state, remove_state and crossover: their weights",
+        f"a group with {', '.join(MUTATIONS)}, any of them: their weights",
         Mutations(),
     )
     adaptive: bool = _setting(
@@ -204,8 +230,8 @@ class Config(_Settings):
         ge=1,
         le=256,
     )
-    limits: Limits = _setting(
-        "a group with statements, state, constant and functions: what programs may become", Limits()
+    limits: ProgramLimits = _setting(
+        "a group with statements, state, constant and functions: what programs may become", ProgramLimits()
     )
     hurdle: float | None = _setting(
         "a number, or null for none: the score on a task below which a candidate is not trained on those after it",

@@ -17,6 +17,12 @@ from evolve.store.records import Counts, Final, Outcome
 from evolve.store.writer import RunStore
 from workers import faults
 
+faults.declare(
+    {
+        "search.results": "results have come and are not committed",
+    }
+)
+
 _POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
 
 

@@ -16,12 +16,11 @@ import numpy as np
 
 import programs
 import workers
-from evolve.config.settings import Config
+from evolve.config.settings import CROSSOVER, Config
 from evolve.search.adaptation import Successes
 from evolve.search.known import KnownKeys
 from evolve.store.records import Outcome
 
-CROSSOVER = "crossover"
 START = "start"  # the mutation's name of a program that a round begins with
 NO_EDIT = "none"  # the mutation's name where no edit applies
 
@@ -59,7 +58,7 @@ class Proposal:
         parents: indices of the outcomes it was made from.
         mutation: the name of the edit, or ``start``.
         known: whether an earlier proposal had the same key, so that it takes what came of that one.
-        variants: canonical texts of other settings of its constants, to be trained beside it; the best is kept.
+        settings: canonical texts of other settings of its constants, to be trained beside it; the best is kept.
     """
 
     index: int
@@ -68,7 +67,7 @@ class Proposal:
     parents: tuple[int, ...]
     mutation: str
     known: bool
-    variants: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,15 +185,15 @@ class Evolution:
     ) -> Proposal:
         key = programs.key(program)
         known = key in self.keys
-        variants: tuple[str, ...] = ()
+        settings: tuple[str, ...] = ()
         if not known:
             self.keys.add(key)
-            variants = _settings(program, self._config.settings - 1, rng, self._limits)
+            settings = _other_settings(program, self._config.settings - 1, rng, self._limits)
         self._unchanged = self._unchanged + 1 if mutation == NO_EDIT else 0
-        return Proposal(index, program, key, parents, mutation, known, variants)
+        return Proposal(index, program, key, parents, mutation, known, settings)
 
 
-def _settings(
+def _other_settings(
     program: programs.Program, count: int, rng: np.random.Generator, limits: programs.Limits
 ) -> tuple[str, ...]:
     """Draw other settings of a program's constants: each one after one edit of a constant, or more (geometrically)."""

@@ -160,7 +160,7 @@ class Island:
         else:
             text, rng_seeds = str(proposal.program), search_rng_seeds(self._config)
             self._new_jobs.append(
-                workers.Job(index, text, self._config.tasks, rng_seeds, self._config.hurdle, proposal.variants)
+                workers.Job(index, text, self._config.tasks, rng_seeds, self._config.hurdle, proposal.settings)
             )
 
     def _next_ready(self) -> int | None:
@@ -194,7 +194,7 @@ class Island:
         result = self._results.pop(place)
         return Outcome(
             **common,
-            program=proposal.variants[result.variant - 1] if result.variant else str(proposal.program),
+            program=proposal.settings[result.setting - 1] if result.setting else str(proposal.program),
             status=result.status.value,
             score=result.score,
             losses=result.losses,

@@ -10,6 +10,12 @@ from evolve.search.rounds import Leg
 from evolve.store.records import Outcome
 from workers import faults
 
+faults.declare(
+    {
+        "search.propose": "a candidate was made, and is about to be handed to the pool",
+    }
+)
+
 History: TypeAlias = Callable[[], Iterator[Outcome]]
 """Gives all outcomes so far, by index."""
 

@@ -72,7 +72,7 @@ class ReusingPool:
     def submit(self, job: Job) -> None:
         """Accept a job; see Pool."""
         found = None
-        if (job.tasks, job.rng_seeds, job.hurdle) == self._conditions and not job.variants:
+        if (job.tasks, job.rng_seeds, job.hurdle) == self._conditions and not job.settings:
             found = self._known.get(programs.key(programs.parse(job.program)))
         if found is None:
             self._pool.submit(job)

@@ -18,6 +18,17 @@ from evolve.store.reader import APPLICATION, SCHEMA_VERSION, RunReader, listed
 from evolve.store.records import Counts, Final, Outcome, columns, to_row
 from workers import faults
 
+faults.declare(
+    {
+        "file.write": "a file of a run is open and empty, and about to be written",
+        "file.sync": "a file or folder of a run is about to be brought to the disk",
+        "file.rename": "a file or folder of a run is about to take the place it belongs in",
+        "store.begin": "a transaction is about to begin",
+        "store.commit": "a transaction is about to be committed",
+        "store.committed": "a transaction is on the disk, and nobody knows yet",
+    }
+)
+
 _SCHEMA = f"""
     PRAGMA application_id = {APPLICATION};
     PRAGMA user_version = {SCHEMA_VERSION};

@@ -12,7 +12,7 @@ from evolve.scores.standing import Standing, make_standing
 _FIRST_RNG_SEED = 1_000  # those that the tasks' references were measured on; searches use others
 
 
-def evaluate(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple[tuple[str, ...], list[Standing]]:
+def score_named(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple[tuple[str, ...], list[Standing]]:
     """Train every task of a suite with every program, in this process.
 
     Args:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from workers.compile_cache import open_compile_cache
+from workers.errors import describe
 from workers.job import Job, Result, Status
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
         jobs: What to evaluate. Those with equal tasks, rng seeds and hurdle are trained together.
 
     Returns:
-        One result for each job, in the same order, that of its best variant where it has some: `ok` with a score,
+        One result for each job, in the same order, that of its best setting if it has some: `ok` with a score,
         `hopeless`, `diverged`, or `oom` if memory did not suffice even for it alone.
 
     Raises:
@@ -42,7 +43,7 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
         alike[job.tasks, job.rng_seeds, job.hurdle].append(place)
     batches = []
     for (_, rng_seeds, _), places in alike.items():
-        most = max(1 + len(jobs[place].variants) for place in places)
+        most = max(1 + len(jobs[place].settings) for place in places)
         count = max(1, tasks.programs_at_once(len(rng_seeds)) // most)
         batches += [places[first : first + count] for first in range(0, len(places), count)]
     grouped = [[jobs[place] for place in places] for places in batches]
@@ -59,12 +60,6 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
     return [results[place] for place in range(len(jobs))]
 
 
-def describe(error: BaseException) -> str:
-    """Return an exception's type and text, as in "ValueError: no such task"."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
     # Imported late, so that the command line starts without JAX.
     import jax
@@ -74,7 +69,7 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
 
     start = time.monotonic()
     suite = tuple(tasks.get(name) for name in jobs[0].tasks)
-    texts = [(job.program, *job.variants) for job in jobs]
+    texts = [(job.program, *job.settings) for job in jobs]
     some = [programs.parse(text) for own in texts for text in own]
     evaluations, problem = [], ""
     try:
@@ -99,15 +94,15 @@ def _best(index: int, evaluations: "Sequence[tasks.Evaluation]", seconds: float)
     """Make a result of the best of a job's programs: of what passed, else of what was hopeless; of equals the first."""
     order = (Status.DIVERGED, Status.HOPELESS, Status.OK)
     ranks = [(order.index(_status(evaluation)), evaluation.score) for evaluation in evaluations]
-    variant = ranks.index(max(ranks))
-    best = evaluations[variant]
+    setting = ranks.index(max(ranks))
+    best = evaluations[setting]
     return Result(
         index=index,
         status=_status(best),
         score=best.score,
         losses=best.losses,
         seconds=seconds,
-        variant=variant,
+        setting=setting,
         message=best.reason,
     )
 
