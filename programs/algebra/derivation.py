@@ -1,4 +1,4 @@
-"""How a raw program became a simple one: the recorded steps, each with what shows that it may be taken."""
+"""How a raw program became a simple one: the recorded steps, each with the proof that it is valid."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,11 +7,11 @@ from programs.program import Program
 
 
 class Proof(StrEnum):
-    """What shows that a step may be taken."""
+    """The proof that a step of a derivation is valid."""
 
     EXACT = "exact"  # both sides are equal in real arithmetic, under the protected semantics
-    NEARLY = "nearly"  # up to the 1e-8 that division adds, or the rounding of a 32-bit float
-    MEASURED = "measured"  # trained with both, and the score stayed within its noise
+    NEARLY = "nearly"  # equal up to the 1e-8 that division adds, or the rounding of a 32-bit float
+    MEASURED = "measured"  # both programs were trained, and the score stayed within its noise
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Step:
     """One step of a derivation.
 
     Attributes:
-        reason: the rule that was used, what was left out, or what was replaced.
-        proof: what shows that the step may be taken.
-        program: what the step leads to.
+        reason: The rule that was applied, or what was left out or replaced.
+        proof: What shows that the step is valid.
+        program: The program after the step.
     """
 
     reason: str
@@ -30,7 +30,7 @@ class Step:
 
     @property
     def exact(self) -> bool:
-        """Whether it is exact in real arithmetic."""
+        """Whether the step is exact in real arithmetic."""
         return self.proof is Proof.EXACT
 
 
@@ -43,5 +43,5 @@ class Derivation:
 
     @property
     def program(self) -> Program:
-        """The last program."""
+        """The simple program: the last step's, or the start if there are no steps."""
         return self.steps[-1].program if self.steps else self.start

@@ -1,4 +1,4 @@
-"""Programs run on fixed weights and gradients, so that what two of them do can be compared by numbers."""
+"""Probes: programs run on fixed weights and gradients, so that their updates can be compared."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from programs.execution import numpy_step, zero_state
 from programs.program import Program
 
 TOLERANCES = {Proof.EXACT: 1e-9, Proof.NEARLY: 1e-3}
-"""By how much a step by rules may change the updates on the probes, relative to the largest element."""
+"""How much a rewriting step may change the updates on the probes, relative to the largest element."""
 
 _SHAPES = ((3, 4), (5,), ())
 _STEPS = 5
@@ -25,25 +25,25 @@ def probe(program: Program, steps: int = _STEPS) -> list[tuple[np.ndarray, ...]]
         The update of each step, a tuple of arrays of the shapes (3, 4), (5,) and ().
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return _probe([program], steps)[0]
 
 
 def largest_difference(first: Program, second: Program, steps: int = 20) -> float:
-    """Compare two programs' updates on the probes, both at the weights that the first one's updates lead to.
+    """Compare two programs' updates on the probes, both at the weights that the first program's updates lead to.
 
     Args:
-        first: one program.
-        second: the other.
-        steps: how many to take.
+        first: The program whose updates move the weights.
+        second: The program to compare with it.
+        steps: The number of steps to compare.
 
     Returns:
-        The largest difference of two elements, relative to the largest element of the array that both belong to;
-        infinite where only one of them is no finite number.
+        The largest difference of two elements, relative to the largest element of the arrays they belong to;
+        infinite if one of two elements is finite and the other is not.
 
     Raises:
-        ProgramError: where a program is not well formed.
+        ProgramError: If a program is not well formed.
     """
     largest = 0.0
     for ours, theirs in zip(*_probe([first, second], steps), strict=True):
@@ -57,7 +57,7 @@ def largest_difference(first: Program, second: Program, steps: int = 20) -> floa
 
 
 def _probe(some: Sequence[Program], steps: int) -> list[list[tuple[np.ndarray, ...]]]:
-    """Give each program's updates; all see the weights that those of the first one lead to."""
+    """Return each program's updates, all at the weights that the first program's updates lead to."""
     weights = tuple(_array(shape, 0, place) for place, shape in enumerate(_SHAPES))
     states = [zero_state(check(program), weights) for program in some]
     updates = [[] for _ in some]
@@ -72,7 +72,7 @@ def _probe(some: Sequence[Program], steps: int) -> list[list[tuple[np.ndarray, .
 
 
 def _array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
-    """Make numbers in (-1, 1) from integers alone, so that every machine has the same ones."""
+    """Make numbers in (-1, 1) from integers alone, so that they are the same on every machine."""
     size = int(np.prod(shape, dtype=np.int64))
     numbers = (np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709) % 2003
     return (numbers / 1001.0 - 1.0).reshape(shape)

@@ -1,4 +1,4 @@
-"""Applying rules to a graph while it is built: every value is simplified before others are made of it."""
+"""Applying rules to a graph while it is built: every value is simplified before others are computed from it."""
 
 import itertools
 from collections.abc import Iterator, Set
@@ -25,11 +25,11 @@ class _ReadRule:
     """A rule whose sides are graphs.
 
     Attributes:
-        order: its place among the rules it is used with.
-        pattern: what it fits.
-        replacement: what takes its place.
-        numeric: the places of the replacement that are computed from numbers alone.
-        given: what must be true of its numbers c and d.
+        order: Its place among the rules it is used with.
+        pattern: What it fits.
+        replacement: What replaces the pattern.
+        numeric: The places in the replacement that are computed from numbers alone.
+        given: What must hold for its numbers c and d.
     """
 
     order: int
@@ -40,20 +40,20 @@ class _ReadRule:
 
 
 def may_fit(rule: Rule, graph: Graph) -> bool:
-    """Tell whether a graph has all pairs of a function and what its arguments are made by that a pattern asks for."""
+    """Return whether a graph has all the links, from a function to an argument's, that the rule's pattern has."""
     return _pattern_links(rule) <= _links(graph.nodes)
 
 
-@lru_cache(maxsize=1)  # one rule after the other is tried on a graph
+@lru_cache(maxsize=1)  # all rules are tried on one graph in turn
 def _links(nodes: tuple[Node, ...]) -> frozenset[tuple[str, str]]:
-    """Give the pairs of a function and what makes one of its arguments, and every function with an empty name."""
+    """Return each function paired with the head of each of its arguments, and paired with an empty name."""
     calls = [node for node in nodes if node[0] not in (INPUT, NUMBER)]
     return frozenset({(call[0], nodes[place][0]) for call in calls for place in call[1:]} | {(c[0], "") for c in calls})
 
 
 @cache
 def _pattern_links(rule: Rule) -> frozenset[tuple[str, str]]:
-    """Give the pairs that a graph must have for the rule to fit, and every function with an empty name beside it."""
+    """Return the pairs of ``_links`` that a graph must have for the rule to fit."""
     nodes = _side(rule.pattern).nodes
     made = [NUMBER if node[1:] in _NUMBERS else node[0] for node in nodes]
     calls = [node for node in nodes if node[0] not in (INPUT, NUMBER)]
@@ -62,7 +62,7 @@ def _pattern_links(rule: Rule) -> frozenset[tuple[str, str]]:
 
 
 def rewritten(graph: Graph, rule: Rule, never_negative: Set[str]) -> Iterator[Graph]:
-    """Give the graphs that a rule makes of a graph when it is applied at one place only, place after place."""
+    """Yield the graphs that a rule produces when it is applied at one place only, for each place in turn."""
     for site in itertools.count():
         changed = rebuilt(graph, simplifier((rule,), False, never_negative, site))
         if changed == graph:
@@ -73,16 +73,16 @@ def rewritten(graph: Graph, rule: Rule, never_negative: Set[str]) -> Iterator[Gr
 def simplifier(
     rules: tuple[Rule, ...], folding: bool, never_negative: Set[str] = frozenset(), site: int | None = None
 ) -> Add:
-    """Make the way of adding a value to a graph that adds what rules make of it.
+    """Make a function that adds a value to a graph after rewriting it by rules.
 
-    Where there are functions of whole arrays, which can tell kinds apart, a rule must leave the kind of the value.
+    If there are functions of whole arrays, which can distinguish kinds, a rule must keep the kind of the value.
 
     Args:
-        rules: the rules to try, in this order, until none fits.
-        folding: whether a call on numbers becomes its value.
-        never_negative: the state variables that are never negative.
-        site: where given, the number of the only one of the fitting places, counted from 0, that is rewritten; such a
-            way serves one graph.
+        rules: The rules to try, in this order, until none fits.
+        folding: Whether a call on numbers becomes its value.
+        never_negative: The state variables that are never negative.
+        site: If given, only the fitting place of this number, counted from 0, is rewritten; the function then serves
+            one graph only.
     """
     triggers = _triggers(rules)
     sites = itertools.count()
@@ -139,7 +139,7 @@ def simplifier(
 def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_ReadRule, ...]]]:
     """Sort rules by the function at the root and by what one of its arguments must be for the rule to fit.
 
-    That is a function, or a number; or, where all arguments are variables, the same value twice or any values.
+    That is a function or a number; if all arguments are variables, it is the same value twice or any values.
     """
     table: dict[str, dict[str | float, tuple[_ReadRule, ...]]] = {}
     for order, rule in enumerate(rules):
@@ -157,7 +157,7 @@ def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_Rea
 
 @cache
 def _side(text: str) -> Graph:
-    """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
+    """Parse one side of a rule; the parser takes its variables for state variables, which makes them scalars."""
     names = ", ".join(_VARIABLES)
     return from_program(parse(f"def train({names}):\n    side = {text}\n    return side, {names}\n"))
 
@@ -174,7 +174,7 @@ def _numeric(side: Graph) -> frozenset[int]:
 
 
 def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[str, int]) -> bool:
-    """Tell whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule wants them."""
+    """Return whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule requires."""
     if builder.kinds_matter and _kind(builder, rule.replacement, bound) is not builder.kinds[place]:
         return False
     if rule.given is Given.NUMBERS:
@@ -188,7 +188,7 @@ def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[st
 
 
 def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Node] | None:
-    """Compute the replacement's numbers by their places; None where 32-bit floats would not give the same."""
+    """Compute the replacement's numbers by their places; None if 32-bit floats would not give the same."""
     found: dict[int, Node] = {}
     for place in sorted(rule.numeric):
         function, *arguments = rule.replacement.nodes[place]
@@ -204,7 +204,7 @@ def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> 
 
 
 def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
-    """Find the kind of what a side of a rule makes of the values bound to its variables."""
+    """Find the kind of a side of a rule, given the values bound to its variables."""
     kinds: list[Kind] = []
     for head, *rest in side.nodes:
         if head == INPUT:
@@ -219,14 +219,14 @@ def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
 def _match(
     side: Graph, wanted: int, builder: GraphBuilder, place: int, bound: dict[str, int], never_negative: Set[str]
 ) -> Iterator[dict[str, int]]:
-    """Find the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
+    """Yield the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
     pattern, node = side.nodes[wanted], builder.nodes[place]
     if pattern[0] == INPUT:
         variable = pattern[1]
         if bound.get(variable, place) == place and _may_be(variable, builder, place, never_negative):
             yield bound | {variable: place}
     elif pattern[0] == NUMBER:
-        if node[0] == NUMBER and node[1].hex() == pattern[1].hex():  # which tells -0.0 from 0.0
+        if node[0] == NUMBER and node[1].hex() == pattern[1].hex():  # hex distinguishes -0.0 from 0.0
             yield bound
     elif pattern[0] == node[0]:
         orders = [node[1:]]
@@ -237,7 +237,7 @@ def _match(
 
 
 def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Set[str]) -> bool:
-    """Tell whether a rule's variable may stand for a value."""
+    """Return whether a rule's variable may stand for a value."""
     if variable in "xyzu":
         return True
     if variable == "a":

@@ -1,9 +1,9 @@
-"""The algebra of the language: rewrite rules as data, one a line.
+"""The algebra of the language: rewrite rules as data, one per line.
 
-Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else
-lr less deep or else numbers deeper; nothing counted as shared; a call on numbers alone is a number), so rewriting ends.
-The rules of KEY_RULES decide keys, on which stored runs rely: a new rule is none of them, even where it holds for all
-floats.
+Every rule makes an expression smaller (fewer calls; or as many, with fewer variables, or else fewer arguments, or else
+lr less deep, or else numbers deeper; nothing counts as shared, and a call on numbers alone is a number), so rewriting
+ends. The rules of KEY_RULES decide keys, on which stored runs rely: a new rule must not be added to them, even if it
+holds for all floats.
 """
 
 import enum
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 
 class Holds(enum.Enum):
-    """Where the two sides of a rule are equal, under the protected semantics."""
+    """In what sense the two sides of a rule are equal, under the protected semantics."""
 
     ALWAYS = "for all floats, up to rounding and the sign of zero; only such rules decide a key"
-    EXACTLY = "in real arithmetic; a float may overflow, underflow or be no number"
+    EXACTLY = "in real arithmetic; a float may overflow, underflow or be NaN"
     NEARLY = "up to the 1e-8 that division adds"
 
 
@@ -31,19 +31,19 @@ class Given(enum.Enum):
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    Its letters stand for values: x, y, z and u for any, n for any that is never negative, a for any scalar, r for lr or
-    a number times lr, s for any that is no number and does not depend on lr, o for any such one that is no scalar.
-    Others stand for numbers: b, c and d for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1,
-    these excluded. Where no function can tell kinds apart, every value counts as a scalar to a. In the replacement a
+    Some letters stand for values: x, y, z and u for any value, n for one that is never negative, a for a scalar, r for
+    lr or a number times lr, s for a value that is not a number and does not depend on lr, o for such a value that is
+    not a scalar. Others stand for numbers: b, c and d for any but 0, k for one above 0, e for one above 1, p for one
+    between 0 and 1, both excluded. If no function can distinguish kinds, a fits every value. In the replacement, a
     call on numbers alone is computed.
 
     Attributes:
-        pattern: what the rule fits.
-        replacement: what takes its place.
-        holds: where the two are equal.
-        given: what else must be true of c and d.
-        growth: where given, the rule is applied only at places where the program then has at most this many more
-            statements than before; values that are read elsewhere too stay, so that -1 is no matter of course.
+        pattern: What the rule fits.
+        replacement: What replaces the pattern.
+        holds: In what sense the two are equal.
+        given: What must hold for c and d.
+        growth: If given, the rule is applied only at places where the program then has at most this many more
+            statements than before. Values that are also read elsewhere stay, so even -1 can rule out a place.
     """
 
     pattern: str
@@ -58,8 +58,8 @@ class Rule:
         return self.holds is not Holds.NEARLY
 
     def __str__(self) -> str:
-        """Give the rule as people write it."""
-        condition = "" if self.given is Given.NUMBERS else f" where {self.given.value}"
+        """Return the rule as people write it."""
+        condition = "" if self.given is Given.NUMBERS else f" if {self.given.value}"
         return f"{self.pattern} -> {self.replacement}{condition}"
 
 
@@ -145,10 +145,10 @@ RULES = (
     Rule("x / abs(x)", "sign(x)", Holds.NEARLY),
     Rule("abs(x) / x", "sign(x)", Holds.NEARLY),
     Rule("square(x) / x", "x", Holds.NEARLY),
-    # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are joined to others.
+    # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are merged with others.
     _shorter("x * (1.0 - d) + y * d", "interp(x, y, d)"),
     _shorter("x * c + y * d", "interp(x, y, d)", given=Given.COMPLEMENTS),
-    # Numbers come together: associativity.
+    # Numbers are merged: associativity.
     _shorter("x * c * d", "x", given=Given.RECIPROCALS),
     _shorter("x * c * d", "x * (c * d)"),
     _shorter("c / x * d", "(c * d) / x"),
@@ -184,7 +184,7 @@ RULES = (
     _shorter("z * y * u - x * y", "(z * u - x) * y"),
     _shorter("x * (y * c) + z * (y * d)", "(x + z * (d * reciprocal(c))) * (y * c)"),
     _shorter("x * (y * c) - z * (y * d)", "(x - z * (d * reciprocal(c))) * (y * c)"),
-    # The rate goes last, but with scalars, which are cheap, first.
+    # The rate is multiplied last, but before that with scalars, which is cheap.
     Rule("o * r * s", "o * s * r", Holds.EXACTLY, growth=0),
     Rule("o * r / s", "o / s * r", Holds.EXACTLY, growth=0),
     Rule("o * r * c", "o * (r * c)", Holds.EXACTLY, growth=0),
@@ -196,7 +196,7 @@ RULES = (
     _shorter("x - (x + y)", "negative(y)"),
     _shorter("x - (y - y)", "x"),
     _shorter("x + (y - y)", "x"),
-    # Interps of the same two values are one.
+    # Nested interps of the same two values become one.
     Rule("interp(x, interp(x, y, p), e)", "interp(x, y, p * e)", Holds.EXACTLY),  # even if read elsewhere: e is no mean
     _shorter("interp(x, interp(x, y, c), d)", "interp(x, y, c * d)"),
     _shorter("interp(interp(x, y, c), y, d)", "interp(x, y, c + d - c * d)"),
@@ -206,7 +206,7 @@ RULES = (
     _shorter("interp(negative(x), negative(y), a)", "negative(interp(x, y, a))"),
     _shorter("(y - x) * c + x", "interp(x, y, c)"),
     _shorter("x - (x - y) * c", "interp(x, y, c)"),
-    # What a sign forgets: positive factors, and odd functions that grow.
+    # What a sign ignores: positive factors, and increasing odd functions.
     _shorter("sign(x * k)", "sign(x)"),
     _shorter("sign(x / n)", "sign(x)"),
     _shorter("sign(clip(x, k))", "sign(x)"),
@@ -216,10 +216,10 @@ RULES = (
     _shorter("sign(sinh(x))", "sign(x)"),
     _shorter("x * sign(x)", "abs(x)"),
     _shorter("abs(x) * sign(x)", "x"),
-    # What a normalisation forgets: positive factors.
+    # What a normalisation ignores: positive factors.
     _shorter("cosine_sim(x * k, y)", "cosine_sim(x, y)"),
     _shorter("x * k / norm(x * k)", "x / norm(x)", Holds.NEARLY),
-    # Bounds that are kept already.
+    # Bounds that hold already.
     _shorter("abs(n)", "n"),
     _shorter("max(n, 0.0)", "n"),
     _shorter("min(sign(x), 1.0)", "sign(x)"),

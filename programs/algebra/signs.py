@@ -16,12 +16,12 @@ _WHERE_ALL_ARE = (
 
 
 def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> bool:
-    """Tell whether a value is known to be zero, positive or no number.
+    """Return whether a value is known to be zero, positive or NaN.
 
     Args:
-        nodes: every value, arguments before results.
-        place: of the value.
-        state: the state variables that are never negative.
+        nodes: Every value, arguments before results.
+        place: The place of the value.
+        state: The state variables that are never negative.
     """
     known: dict[int, bool] = {}
     for index in cone(nodes, [place]):
@@ -30,7 +30,7 @@ def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> boo
 
 
 def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known: Mapping[int, bool]) -> bool:
-    """Tell it where it is known of the arguments."""
+    """Return whether a value is never negative, given what is ``known`` of its arguments."""
     node: tuple[Any, ...] = nodes[place]
     head, arguments = node[0], node[1:]
     if head == NUMBER:
@@ -51,7 +51,7 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
 
 
 def never_negative_state(graph: Graph) -> frozenset[str]:
-    """Find the state variables that are never negative: they start at zero, and so are their next values made."""
+    """Find the state variables that are never negative: they start at zero, and no next value is ever negative."""
     state = frozenset(graph.state)
     while True:
         kept = frozenset(name for name in state if is_never_negative(graph.nodes, graph.state[name], state))

@@ -1,4 +1,4 @@
-"""Simplifying a program without training it: dead statements, rules, equal and idle state; step by step or at once."""
+"""Simplifying a program without training it: dead statements, rules, equal and idle state variables."""
 
 from functools import cache, lru_cache
 
@@ -31,17 +31,17 @@ MERGE_STATE = "state variables that are always equal -> one"
 ZERO_STATE = "a state variable that stays zero -> 0.0"
 ROUND = "a number -> the shorter one that is the same 32-bit float"
 RESCALE_STATE = "a state variable kept at another scale"
-TIDY = "statements in order, with names that tell what they are"
-_DIGITS = 5  # the most that a rounded number has
+TIDY = "statements reordered and variables renamed"
+_DIGITS = 5  # the most digits of a rounded number
 
 
 def simplify(program: Program) -> Derivation:
-    """Simplify a program by everything that needs no training.
+    """Simplify a program by every means that needs no training.
 
-    Dead statements (across steps) go first; then one rule after the other is applied until none fits.
+    Dead statements (across steps) are dropped first; then rules are applied, one at a time, until none fits.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     steps = []
     current = without_dead_statements(program)
@@ -67,7 +67,7 @@ def normal_form(program: Program) -> Graph:
     """Apply all rules that hold for every float, and the rules of state, until nothing changes.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     add = _key_simplifier()
     graph = from_program(program, add, idle_is_zero=True)
@@ -82,7 +82,7 @@ def _key_simplifier() -> Add:
 
 
 def _steps(program: Program) -> list[Step]:
-    """Apply one rule after the other until none fits."""
+    """Apply rules, one at a time, until none fits."""
     steps: list[Step] = []
     while step := _next_step(steps[-1].program if steps else program):
         steps.append(step)
@@ -90,7 +90,7 @@ def _steps(program: Program) -> list[Step]:
 
 
 def _next_step(program: Program) -> Step | None:
-    """Merge or drop state variables, or else fold, or else round numbers, or else apply the first rule that fits."""
+    """Merge or drop state variables; or else fold; or else round numbers; or else apply the first rule that fits."""
     graph = from_program(program)
     for reason, replaced in ((MERGE_STATE, _equal_state(graph)), (ZERO_STATE, _zero_state(graph))):
         if replaced:
@@ -109,9 +109,9 @@ def _next_step(program: Program) -> Step | None:
     return None
 
 
-@lru_cache(maxsize=1024)  # a rule that changes too much fits again after every other step
+@lru_cache(maxsize=1024)  # a rejected rule fits again after every other step
 def _moves_alike(before: Program, after: Program) -> bool:
-    """Tell whether updates stay what they were where 1e-8 is added to a divisor, which may be no larger itself."""
+    """Return whether the updates stay nearly equal, as they may not if a divisor is as small as the added 1e-8."""
     return largest_difference(before, after) <= TOLERANCES[Proof.NEARLY]
 
 
@@ -130,12 +130,12 @@ def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: froze
 
 
 def _calls(program: Program) -> int:
-    """Count the statements that are no copies."""
+    """Count the statements that are not copies."""
     return sum(statement.function != "copy" for statement in program.statements)
 
 
 def _rescaled_state(program: Program) -> list[Step]:
-    """Keep a state variable at another scale, where that ends in fewer statements: all start at zero at any scale."""
+    """Rescale a state variable if that saves statements; zero, at which all state starts, is zero at any scale."""
     for name in program.state:
         for number in _scales(from_program(program), name):
             inner = fresh_name(variables(program))
@@ -152,7 +152,7 @@ def _rescaled_state(program: Program) -> list[Step]:
 
 
 def _scales(graph: Graph, name: str) -> list[float]:
-    """Find the numbers that a state variable's next value, or what that is made of, is multiplied by."""
+    """Find the numbers by which a state variable's next value, or any value it is computed from, is multiplied."""
     numbers: dict[float, None] = {}
     for place in reversed(graph.cone([graph.state[name]])):
         node = graph.nodes[place]
@@ -165,7 +165,7 @@ def _scales(graph: Graph, name: str) -> list[float]:
 
 
 def _round(builder: GraphBuilder, node: Node, hint: str) -> int:
-    """Add a node; a number as the shortest that is the same in 32-bit floats, where that is a short one."""
+    """Add a node; a number with at most five digits if that is shorter and the same 32-bit float."""
     if node[0] == NUMBER:
         short = float(f"{node[1]:.{_DIGITS}g}")
         if len(repr(short)) < len(repr(node[1])) and np.float32(short) == np.float32(node[1]):
@@ -180,12 +180,12 @@ def _folder() -> Add:
 
 @cache
 def _ordered_rules() -> tuple[Rule, ...]:
-    """Give the exact rules, then the others."""
+    """Return the exact rules, then the others."""
     return tuple(sorted(RULES, key=lambda rule: not rule.exact))
 
 
 def _keeps_state_kinds(before: Graph, after: Graph) -> bool:
-    """Tell whether the state variables' kinds stay what they were, as a program of the new graph would have them."""
+    """Return whether the state variables keep their kinds in the program that the new graph is written as."""
     if not after.kinds_matter:
         return True
     own = check(to_program(after, tuple(node[1] for node in after.nodes if node[0] == INPUT))).state_kinds
@@ -193,7 +193,7 @@ def _keeps_state_kinds(before: Graph, after: Graph) -> bool:
 
 
 def _equal_state(graph: Graph) -> dict[str, tuple]:
-    """Find state variables that are always equal to an earlier one, and what they are replaced by."""
+    """Find the state variables that always equal an earlier one, and the node that replaces each."""
     chosen: dict[bytes, str] = {}
     replaced = {}
     for name, label in graph.state_labels.items():
@@ -203,7 +203,7 @@ def _equal_state(graph: Graph) -> dict[str, tuple]:
 
 
 def _zero_state(graph: Graph) -> dict[str, tuple]:
-    """Find state variables that stay zero for ever, since zeros are all that their next values are made of."""
+    """Find the state variables that stay zero, since their next values are computed from zeros alone."""
     zero = set(graph.state)
     while True:
         kept = {name for name in zero if _is_zero(graph, graph.state[name], zero)}
@@ -213,7 +213,7 @@ def _zero_state(graph: Graph) -> dict[str, tuple]:
 
 
 def _is_zero(graph: Graph, place: int, zero: set[str]) -> bool:
-    """Tell whether a value is 0.0 where the state variables ``zero`` are 0.0 and nothing else is known."""
+    """Return whether a value is 0.0 if the state variables ``zero`` are 0.0 and nothing else is known."""
     numbers: dict[int, Node] = {}
     for node_place in graph.cone([place]):
         node = graph.nodes[node_place]

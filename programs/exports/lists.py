@@ -1,7 +1,7 @@
-"""Statements for libraries that know weights as a list: one array after another, or lists of arrays.
+"""Statements for libraries that hold the weights in a list: written for one array at a time, or for lists of arrays.
 
 A program whose functions look at one weight array at a time is written as plain statements inside a loop over the
-arrays. Where a function looks at all arrays together, every value is a list of arrays instead, and every statement a
+arrays. If a function looks at all arrays together, every value is a list of arrays instead, and every statement a
 comprehension over such lists.
 """
 
@@ -17,16 +17,16 @@ from programs.program import Statement
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a library writes what statements are made of; ``{x}`` stands for a value.
+    """How expressions are written for a library; ``{x}`` stands for a value.
 
     Attributes:
-        texts: for every function of the language an expression, as ``Function.text`` is one for JAX.
-        definitions: what a module defines for these expressions.
-        weight: the name of the weight array in a loop; a list of them ends in ``s``.
-        number: makes an array of a number.
-        cast: gives a number that was computed the dtype of the weight array.
-        filled: makes an array shaped like the weight array of a smaller value.
-        number_lists: whether numbers too are kept in lists, one for each weight array.
+        texts: An expression for every function of the language, as ``Function.text`` is for JAX.
+        definitions: The functions that a module defines for these expressions.
+        weight: The name of the weight array in a loop; a list of them is named with an ``s`` appended.
+        number: Turns a number into an array.
+        cast: Converts a computed number to the dtype of the weight array.
+        filled: Broadcasts a smaller value to the shape of the weight array.
+        number_lists: Whether numbers, too, are held in lists, one per weight array.
     """
 
     texts: Mapping[str, str]
@@ -43,8 +43,8 @@ class Body:
     """The statements of a program as lines of Python.
 
     Attributes:
-        lines: one for each statement.
-        used: names in the dialect's definitions.
+        lines: One line per statement.
+        used: The names of the dialect's definitions that the lines use.
     """
 
     lines: tuple[str, ...]
@@ -52,20 +52,20 @@ class Body:
 
 
 def looks_at_all(plan: Plan) -> bool:
-    """Tell whether a function of the program looks at all weight arrays together."""
+    """Return whether a function of the program looks at all weight arrays together."""
     return any(not FUNCTIONS[statement.function].leafwise for statement in plan.program.statements)
 
 
 def translated(names: Mapping[str, str], module: str, own: Mapping[str, str]) -> dict[str, str]:
-    """Write the expression of every function for another library than JAX.
+    """Write the expression of every function for a library other than JAX.
 
     Args:
-        names: what the functions of ``jax.numpy`` are called there.
-        module: how the library is imported.
-        own: by function of the language, the expressions that differ by more than names.
+        names: The library's names of the functions of ``jax.numpy``.
+        module: The name under which the library is imported.
+        own: By function of the language, the expressions that differ by more than names.
 
     Raises:
-        KeyError: where an expression has a function of which neither says anything.
+        KeyError: If an expression uses a function that neither ``names`` nor ``own`` covers.
     """
     return {
         name: own[name] if name in own else re.sub(r"jnp\.(\w+)", lambda found: f"{module}.{names[found[1]]}", row.text)
@@ -77,10 +77,10 @@ def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
     """Write the statements of a program.
 
     Args:
-        plan: what is exported.
-        dialect: of the library.
-        rate: the name of what holds the learning rate.
-        lists: whether values are lists of arrays, rather than arrays in a loop.
+        plan: The plan of the exported module.
+        dialect: The dialect of the library.
+        rate: The name of the variable that holds the learning rate.
+        lists: Whether values are lists of arrays, rather than arrays in a loop.
     """
     writer = _Writer(plan, dialect, rate, lists)
     lines = [
@@ -91,7 +91,7 @@ def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
 
 
 class _Writer:
-    """Writes statements one by one; ``names`` are those that stand for lists in the expression being written."""
+    """Writes statements one by one; ``names`` are the names in the current expression that stand for lists."""
 
     def __init__(self, plan: Plan, dialect: Dialect, rate: str, lists: bool):
         self.plan = plan
@@ -127,7 +127,7 @@ class _Writer:
         return self.comprehension(text, joined)
 
     def of_numbers(self, index: int, kinds: list[Kind]) -> str:
-        """Write a function of all arrays on numbers, each of which is an array that is alone."""
+        """Write a call of a function of all arrays on numbers, each passed as a list of one array."""
         self.names = {}
         row = FUNCTIONS[self.plan.program.statements[index].function]
         bare = () if self.dialect.number_lists else row.scalar_places
@@ -150,7 +150,7 @@ class _Writer:
         return self.call(index, words)
 
     def word(self, index: int, place: int, kind: Kind) -> str:
-        """Write an argument, and note where it stands for a list."""
+        """Write an argument, and record its name if it stands for a list."""
         word = self.plan.word(index, place)
         is_number = not isinstance(self.plan.program.statements[index].arguments[place], str)
         name = self.plan.roles.get((index, place)) if is_number else word
@@ -175,7 +175,7 @@ class _Writer:
         return text
 
     def comprehension(self, text: str, kind: Kind) -> str:
-        """Write an expression on one array as one on lists of arrays, where values of the kind are lists."""
+        """Write an expression on one array as one on lists of arrays, if values of the kind are lists."""
         if not self.lists or (kind is Kind.SCALAR and not self.dialect.number_lists):
             return text
         sources = [f"{name}s" if name == self.dialect.weight else name for name in self.names]

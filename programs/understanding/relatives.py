@@ -1,4 +1,4 @@
-"""The seed programs that a program is the same as, by key or by behaviour."""
+"""The seed programs that equal a program, by key or by behaviour."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from programs.program import Program
 
 @dataclass(frozen=True)
 class Relatives:
-    """The seed programs that a program is the same as.
+    """The seed programs that equal a program.
 
     Attributes:
-        same_key: names of those with the same dataflow.
-        same_behaviour: names of those with another key that behave alike on the probes: the same update rule written in
-            a way that no rule for keys sees through, or one that differs where the probes do not look.
+        same_key: The names of seed programs with the same dataflow.
+        same_behaviour: The names of those with another key that behave alike on the probes: the same update rule in a
+            form that the rules for keys do not recognise, or a rule that differs in cases that the probes miss.
     """
 
     same_key: tuple[str, ...]
@@ -25,7 +25,7 @@ def seed_relatives(program: Program) -> Relatives:
     """Find the seed programs with the same key, or else the same fingerprint.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     own_key, own_fingerprint = key(program), fingerprint(program)
     seeds = {name: load(name) for name in seed_programs()}

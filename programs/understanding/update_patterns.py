@@ -10,12 +10,12 @@ from programs.understanding.memory_patterns import Finder, Found, incoming
 from programs.understanding.phrasing import expression, number, phrase
 from programs.understanding.recurrence import Course, Roles
 
-_LONG = 80  # letters of an expression that is written out where it is all that there is to say
+_LONG = 80  # characters of an expression that is written out if nothing else is said
 _ROOTS = {"sqrt": "the square root of ", "cbrt": "the cube root of ", "power": "a power of "}
 
 
 def normalisation(courses: set[Course], roots: set[str]) -> Finder:
-    """Make the way of finding divisions by a root of a second moment, or with ``""`` by the moment itself."""
+    """Make a finder of divisions by a root of a second moment, or for ``""`` by the moment itself."""
 
     def find(roles: Roles) -> Iterator[Found]:
         anatomy = roles.anatomy
@@ -39,7 +39,7 @@ def scaling_by_root(roles: Roles) -> Iterator[Found]:
 
 
 def _root_of_moment(roles: Roles, place: int) -> tuple[str, str]:
-    """Read a value as the root of a second moment: the function, empty for none, and the state variable, or empty."""
+    """Read a value as a root of a second moment: the function and the state variable, each empty if there is none."""
     anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
     root = nodes[place][0] if nodes[place][0] in _ROOTS else ""
     if root == "power" and not (anatomy.late[nodes[place][2]] or 0.0) > 0.0:
@@ -61,7 +61,7 @@ def _collected(roles: Roles, name: str) -> str:
 
 
 def variance(roles: Roles) -> Iterator[Found]:
-    """Find an average of squares less the square of an average."""
+    """Find an average of squares minus the square of an average."""
     anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
     for place, head, arguments in anatomy.calls:
         if head == "subtract":
@@ -69,11 +69,11 @@ def variance(roles: Roles) -> Iterator[Found]:
             if nodes[squared][0] == "square" and anatomy.next_of.get(squares) in roles.second_moments:
                 mean = anatomy.next_of.get(anatomy.core(nodes[squared][1]))
                 if mean in roles.momenta:
-                    yield place, f"{anatomy.next_of[squares]} less the square of {mean}", ()
+                    yield place, f"{anatomy.next_of[squares]} minus the square of {mean}", ()
 
 
 def sign_of_momentum(roles: Roles) -> Iterator[Found]:
-    """Find signs of momenta, or of sums of these and what they collect."""
+    """Find signs of momenta, or of sums of momenta and what they collect."""
     anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
         if head == "sign":
@@ -113,7 +113,7 @@ def sign_grafting(roles: Roles) -> Iterator[Found]:
 
 
 def cautious_mask(roles: Roles) -> Iterator[Found]:
-    """Find products with a mask of where a value has the gradient's sign."""
+    """Find products with a mask of the places where a value has the gradient's sign."""
     anatomy = roles.anatomy
     gradient = anatomy.place_of("g")
     for place, whole in anatomy.products.items():
@@ -135,14 +135,14 @@ def _signed(roles: Roles, factors: Sequence[int]) -> set[int]:
 
 
 def normalised(roles: Roles) -> Iterator[Found]:
-    """Find values over their own norm."""
+    """Find values divided by their own norm."""
     for place, x, norm in _over_norm(roles):
         if _head(roles, norm) != "max" and roles.anatomy.depends_on_gradient(x):
             yield place, f"{phrase(roles.anatomy, x)} over its {_NORMS[_head(roles, norm)]}", ()
 
 
 def clipped_by_array(roles: Roles) -> Iterator[Found]:
-    """Find values over their own norm where that is above a number."""
+    """Find values divided by their own norm if that exceeds a number."""
     for place, x, norm in _over_norm(roles):
         if _head(roles, norm) == "max":
             (bound,) = _numbers(roles, norm)
@@ -155,7 +155,7 @@ _EACH = {"norm": "in each weight array", "global_norm": "over all weight arrays"
 
 
 def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
-    """Find quotients of a value and its norm, or a bound of that: the places of quotient, value and divisor."""
+    """Yield quotients of a value and its norm, or a bound of the norm: the places of quotient, value and divisor."""
     for place, product in roles.anatomy.products.items():
         for divisor in product.bottoms:
             _, x = _norm_in(roles, divisor)
@@ -164,7 +164,7 @@ def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
 
 
 def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
-    """Read a value as a norm, or the larger of that and a number: the norm's name and the place of what it is of."""
+    """Read a value as a norm, or the larger of a norm and a number: return the norm's name and its argument's place."""
     nodes = roles.anatomy.graph.nodes
     if nodes[place][0] == "max" and len(_numbers(roles, place)) == 1:
         place = next(argument for argument in nodes[place][1:] if nodes[argument][0] != NUMBER)
@@ -177,7 +177,7 @@ def _numbers(roles: Roles, place: int) -> list[float]:
 
 
 def trust_ratio(roles: Roles) -> Iterator[Found]:
-    """Find the norm of the weights over that of another value."""
+    """Find the norm of the weights divided by the norm of another value."""
     anatomy = roles.anatomy
     for place, product in anatomy.products.items():
         over = [bottom for bottom in product.bottoms if _head(roles, bottom) == "norm"]
@@ -214,7 +214,7 @@ def clipped_by_value(roles: Roles) -> Iterator[Found]:
 
 
 def orthogonalised(roles: Roles) -> Iterator[Found]:
-    """Find matrices made orthogonal."""
+    """Find matrices that are made orthogonal."""
     for place, head, arguments in roles.anatomy.calls:
         if head == "orthogonalize":
             yield place, f"{phrase(roles.anatomy, arguments[0])} made orthogonal", ()
@@ -229,17 +229,17 @@ def lookahead(roles: Roles) -> Iterator[Found]:
                 if nodes[rest][0] == "mod" and anatomy.is_input(nodes[rest][1], "t"):
                     period = anatomy.late[nodes[rest][2]] or 0.0
                     names = ", ".join(sorted(roles.iterates))
-                    yield place, f"every {number(period)} steps the weights are set by {names}", (("k", period),)
+                    yield place, f"every {number(period)} steps the weights are set from {names}", (("k", period),)
 
 
 def rate_factor(anatomy: Anatomy) -> float | None:
-    """Give what ``lr`` is multiplied by where that multiplies the update as a whole; None where it does not."""
+    """Return the number by which ``lr`` is multiplied if it scales the whole update; None if it does not."""
     product = anatomy.product(anatomy.graph.update)
     return product.number if product.tops.count(anatomy.place_of("lr")) == 1 else None
 
 
 def decoupled_decay(roles: Roles) -> Iterator[Found]:
-    """Find the part of the weights that every step takes away beside the rest of the update."""
+    """Find the fraction of the weights that every step takes away besides the rest of the update."""
     anatomy = roles.anatomy
     weights = anatomy.place_of("w")
     if any(anatomy.paths(name, frozenset()) for name in roles.iterates):
@@ -250,7 +250,7 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
         amounts[key] = amounts.get(key, 0.0) + factor
     lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
-        replaced = factor >= 1.0 and not others  # w - x in the update puts x in the place of the weights
+        replaced = factor >= 1.0 and not others  # w - x in the update replaces the weights by x
         if factor > 0.0 and not replaced and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
             amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
@@ -262,7 +262,7 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
 
 
 def decay_in_gradient(roles: Roles) -> Iterator[Found]:
-    """Find weights added to the gradient before anything is made of it."""
+    """Find weights added to the gradient before anything is computed from it."""
     for place, part, plain in _inner_decays(roles):
         if plain:
             yield place, f"{number(part)} of the weights added to the gradient", (("decay", part),)
@@ -276,7 +276,7 @@ def decay_in_momentum(roles: Roles) -> Iterator[Found]:
 
 
 def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
-    """Find sums with the weights in what makes the state: the place, the part, whether the rest is the gradient."""
+    """Yield sums with the weights inside the state: place, factor of the weights, whether the rest is the gradient."""
     anatomy = roles.anatomy
     weights, gradient = anatomy.place_of("w"), anatomy.place_of("g")
     for place, head, arguments in anatomy.calls:
@@ -290,7 +290,7 @@ def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
 
 
 def _input(roles: Roles, place: int) -> str:
-    """Give the name of an input or state variable; empty for other values."""
+    """Return the name of an input or state variable; empty for other values."""
     head, name, *_ = (*roles.anatomy.graph.nodes[place], "")
     return name if head == INPUT else ""
 
