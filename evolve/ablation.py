@@ -1,4 +1,4 @@
-"""Leaving out of a program what its scores do not need: reductions are tried by training, and kept within the noise."""
+"""Reducing a program to what its scores need: reductions are tried by training, and kept if they stay in the noise."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import workers
 from evolve.standing import Estimate, estimate
 from tasks import get, score
 
-_LARGEST_NOISE = 0.05  # of a score
-_LOOK_EVERY_S = 1.0  # between two calls of on_progress, at most
+_LARGEST_NOISE = 0.05  # as a fraction of the score
+_LOOK_EVERY_S = 1.0  # the most between two calls of on_progress
 
 Scores = tuple[float, ...]
-"""Of one program on one task, for each rng seed; 0 for a training that diverged, and those after it."""
+"""Scores of one program on one task, one per rng seed; 0 for a training that diverged, and for those after it."""
 
 
 class Meter:
@@ -24,10 +24,10 @@ class Meter:
         """Make a meter.
 
         Args:
-            pool: What trains; idle.
-            rng_seeds: Of the trainings of every program on every task.
-            on_progress: Called at least every second with a task, how many jobs of it are done and how many there are;
-                what it raises ends the measuring.
+            pool: The pool that trains; idle.
+            rng_seeds: The rng seeds of the trainings of every program on every task.
+            on_progress: Called at least every second with a task, the number of its jobs that are done and their total;
+                an exception that it raises ends the measurement.
         """
         self.rng_seeds = tuple(rng_seeds)
         self._pool = pool
@@ -35,11 +35,11 @@ class Meter:
         self._known: dict[tuple[str, str], Scores] = {}  # by key and task
 
     def on(self, rng_seeds: Sequence[int]) -> "Meter":
-        """Give a meter with the same pool that trains with other rng seeds."""
+        """Return a meter with the same pool that trains with other rng seeds."""
         return Meter(self._pool, rng_seeds, self._on_progress)
 
     def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores]:
-        """Train a task with programs, unless it has been with their like."""
+        """Return the scores of programs on a task; those whose key has been scored on it are not trained again."""
         keys = [programs.key(program) for program in some]
         texts = {key: str(program) for key, program in zip(keys, some, strict=True) if (key, task) not in self._known}
         share = -(-len(self.rng_seeds) // self._pool.workers)
@@ -62,39 +62,39 @@ class Meter:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a program must not fall below: the scores of the program that all began with.
+    """The scores that a program must not fall below: those of the program as it was given.
 
     Attributes:
-        start: its scores by task, in the order in which tasks are tried.
+        start: Scores of the program as it was given, by task, in the order in which tasks are tried.
     """
 
     start: Mapping[str, Scores]
 
     def noise(self, task: str) -> float:
-        """Give the half-width of the 95 % confidence interval of the start's mean score, but a twentieth of it at most.
+        """Return the half-width of the 95 % confidence interval of the start's mean score, at most 5 % of that mean.
 
-        With few rng seeds the interval is wide; that is no reason to give up more.
+        With few rng seeds the interval is wide, which is no reason to accept a larger loss.
         """
         score = estimate(self.start[task])
         return min(score.half_width, _LARGEST_NOISE * score.mean)
 
     def change(self, task: str, scores: Scores) -> Estimate:
-        """Estimate by how much scores are above those of the start, from their differences rng seed by rng seed."""
+        """Return an estimate of how far scores are above the start's, from the difference for each rng seed."""
         return estimate([new - old for new, old in zip(scores, self.start[task], strict=True)])
 
     def keeps(self, task: str, scores: Scores) -> bool:
-        """Tell whether the mean score falls by no more than the noise."""
+        """Return whether the mean score falls by no more than the noise."""
         return self.change(task, scores).mean >= -self.noise(task)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a reduction.
+    """The result of trying a reduction.
 
     Attributes:
-        reduction: what was tried.
-        changes: by task, how the score differs from the start's, until the first task where it is below the noise.
-        kept: whether it stays within the noise on all tasks.
+        reduction: The reduction that was tried.
+        changes: By task, how the score differs from the start's, up to the first task on which it is below the noise.
+        kept: Whether the score stays within the noise on all tasks.
     """
 
     reduction: programs.Reduction
@@ -103,7 +103,7 @@ class Trial:
 
 
 def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Yardstick) -> list[Trial]:
-    """Try reductions on one task after the other, each until a task where it falls below the noise."""
+    """Try reductions on one task after another, each up to the first task on which it falls below the noise."""
     changes: list[dict[str, Estimate]] = [{} for _ in reductions]
     left = list(range(len(reductions)))
     for task in yardstick.start:
@@ -115,7 +115,7 @@ def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Y
 
 
 def smallest_kept(trials: Sequence[Trial]) -> Trial | None:
-    """Give the kept trial whose program is the smallest, of equals the one with the best scores; None if none is."""
+    """Return the kept trial with the smallest program, among equals the one with the best scores; None if none is."""
 
     def rank(trial: Trial) -> tuple[int, int, float]:
         statements, state_slots, _ = programs.size(trial.reduction.program)
@@ -125,7 +125,7 @@ def smallest_kept(trials: Sequence[Trial]) -> Trial | None:
 
 
 def round_numbers(program: programs.Program, meter: Meter, yardstick: Yardstick) -> Iterator[Trial]:
-    """Round one number after the other to as few digits as the scores allow; give what is kept as it is found."""
+    """Yield the roundings that are kept, one number after another, each to as few digits as the scores allow."""
     for statement in map(str, program.statements):
         for reduction in programs.roundings(program):
             if reduction.statement == statement:
