@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from programs.checking import Facts, check
+from programs.checking import Facts, check, live_statements
 from programs.function import Function, Kind
-from programs.functions import FUNCTIONS
 from programs.program import Program
 
 Array = Any  # of the array module in use
@@ -36,17 +35,15 @@ def execute(
         The update, one array for each weight array and shaped like it; and the new value of every live state variable.
     """
     known = dict(inputs)
-    for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
-        if live:
-            row = FUNCTIONS[statement.function]
-            # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
-            alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
-            arguments = [
-                known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
-                for x in statement.arguments
-            ]
-            apply = _leafwise if row.leafwise else _whole
-            known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
+    for statement, row, _, kind in live_statements(program):
+        # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
+        alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
+        arguments = [
+            known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
+            for x in statement.arguments
+        ]
+        apply = _leafwise if row.leafwise else _whole
+        known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
     update = broadcast(xp, known[program.update], Kind.TENSOR, weights)
     return update, {name: known[name] for name in facts.live_state}
 

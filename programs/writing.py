@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from programs.dataflow import INPUT, NUMBER, Graph
+from programs.dataflow import Call, Graph, Input, Number
 from programs.program import Argument, Program, Statement, fresh_name
 
 
@@ -34,7 +34,7 @@ class _Writer:
 
     def __init__(self, graph: Graph, parameters: tuple[str, ...]):
         self.graph = graph
-        read = {node[1] for node in graph.nodes if node[0] == INPUT}
+        read = {node.name for node in graph.nodes if isinstance(node, Input)}
         self.parameters = tuple(name for name in parameters if name in read or name in graph.state)
         self.name_of: dict[int, str] = {}
         self.holder: dict[str, int] = {}
@@ -46,19 +46,18 @@ class _Writer:
     def write(self) -> Program:
         graph = self.graph
         for place, node in enumerate(graph.nodes):
-            if node[0] == INPUT:
-                self.name_of[place], self.holder[node[1]] = node[1], place
-            elif node[0] != NUMBER:
-                for argument in node[1:]:
-                    self.uses[argument] += 1
+            if isinstance(node, Input):
+                self.name_of[place], self.holder[node.name] = node.name, place
+            for argument in node.arguments:
+                self.uses[argument] += 1
         for name, place in graph.state.items():
             self.uses[place] += 1
-            if graph.nodes[place][0] in (INPUT, NUMBER) or place in self.claims:
+            if not isinstance(graph.nodes[place], Call) or place in self.claims:
                 self.copies[name] = place
             else:
                 self.claims[place] = name
         self.uses[graph.update] += 1
-        waiting = [place for place, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER)]
+        waiting = [place for place, node in enumerate(graph.nodes) if isinstance(node, Call)]
         while waiting:
             waiting.remove(self.emit_next(waiting))
         update = self.name_update()
@@ -69,7 +68,9 @@ class _Writer:
         ready = [
             place
             for place in waiting
-            if all(argument in self.name_of or self.is_number(argument) for argument in self.graph.nodes[place][1:])
+            if all(
+                argument in self.name_of or self.is_number(argument) for argument in self.graph.nodes[place].arguments
+            )
         ]
         free = [place for place in ready if place not in self.claims or self.is_free(self.claims[place], place)]
         place = (free or ready)[0]
@@ -77,8 +78,8 @@ class _Writer:
             self.copies[self.claims.pop(place)] = place
         node = self.graph.nodes[place]
         name = self.claims.get(place) or self.choose_name(place)
-        self.statements.append(Statement(name, node[0], tuple(self.argument(argument) for argument in node[1:])))
-        for argument in node[1:]:
+        self.statements.append(Statement(name, node.function, tuple(map(self.argument, node.arguments))))
+        for argument in node.arguments:
             self.uses[argument] -= 1
         self.bind(name, place)
         return place
@@ -86,7 +87,7 @@ class _Writer:
     def name_update(self) -> str | None:
         """Save an update that is an old state variable, or a number, under a name of its own."""
         node = self.graph.nodes[self.graph.update]
-        if node[0] != NUMBER and not (node[0] == INPUT and node[1] in self.copies):
+        if isinstance(node, Call) or (isinstance(node, Input) and node.name not in self.copies):
             return None
         name = "update" if "update" not in self.holder else fresh_name(self.taken())
         self.statements.append(Statement(name, "copy", (self.argument(self.graph.update),)))
@@ -113,20 +114,21 @@ class _Writer:
                 del self.holder[name]
 
     def is_number(self, place: int) -> bool:
-        return self.graph.nodes[place][0] == NUMBER
+        return isinstance(self.graph.nodes[place], Number)
 
     def name(self, place: int) -> str | None:
         return self.name_of.get(place)
 
     def argument(self, place: int) -> Argument:
-        return self.graph.nodes[place][1] if self.is_number(place) else self.name_of[place]
+        node = self.graph.nodes[place]
+        return node.value if isinstance(node, Number) else self.name_of[place]
 
     def is_free(self, name: str, by: int | None) -> bool:
         """Tell whether a name's value is needed by nothing but the node ``by``."""
         held = self.holder.get(name)
         if held is None:
             return True
-        own = 0 if by is None else self.graph.nodes[by][1:].count(held)
+        own = 0 if by is None else self.graph.nodes[by].arguments.count(held)
         return self.uses[held] == own
 
     def choose_name(self, place: int) -> str:

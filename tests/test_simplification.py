@@ -15,7 +15,7 @@ from programs.algebra.rewriting import simplifier
 from programs.algebra.rules import KEY_RULES, RULES, Given, Holds
 from programs.algebra.simplification import FOLD, MERGE_STATE, RESCALE_STATE, ROUND, TIDY, ZERO_STATE
 from programs.algebra.tidying import tidy
-from programs.dataflow import INPUT, NUMBER, from_program
+from programs.dataflow import Input, Number, from_program
 from programs.writing import to_program
 
 SLACK = 1e-4  # 1e-8 / 1e-4: what the epsilon of a division is to the smallest divisor looked at
@@ -65,11 +65,12 @@ def size_without_sharing(text):
 
     def size(place, depth):
         node = graph.nodes[place]
-        if node[0] == INPUT:
-            return np.array([0, 1, 0, depth if node[1] == "lr" else 0, 0])
-        if node[0] == NUMBER:
+        if isinstance(node, Input):
+            return np.array([0, 1, 0, depth if node.name == "lr" else 0, 0])
+        if isinstance(node, Number):
             return np.array([0, 0, 0, 0, -depth])
-        return sum((size(argument, depth + 1) for argument in node[1:]), start=np.array([1, 0, len(node) - 1, 0, 0]))
+        parts = (size(argument, depth + 1) for argument in node.arguments)
+        return sum(parts, start=np.array([1, 0, len(node.arguments), 0, 0]))
 
     return tuple(size(graph.update, 0).tolist())
 

@@ -9,7 +9,7 @@ from programs.algebra.keys import key
 from programs.algebra.simplification import simplify
 from programs.algebra.tidying import tidy
 from programs.checking import check
-from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, Node, from_program
+from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number, from_program
 from programs.edits import with_argument
 from programs.program import Program, ProgramError
 from programs.writing import to_program
@@ -119,21 +119,23 @@ def _rounded(number: float) -> Iterator[float]:
 def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
     """Replace values in every way: the statement it is about, what takes its value's place, and the graph."""
     graph = from_program(program)
-    calls = [place for place, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER)]
+    calls = [place for place, node in enumerate(graph.nodes) if isinstance(node, Call)]
     statements = [statement for statement in program.statements if statement.function != "copy"]
     texts = {place: str(statement) for place, statement in zip(calls, statements, strict=True)}
     names = {
-        place: _INPUTS.get(node[1], f"the old {node[1]}") for place, node in enumerate(graph.nodes) if node[0] == INPUT
+        place: _INPUTS.get(node.name, f"the old {node.name}")
+        for place, node in enumerate(graph.nodes)
+        if isinstance(node, Input)
     }
     names |= {place: text.partition(" = ")[2] for place, text in texts.items()}
     for place in calls:
-        arguments = graph.nodes[place][1:]
-        theirs = [a for argument in arguments if argument in texts for a in graph.nodes[argument][1:]]
+        arguments = graph.nodes[place].arguments
+        theirs = [a for argument in arguments for a in graph.nodes[argument].arguments]
         readers = set(calls) - {place}
         for other in sorted({*arguments, *theirs} & names.keys()):
             yield texts[place], names[other], _redirected(graph, place, other, readers)
         for number in _NUMBERS:
-            yield texts[place], str(number), _redirected(graph, place, (NUMBER, number), readers)
+            yield texts[place], str(number), _redirected(graph, place, Number(number), readers)
     for place in graph.state.values():
         if place not in texts:
             continue
@@ -160,13 +162,14 @@ def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int
 
     arguments = {}
     for place, node in enumerate(nodes):
-        given = () if node[0] in (INPUT, NUMBER) else node[1:]
-        arguments[place] = tuple(map(seen, given)) if place in readers else given
+        arguments[place] = tuple(map(seen, node.arguments)) if place in readers else node.arguments
     builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
     builder.has_leftovers = True
     moved: dict[int, int] = {}
     for place in TopologicalSorter(arguments).static_order():
-        node = nodes[place] if not arguments[place] else (nodes[place][0], *[moved[a] for a in arguments[place]])
+        node = nodes[place]
+        if arguments[place]:
+            node = Call(node.function, tuple([moved[argument] for argument in arguments[place]]))
         moved[place] = builder.add(node, hints[place])
     state = {name: moved[seen(place)] for name, place in graph.state.items()}
     return builder.graph(moved[seen(graph.update)], state)

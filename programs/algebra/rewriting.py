@@ -1,22 +1,35 @@
 """Applying rules to a graph while it is built: every value is simplified before others are made of it."""
 
 import itertools
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from programs.algebra.folding import fold
 from programs.algebra.rules import Given, Rule
 from programs.algebra.signs import is_never_negative
-from programs.dataflow import INPUT, NUMBER, Add, Graph, GraphBuilder, Node, cone, from_program, rebuilt, renumbered
+from programs.dataflow import (
+    INPUT,
+    Add,
+    Call,
+    Graph,
+    GraphBuilder,
+    Input,
+    Node,
+    Number,
+    cone,
+    from_program,
+    rebuilt,
+    renumbered,
+)
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
 from programs.parsing import parse
 
 _SAME, _ANY = "the same value twice", "any values"
 _VARIABLES = "xyzunarosbcdkep"
-_NUMBERS = {(name,) for name in "bcdkep"}
-_RATE, _STEP = (INPUT, "lr"), (INPUT, "t")
+_NUMBERS = {Input(name) for name in "bcdkep"}
+_RATE, _STEP = Input("lr"), Input("t")
 _ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
@@ -47,18 +60,26 @@ def may_fit(rule: Rule, graph: Graph) -> bool:
 @lru_cache(maxsize=1)  # one rule after the other is tried on a graph
 def _links(nodes: tuple[Node, ...]) -> frozenset[tuple[str, str]]:
     """Give the pairs of a function and what makes one of its arguments, and every function with an empty name."""
-    calls = [node for node in nodes if node[0] not in (INPUT, NUMBER)]
-    return frozenset({(call[0], nodes[place][0]) for call in calls for place in call[1:]} | {(c[0], "") for c in calls})
+    return frozenset(_linked(nodes, [_made_by(node) for node in nodes]))
+
+
+def _linked(nodes: Sequence[Node], made: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
+        if isinstance(node, Call):
+            yield node.function, ""
+            yield from ((node.function, made[place]) for place in node.arguments if made[place])
+
+
+def _made_by(node: Node) -> str:
+    """Return what makes a value: a function, or "number"; empty for an input."""
+    return "number" if isinstance(node, Number) else node.function
 
 
 @cache
 def _pattern_links(rule: Rule) -> frozenset[tuple[str, str]]:
     """Give the pairs that a graph must have for the rule to fit, and every function with an empty name beside it."""
     nodes = _side(rule.pattern).nodes
-    made = [NUMBER if node[1:] in _NUMBERS else node[0] for node in nodes]
-    calls = [node for node in nodes if node[0] not in (INPUT, NUMBER)]
-    pairs = {(call[0], made[place]) for call in calls for place in call[1:] if made[place] != INPUT}
-    return frozenset(pairs | {(call[0], "") for call in calls})
+    return frozenset(_linked(nodes, ["number" if node in _NUMBERS else _made_by(node) for node in nodes]))
 
 
 def rewritten(graph: Graph, rule: Rule, never_negative: Set[str]) -> Iterator[Graph]:
@@ -88,25 +109,25 @@ def simplifier(
     sites = itertools.count()
 
     def add(builder: GraphBuilder, node: Node, hint: str) -> int:
-        function = node[0]
-        if function is INPUT or function is NUMBER:
+        if type(node) is not Call:
             return builder.add(node, hint)
+        function, arguments = node
         heads = builder.heads
         by_head = triggers.get(function)
         numbers, candidates = True, ()
-        for place in node[1:]:
+        for place in arguments:
             head = heads[place]
             if isinstance(head, str):
                 numbers = False
             if by_head and head in by_head:
                 candidates += by_head[head]
         if numbers and folding:
-            number = fold(function, tuple(builder.nodes[place] for place in node[1:]))
+            number = fold(function, [builder.nodes[place] for place in arguments])  # type: ignore[misc]
             if number is not None:
                 builder.has_leftovers = True
                 return builder.add(number)
         place = builder.add(node, hint)
-        if by_head and _SAME in by_head and len(set(node[1:])) < len(node) - 1:
+        if by_head and _SAME in by_head and len(set(arguments)) < len(arguments):
             candidates += by_head[_SAME]
         if by_head and _ANY in by_head:
             candidates += by_head[_ANY]
@@ -122,14 +143,16 @@ def simplifier(
         return place
 
     def construct(
-        builder: GraphBuilder, side: Graph, bound: dict[str, int], numbers: dict[int, Node], hint: str
+        builder: GraphBuilder, side: Graph, bound: dict[str, int], numbers: dict[int, Number], hint: str
     ) -> int:
         moved: dict[int, int] = {}
         for index, node in enumerate(side.nodes):
             if index in numbers:
                 moved[index] = builder.add(numbers[index])
             else:
-                moved[index] = bound[node[1]] if node[0] == INPUT else add(builder, renumbered(node, moved), hint)
+                moved[index] = (
+                    bound[node.name] if isinstance(node, Input) else add(builder, renumbered(node, moved), hint)
+                )
         return moved[side.update]
 
     return add
@@ -146,13 +169,17 @@ def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_Rea
         replacement = _side(rule.replacement)
         read = _ReadRule(order, _side(rule.pattern), replacement, _numeric(replacement), rule.given)
         nodes = read.pattern.nodes
-        root, *arguments = nodes[read.pattern.update]
-        heads = [nodes[place][1] if nodes[place][0] == NUMBER else nodes[place][0] for place in arguments]
+        root, arguments = nodes[read.pattern.update].function, nodes[read.pattern.update].arguments
+        heads = [_head(nodes[place]) for place in arguments]
         variables = _SAME if len(set(arguments)) < len(arguments) else _ANY
         trigger = next((head for head in heads if head != INPUT), variables)
         by_head = table.setdefault(root, {})
         by_head[trigger] = (*by_head.get(trigger, ()), read)
     return table
+
+
+def _head(node: Node) -> str | float:
+    return INPUT if isinstance(node, Input) else node.value if isinstance(node, Number) else node.function
 
 
 @cache
@@ -164,10 +191,10 @@ def _side(text: str) -> Graph:
 
 def _numeric(side: Graph) -> frozenset[int]:
     """Find the calls of a rule's side that are on numbers alone."""
-    numbers = {place for place, node in enumerate(side.nodes) if node[0] == NUMBER or node[1:] in _NUMBERS}
+    numbers = {place for place, node in enumerate(side.nodes) if isinstance(node, Number) or node in _NUMBERS}
     calls = set()
     for place, node in enumerate(side.nodes):
-        if node[0] not in (INPUT, NUMBER) and numbers.issuperset(node[1:]):
+        if isinstance(node, Call) and numbers.issuperset(node.arguments):
             numbers.add(place)
             calls.add(place)
     return frozenset(calls)
@@ -179,7 +206,7 @@ def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[st
         return False
     if rule.given is Given.NUMBERS:
         return True
-    c, d = (builder.nodes[bound[name]][1] for name in "cd")
+    c, d = (builder.nodes[bound[name]].value for name in "cd")  # type: ignore[union-attr]
     if rule.given is Given.ASCENDING:
         return c <= d
     if rule.given is Given.RECIPROCALS:
@@ -187,16 +214,18 @@ def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[st
     return c < d and abs(c + d - 1.0) <= _ROUNDING
 
 
-def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Node] | None:
+def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Number] | None:
     """Compute the replacement's numbers by their places; None where 32-bit floats would not give the same."""
-    found: dict[int, Node] = {}
+    found: dict[int, Number] = {}
     for place in sorted(rule.numeric):
-        function, *arguments = rule.replacement.nodes[place]
+        call = rule.replacement.nodes[place]
         numbers = []
-        for argument in arguments:
+        for argument in call.arguments:
             node = rule.replacement.nodes[argument]
-            numbers.append(found.get(argument) or (builder.nodes[bound[node[1]]] if node[0] == INPUT else node))
-        number = fold(function, tuple(numbers))
+            numbers.append(
+                found.get(argument) or (builder.nodes[bound[node.name]] if isinstance(node, Input) else node)
+            )
+        number = fold(call.function, numbers)  # type: ignore[arg-type]
         if number is None:
             return None
         found[place] = number
@@ -206,13 +235,13 @@ def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> 
 def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
     """Find the kind of what a side of a rule makes of the values bound to its variables."""
     kinds: list[Kind] = []
-    for head, *rest in side.nodes:
-        if head == INPUT:
-            kinds.append(builder.kinds[bound[rest[0]]])
-        elif head == NUMBER:
+    for node in side.nodes:
+        if isinstance(node, Input):
+            kinds.append(builder.kinds[bound[node.name]])
+        elif isinstance(node, Number):
             kinds.append(SCALAR)
         else:
-            kinds.append(FUNCTIONS[head].kind(tuple(kinds[place] for place in rest)))
+            kinds.append(FUNCTIONS[node.function].kind(tuple(kinds[place] for place in node.arguments)))
     return kinds[side.update]
 
 
@@ -221,19 +250,19 @@ def _match(
 ) -> Iterator[dict[str, int]]:
     """Find the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
     pattern, node = side.nodes[wanted], builder.nodes[place]
-    if pattern[0] == INPUT:
-        variable = pattern[1]
+    if isinstance(pattern, Input):
+        variable = pattern.name
         if bound.get(variable, place) == place and _may_be(variable, builder, place, never_negative):
             yield bound | {variable: place}
-    elif pattern[0] == NUMBER:
-        if node[0] == NUMBER and node[1].hex() == pattern[1].hex():  # which tells -0.0 from 0.0
+    elif isinstance(pattern, Number):
+        if isinstance(node, Number) and node.value.hex() == pattern.value.hex():  # which tells -0.0 from 0.0
             yield bound
-    elif pattern[0] == node[0]:
-        orders = [node[1:]]
-        if FUNCTIONS[node[0]].commutative:
-            orders.append(node[:0:-1])
+    elif pattern.function == node.function:
+        orders = [node.arguments]
+        if FUNCTIONS[node.function].commutative:
+            orders.append(node.arguments[::-1])
         for order in orders:
-            yield from _match_all(side, pattern[1:], builder, order, bound, never_negative)
+            yield from _match_all(side, pattern.arguments, builder, order, bound, never_negative)
 
 
 def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Set[str]) -> bool:
@@ -248,12 +277,12 @@ def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Se
     if variable == "r":
         return _is_rate(builder, place)
     if variable in "os":
-        inputs = {builder.nodes[index] for index in cone(builder.nodes, [place]) if builder.heads[index] == INPUT}
+        inputs = {node for index in cone(builder.nodes, [place]) if isinstance(node := builder.nodes[index], Input)}
         scalar = builder.kinds[place] is SCALAR if builder.kinds_matter else inputs <= {_STEP}
-        return node[0] != NUMBER and _RATE not in inputs and not (variable == "o" and scalar)
-    if node[0] != NUMBER:
+        return not isinstance(node, Number) and _RATE not in inputs and not (variable == "o" and scalar)
+    if not isinstance(node, Number):
         return False
-    number = node[1]
+    number = node.value
     if variable == "p":
         return 0.0 < number < 1.0
     return number != 0.0 if variable in "bcd" else number > (0.0 if variable == "k" else 1.0)
@@ -261,9 +290,9 @@ def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Se
 
 def _is_rate(builder: GraphBuilder, place: int) -> bool:
     node = builder.nodes[place]
-    if node[0] == "multiply":
-        one, two = (builder.nodes[argument] for argument in node[1:])
-        return (one == _RATE and two[0] == NUMBER) or (two == _RATE and one[0] == NUMBER)
+    if node.function == "multiply":
+        one, two = (builder.nodes[argument] for argument in node.arguments)
+        return (one == _RATE and isinstance(two, Number)) or (two == _RATE and isinstance(one, Number))
     return node == _RATE
 
 

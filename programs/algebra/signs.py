@@ -1,9 +1,8 @@
 """Which values are never negative, by the functions that make them."""
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
 
-from programs.dataflow import INPUT, NUMBER, Graph, Node, cone
+from programs.dataflow import Graph, Input, Node, Number, cone
 
 _ALWAYS = (
     *("abs", "square", "sqrt", "norm", "global_norm", "std", "exp", "exp2", "exp10", "cosh", "sigmoid", "softplus"),
@@ -31,12 +30,12 @@ def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> boo
 
 def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known: Mapping[int, bool]) -> bool:
     """Tell it where it is known of the arguments."""
-    node: tuple[Any, ...] = nodes[place]
-    head, arguments = node[0], node[1:]
-    if head == NUMBER:
-        return arguments[0] >= 0.0
-    if head == INPUT:
-        return arguments[0] == "t" or arguments[0] in state
+    node = nodes[place]
+    if isinstance(node, Number):
+        return node.value >= 0.0
+    if isinstance(node, Input):
+        return node.name == "t" or node.name in state
+    head, arguments = node
     if head in _ALWAYS:
         return True
     signs = [known[argument] for argument in arguments]
@@ -45,8 +44,8 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
     if head == "where":
         return all(signs[1:])
     if head == "interp":
-        weight: tuple[Any, ...] = tuple(nodes[arguments[2]])
-        return weight[0] == NUMBER and 0.0 <= weight[1] <= 1.0 and all(signs)
+        weight = nodes[arguments[2]]
+        return isinstance(weight, Number) and 0.0 <= weight.value <= 1.0 and all(signs)
     return head in _WHERE_ALL_ARE and all(signs)
 
 

@@ -13,12 +13,12 @@ from programs.algebra.signs import never_negative_state
 from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import (
-    INPUT,
-    NUMBER,
     Add,
     Graph,
     GraphBuilder,
+    Input,
     Node,
+    Number,
     from_program,
     rebuilt,
     without_dead_statements,
@@ -156,20 +156,20 @@ def _scales(graph: Graph, name: str) -> list[float]:
     numbers: dict[float, None] = {}
     for place in reversed(graph.cone([graph.state[name]])):
         node = graph.nodes[place]
-        if node[0] == "multiply":
-            found = [graph.nodes[argument][1] for argument in node[1:] if graph.nodes[argument][0] == NUMBER]
-            numbers |= dict.fromkeys(number for number in found if number)
-        elif node[0] == "negative":
+        if node.function == "multiply":
+            found = [number for a in node.arguments if isinstance(number := graph.nodes[a], Number)]
+            numbers |= dict.fromkeys(number.value for number in found if number.value)
+        elif node.function == "negative":
             numbers[-1.0] = None
     return list(numbers)
 
 
 def _round(builder: GraphBuilder, node: Node, hint: str) -> int:
     """Add a node; a number as the shortest that is the same in 32-bit floats, where that is a short one."""
-    if node[0] == NUMBER:
-        short = float(f"{node[1]:.{_DIGITS}g}")
-        if len(repr(short)) < len(repr(node[1])) and np.float32(short) == np.float32(node[1]):
-            return builder.add((NUMBER, short), hint)
+    if isinstance(node, Number):
+        short = float(f"{node.value:.{_DIGITS}g}")
+        if len(repr(short)) < len(repr(node.value)) and np.float32(short) == np.float32(node.value):
+            return builder.add(Number(short), hint)
     return builder.add(node, hint)
 
 
@@ -188,42 +188,42 @@ def _keeps_state_kinds(before: Graph, after: Graph) -> bool:
     """Tell whether the state variables' kinds stay what they were, as a program of the new graph would have them."""
     if not after.kinds_matter:
         return True
-    own = check(to_program(after, tuple(node[1] for node in after.nodes if node[0] == INPUT))).state_kinds
+    own = check(to_program(after, tuple(node.name for node in after.nodes if isinstance(node, Input)))).state_kinds
     return all(own[name] is before.state_kinds[name] for name in after.state)
 
 
-def _equal_state(graph: Graph) -> dict[str, tuple]:
+def _equal_state(graph: Graph) -> dict[str, Node]:
     """Find state variables that are always equal to an earlier one, and what they are replaced by."""
     chosen: dict[bytes, str] = {}
-    replaced = {}
+    replaced: dict[str, Node] = {}
     for name, label in graph.state_labels.items():
         if chosen.setdefault(label, name) != name:
-            replaced[name] = (INPUT, chosen[label])
+            replaced[name] = Input(chosen[label])
     return replaced
 
 
-def _zero_state(graph: Graph) -> dict[str, tuple]:
+def _zero_state(graph: Graph) -> dict[str, Node]:
     """Find state variables that stay zero for ever, since zeros are all that their next values are made of."""
     zero = set(graph.state)
     while True:
         kept = {name for name in zero if _is_zero(graph, graph.state[name], zero)}
         if kept == zero:
-            return dict.fromkeys(sorted(zero), (NUMBER, 0.0))
+            return dict.fromkeys(sorted(zero), Number(0.0))
         zero = kept
 
 
 def _is_zero(graph: Graph, place: int, zero: set[str]) -> bool:
     """Tell whether a value is 0.0 where the state variables ``zero`` are 0.0 and nothing else is known."""
-    numbers: dict[int, Node] = {}
+    numbers: dict[int, Number] = {}
     for node_place in graph.cone([place]):
         node = graph.nodes[node_place]
-        if node[0] == INPUT:
-            number = (NUMBER, 0.0) if node[1] in zero else None
-        elif node[0] == NUMBER:
+        if isinstance(node, Input):
+            number = Number(0.0) if node.name in zero else None
+        elif isinstance(node, Number):
             number = node
         else:
-            number = fold(node[0], tuple(numbers[argument] for argument in node[1:]))
+            number = fold(node.function, [numbers[argument] for argument in node.arguments])
         if number is None:
             return False
         numbers[node_place] = number
-    return numbers[place][1].hex() == "0x0.0p+0"  # not -0.0
+    return numbers[place].value.hex() == "0x0.0p+0"  # not -0.0

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from programs.dataflow import INPUT, NUMBER
 from programs.understanding.anatomy import NEAR, Anatomy
 from programs.understanding.phrasing import expression, number, phrase, steps
 from programs.understanding.recurrence import Course, Recurrence, Roles
@@ -78,16 +77,15 @@ def change(roles: Roles) -> Iterator[Found]:
 def _made_of(roles: Roles, place: int) -> str:
     """Say what a state variable's next value is, without its name."""
     anatomy = roles.anatomy
-    return phrase(anatomy, place) if anatomy.graph.nodes[place][0] == INPUT else expression(anatomy, place)
+    return phrase(anatomy, place) if anatomy.input(place) else expression(anatomy, place)
 
 
 def bias_correction(roles: Roles) -> Iterator[Found]:
     """Find 1 - b^t where b is the decay of an average."""
-    nodes = roles.anatomy.graph.nodes
     decays = [way.decay for way in roles.recurrences.values() if way.course is Course.AVERAGE]
-    for place, head, arguments in roles.anatomy.calls:
-        if head == "subtract" and nodes[arguments[0]] == (NUMBER, 1.0) and nodes[arguments[1]][0] == "power":
-            base, exponent = nodes[arguments[1]][1:]
+    for place, _, _ in roles.anatomy.calls:
+        if power := roles.anatomy.one_less_power(place):
+            base, exponent = power
             decay = roles.anatomy.late[base]
             if roles.anatomy.inputs[exponent] == {"t"} and decay in decays:
                 yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
@@ -114,11 +112,11 @@ def _mixture(roles: Roles, place: int) -> _Mixture | None:
     """Read a value as such a sum; None where there is anything else in it, or no momentum."""
     mixture = _Mixture(place, {}, {}, {})
     for atom, factor in roles.anatomy.terms(place, closed=roles.collected).items():
-        node = roles.anatomy.graph.nodes[atom]
+        name = roles.anatomy.input(atom)
         if roles.anatomy.next_of.get(atom) in roles.momenta:
             mixture.new[roles.anatomy.next_of[atom]] = factor
-        elif node[0] == INPUT and node[1] in roles.momenta:
-            mixture.old[node[1]] = factor
+        elif name in roles.momenta:
+            mixture.old[name] = factor
         elif atom in roles.collected:
             mixture.fresh[atom] = factor
         else:
