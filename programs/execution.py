@@ -48,11 +48,11 @@ def execute(
     return update, {name: known[name] for name in facts.live_state}
 
 
-def zero_state(facts: Facts, weights: Sequence[Array]) -> dict[str, Value]:
-    """Give the state before the first step: every live state variable as zeros, float64 in NumPy."""
+def zero_state(facts: Facts, weights: Sequence[Array], dtype: type = np.float64) -> dict[str, Value]:
+    """Return the state before the first step: every live state variable as zeros, in NumPy."""
     shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(weights), Kind.TENSOR: tuple(w.shape for w in weights)}
     kinds = {name: facts.state_kinds[name] for name in facts.live_state}
-    return {name: (kind, tuple(np.zeros(shape) for shape in shapes[kind])) for name, kind in kinds.items()}
+    return {name: (kind, tuple(np.zeros(shape, dtype) for shape in shapes[kind])) for name, kind in kinds.items()}
 
 
 def numpy_step(
@@ -62,8 +62,9 @@ def numpy_step(
     state: Mapping[str, Value],
     rate: float,
     step: int,
+    dtype: Any = np.float64,
 ) -> tuple[tuple[Array, ...], dict[str, Value]]:
-    """Run one step in NumPy (float64).
+    """Run one step in NumPy.
 
     Args:
         program: what to run.
@@ -72,6 +73,7 @@ def numpy_step(
         state: of the program, before the step.
         rate: what the program reads as ``lr``.
         step: what it reads as ``t``, from 1.
+        dtype: of scalars; that of tensors is the weights'.
 
     Returns:
         The update, and the state after the step.
@@ -83,10 +85,10 @@ def numpy_step(
         **state,
         "w": (Kind.TENSOR, tuple(weights)),
         "g": (Kind.TENSOR, tuple(gradient)),
-        "lr": (Kind.SCALAR, (np.float64(rate),)),
-        "t": (Kind.SCALAR, (np.float64(step),)),
+        "lr": (Kind.SCALAR, (dtype(rate),)),
+        "t": (Kind.SCALAR, (dtype(step),)),
     }
-    return execute(program, check(program), np, weights, inputs, np.float64)
+    return execute(program, check(program), np, weights, inputs, dtype)
 
 
 def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:

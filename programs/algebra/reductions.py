@@ -1,12 +1,14 @@
 """Smaller programs that a training may show to be as good: a value replaced by another one, or a number rounded."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 from programs.algebra.derivation import Proof, Step
 from programs.algebra.keys import key
-from programs.algebra.simplification import simplify
+from programs.algebra.simplification import proved, simplify
 from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number, from_program
@@ -27,17 +29,30 @@ class Reduction:
     Attributes:
         statement: the statement, as text, whose value is replaced.
         replacement: what takes its place.
-        steps: the replacement, then the rules that apply after it.
+        replaced: The program after the replacement.
+        rules: The rules that apply after it, with what they promise.
     """
 
     statement: str
     replacement: str
-    steps: tuple[Step, ...]
+    replaced: Program
+    rules: tuple[Step, ...]
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The replacement, then the rules that apply after it, each with what numbers show of it.
+
+        A step by rules that moves updates on the probes too far is called measured: only training tells of it.
+        """
+        steps = [Step(f"{self.statement} -> {self.replacement}", Proof.MEASURED, self.replaced)]
+        for step in self.rules:
+            steps.append(proved(steps[-1].program, step) or replace(step, proof=Proof.MEASURED))
+        return tuple(steps)
 
     @property
     def program(self) -> Program:
         """What is left."""
-        return self.steps[-1].program
+        return self.rules[-1].program if self.rules else self.replaced
 
 
 def size(program: Program) -> tuple[int, int, int]:
@@ -84,8 +99,7 @@ def _distinct(program: Program, changed: Iterable[tuple[str, str, Program]], par
             continue
         seen.add(own)
         tidied = tidy(other)
-        first = Step(f"{statement} -> {replacement}", Proof.MEASURED, tidied)
-        reduced = Reduction(statement, replacement, (first, *simplify(tidied).steps))
+        reduced = Reduction(statement, replacement, tidied, simplify(tidied, prove=False).steps)
         if size(reduced.program)[:parts] < size(program)[:parts] and _reads_as_much(program, reduced.program):
             found.setdefault(key(reduced.program), reduced)
     found.pop(key(program), None)
@@ -112,7 +126,7 @@ def _rounded(number: float) -> Iterator[float]:
     for digits in range(1, _MOST_DIGITS + 1):
         distance = float(f"{1.0 - number:.{digits}g}")
         short = round(1.0 - distance, 15) if near_one else float(f"{number:.{digits}g}")
-        if len(repr(short)) < len(repr(number)):
+        if math.isfinite(short) and len(repr(short)) < len(repr(number)):
             yield short
 
 

@@ -30,7 +30,8 @@ _SAME, _ANY = "the same value twice", "any values"
 _VARIABLES = "xyzunarosbcdkep"
 _NUMBERS = {Input(name) for name in "bcdkep"}
 _RATE, _STEP = Input("lr"), Input("t")
-_ROUNDING = 1e-7  # of a 32-bit float near 1
+_ROUNDING = 1e-15  # of a few 64-bit floats near 1
+_NARROW_ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,12 +207,13 @@ def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[st
         return False
     if rule.given is Given.NUMBERS:
         return True
-    c, d = (builder.nodes[bound[name]].value for name in "cd")  # type: ignore[union-attr]
+    one, two = (builder.nodes[bound[name]] for name in "cd")
+    c, d = one.value, two.value  # type: ignore[union-attr]
     if rule.given is Given.ASCENDING:
         return c <= d
     if rule.given is Given.RECIPROCALS:
-        return abs(c * d - 1.0) <= _ROUNDING
-    return c < d and abs(c + d - 1.0) <= _ROUNDING
+        return abs(c * d - 1.0) <= _ROUNDING and fold("multiply", (one, two)) is not None  # type: ignore[arg-type]
+    return c < d and abs(c + d - 1.0) <= (_ROUNDING if rule.given is Given.COMPLEMENTS else _NARROW_ROUNDING)
 
 
 def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Number] | None:
