@@ -1,17 +1,44 @@
 """Which values are never negative, by the functions that make them."""
 
+import enum
 from collections.abc import Mapping, Sequence, Set
 
+from programs.completeness import of_every_function
 from programs.dataflow import Graph, Input, Node, Number, cone
 
-_ALWAYS = (
-    *("abs", "square", "sqrt", "norm", "global_norm", "std", "exp", "exp2", "exp10", "cosh", "sigmoid", "softplus"),
-    *("heaviside", "less", "equal", "arccos"),
+
+class Sign(enum.Enum):
+    """When the value of a function is known to be zero, positive or no number."""
+
+    OPEN = "never, for all that is known here"
+    ALWAYS = "whatever its arguments are"
+    IF_ALL = "if all arguments are"
+    IF_ONE = "if one of its arguments is"
+    IF_BRANCHES = "if all arguments but the first are"
+    IF_MEAN = "if the first two arguments are and the third is a number from 0 to 1"
+
+
+_SIGNS = {
+    Sign.OPEN: (
+        *("cos", "sin", "tan", "arcsin", "arccosh", "arctanh", "expm1", "log", "log10", "log2", "log1p", "reciprocal"),
+        *("cosine_sim", "clip", "subtract", "power", "negative", "copy", "mod", "orthogonalize"),
+    ),
+    Sign.ALWAYS: (
+        *("abs", "square", "sqrt", "norm", "global_norm", "std", "exp", "exp2", "exp10", "cosh", "sigmoid", "softplus"),
+        *("heaviside", "less", "equal", "arccos", "get_pi", "get_e", "get_eps"),
+    ),
+    Sign.IF_ALL: (
+        *("add", "multiply", "divide", "min", "mean", "dot", "cube", "cbrt", "sign", "floor", "round"),
+        *("tanh", "sinh", "arcsinh", "arctan", "erf"),
+    ),
+    Sign.IF_ONE: ("max",),
+    Sign.IF_BRANCHES: ("where",),
+    Sign.IF_MEAN: ("interp",),
+}
+SIGNS = of_every_function(
+    {name: sign for sign, names in _SIGNS.items() for name in names}, "_SIGNS in programs/algebra/signs.py", "a Sign"
 )
-_WHERE_ALL_ARE = (
-    *("add", "multiply", "divide", "min", "mean", "dot", "cube", "cbrt", "sign", "floor", "round"),
-    *("tanh", "sinh", "arcsinh", "arctan", "erf"),
-)
+"""When the value of every function is never negative."""
 
 
 def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> bool:
@@ -35,18 +62,20 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
         return node.value >= 0.0
     if isinstance(node, Input):
         return node.name == "t" or node.name in state
-    head, arguments = node
-    if head in _ALWAYS:
-        return True
-    signs = [known[argument] for argument in arguments]
-    if head == "max":
-        return any(signs)
-    if head == "where":
-        return all(signs[1:])
-    if head == "interp":
-        weight = nodes[arguments[2]]
-        return isinstance(weight, Number) and 0.0 <= weight.value <= 1.0 and all(signs)
-    return head in _WHERE_ALL_ARE and all(signs)
+    signs = [known[argument] for argument in node.arguments]
+    match SIGNS[node.function]:
+        case Sign.ALWAYS:
+            return True
+        case Sign.IF_ALL:
+            return all(signs)
+        case Sign.IF_ONE:
+            return any(signs)
+        case Sign.IF_BRANCHES:
+            return all(signs[1:])
+        case Sign.IF_MEAN:
+            weight = nodes[node.arguments[2]]
+            return isinstance(weight, Number) and 0.0 <= weight.value <= 1.0 and all(signs)
+    return False
 
 
 def never_negative_state(graph: Graph) -> frozenset[str]:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
+from programs.completeness import of_every_function
 from programs.dataflow import Call, Graph, Input, Number, from_program
 from programs.function import SCALAR, TENSOR, Kind
 from programs.program import Program
@@ -46,7 +47,7 @@ def _named(name: str, count: int = 1) -> Form:
     return Form(rf"\operatorname{{{name}}}\left({arguments}\right)")
 
 
-FORMS = {
+_FORMS = {
     "get_pi": Form(r"\pi"),
     "get_e": Form(r"\mathrm{e}"),
     "get_eps": Form(r"\epsilon"),
@@ -106,6 +107,7 @@ FORMS = {
     "std": _named("std"),
     "orthogonalize": _named("orthogonalize"),
 }
+FORMS = of_every_function(_FORMS, "_FORMS in programs/exports/latex.py", "a Form")
 """How every function of the language is written. Square brackets are 1 where what they hold is true, else 0;
 ``where`` gives its second argument where the first is not 0, else the third."""
 

@@ -56,21 +56,32 @@ def looks_at_all(plan: Plan) -> bool:
     return any(not live.row.leafwise for live in live_statements(plan.program))
 
 
-def translated(names: Mapping[str, str], module: str, own: Mapping[str, str]) -> dict[str, str]:
+def translated(names: Mapping[str, str], module: str, own: Mapping[str, str], file: str) -> dict[str, str]:
     """Write the expression of every function for another library than JAX.
 
     Args:
         names: what the functions of ``jax.numpy`` are called there.
         module: how the library is imported.
         own: by function of the language, the expressions that differ by more than names.
+        file: Where the two tables stand.
 
     Raises:
-        KeyError: where an expression has a function of which neither says anything.
+        ValueError: If neither table says how a function is written.
     """
-    return {
-        name: own[name] if name in own else re.sub(r"jnp\.(\w+)", lambda found: f"{module}.{names[found[1]]}", row.text)
-        for name, row in FUNCTIONS.items()
-    }
+    for name in own:
+        if name not in FUNCTIONS:
+            raise ValueError(f"{file} has an expression for '{name}', which is no function of programs/functions.py")
+    texts = dict(own)
+    for name, row in FUNCTIONS.items():
+        foreign = [found for found in re.findall(r"\b(?:jnp|jax)\.([\w.]+)", row.text) if found not in names]
+        if name not in own and foreign:
+            raise ValueError(
+                f"the function '{name}' is written as {row.text} for JAX, and {file} does not say what {foreign[0]} is "
+                f"for {module}: right would be a name in _SAME or _NAMES, or an expression in _OWN"
+            )
+        if name not in own:
+            texts[name] = re.sub(r"jnp\.(\w+)", lambda found: f"{module}.{names[found[1]]}", row.text)
+    return texts
 
 
 def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
