@@ -1,7 +1,7 @@
 """Programs run on fixed weights and gradients, so that what two of them do can be compared by numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,10 @@ TOLERANCES = {Proof.EXACT: 1e-9, Proof.REAL: 1e-9, Proof.NEARLY: 1e-3}
 """By how much a step by rules may change the updates on the probes in 64-bit floats, relative to the largest element.
 An exact one must not change them at extreme points in 32-bit floats either."""
 
+PERIOD = 30
+"""Steps for which persistent gradients stay much the same."""
+
+_Gradients = Callable[[tuple[int, ...], int, int], np.ndarray]  # shape, step, which array
 _SHAPES = ((3, 4), (5,), ())
 _STEPS = 5
 _RATE = 0.7
@@ -37,16 +41,18 @@ def probe(program: Program, steps: int = _STEPS) -> list[tuple[np.ndarray, ...]]
     Raises:
         ProgramError: where the program is not well formed.
     """
-    return _probe([program], steps)[0]
+    return _probe([program], steps, _array)[0]
 
 
-def largest_difference(first: Program, second: Program, steps: int = 20) -> float:
+def largest_difference(first: Program, second: Program, steps: int = 20, persistent: bool = False) -> float:
     """Compare two programs' updates on the probes, both at the weights that the first one's updates lead to.
 
     Args:
         first: one program.
         second: the other.
         steps: how many to take.
+        persistent: Whether gradients stay much the same for ``PERIOD`` steps and then turn round and become smaller, so
+            that averages point against them; otherwise every step has gradients of its own.
 
     Returns:
         The largest difference of two elements, relative to the largest element of the array that both belong to;
@@ -56,7 +62,7 @@ def largest_difference(first: Program, second: Program, steps: int = 20) -> floa
         ProgramError: where a program is not well formed.
     """
     largest = 0.0
-    for ours, theirs in zip(*_probe([first, second], steps), strict=True):
+    for ours, theirs in zip(*_probe([first, second], steps, _persistent if persistent else _array), strict=True):
         for a, b in zip(ours, theirs, strict=True):
             if not np.array_equal(np.isfinite(a), np.isfinite(b)):
                 return math.inf
@@ -120,14 +126,14 @@ def _narrow_updates(program: Program) -> tuple[np.ndarray, ...]:
     return tuple(updates)
 
 
-def _probe(some: Sequence[Program], steps: int) -> list[list[tuple[np.ndarray, ...]]]:
-    """Give each program's updates; all see the weights that those of the first one lead to."""
+def _probe(some: Sequence[Program], steps: int, gradients: _Gradients) -> list[list[tuple[np.ndarray, ...]]]:
+    """Return each program's updates; all see the weights that those of the first one lead to."""
     weights = tuple(_array(shape, 0, place) for place, shape in enumerate(_SHAPES))
     states = [zero_state(check(program), weights) for program in some]
     updates = [[] for _ in some]
     with np.errstate(all="ignore"):
         for step in range(1, steps + 1):
-            gradient = tuple(_array(shape, step, place) for place, shape in enumerate(_SHAPES))
+            gradient = tuple(gradients(shape, step, place) for place, shape in enumerate(_SHAPES))
             for index, program in enumerate(some):
                 update, states[index] = numpy_step(program, weights, gradient, states[index], _RATE, step)
                 updates[index].append(update)
@@ -140,3 +146,10 @@ def _array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64))
     numbers = (np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709) % 2003
     return (numbers / 1001.0 - 1.0).reshape(shape)
+
+
+def _persistent(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
+    """Make gradients that stay much the same for a period, then turn round and become smaller."""
+    period = (step - 1) // PERIOD
+    kept = (-0.3) ** (period % 2) * _array(shape, period // 2, place)
+    return np.asarray(kept + 0.01 * _array(shape, step, place))

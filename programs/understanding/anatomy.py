@@ -224,6 +224,36 @@ class Anatomy:
         bottoms += [place for place, on_top in waiting if not on_top]
         return Product(number, tuple(tops), tuple(bottoms))
 
+    def powers(self, place: int) -> frozenset[tuple[int, int, bool]]:
+        """Read a value as a product of powers, through roots and bounds that the step alone decides.
+
+        Returns:
+            Each factor with the sign of its exponent, and whether it is under a root.
+        """
+        found = set()
+        waiting = [(place, 1, False)]
+        for _ in range(_MOST_PATHS):
+            if not waiting:
+                break
+            at, sign, rooted = waiting.pop()
+            product = self.product(at)
+            for side, factors in ((sign, product.tops), (-sign, product.bottoms)):
+                for factor in set(factors):
+                    found.add((factor, side, rooted))
+                    root = self.function(factor) in ("sqrt", "cbrt")
+                    inner = self.arguments(factor)[0] if root else self._without_bound(factor)
+                    if inner != factor:
+                        waiting.append((inner, side, rooted or root))
+        return frozenset(found)
+
+    def _without_bound(self, place: int) -> int:
+        """Return what is compared with, or added to, a value that the step alone decides; else the value itself."""
+        if self.function(place) in ("max", "min", "add"):
+            open_sides = [argument for argument in self.arguments(place) if self.late[argument] is None]
+            if len(open_sides) == 1:
+                return self.usual(open_sides[0])
+        return place
+
     def paths(self, name: str, barred: Set[int]) -> list[tuple[float, tuple[int, ...]]]:
         """Find how an input enters the update linearly: a number and other factors for each way.
 

@@ -1,8 +1,9 @@
 """Patterns of a program's memory: averages and momenta, what is kept, and how momenta and the gradient are mixed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
+from programs.function import SCALAR
 from programs.understanding.anatomy import NEAR, Anatomy
 from programs.understanding.phrasing import expression, number, phrase, steps
 from programs.understanding.recurrence import Course, Recurrence, Roles
@@ -81,14 +82,35 @@ def _made_of(roles: Roles, place: int) -> str:
 
 
 def bias_correction(roles: Roles) -> Iterator[Found]:
-    """Find 1 - b^t where b is the decay of an average."""
-    decays = [way.decay for way in roles.recurrences.values() if way.course is Course.AVERAGE]
-    for place, _, _ in roles.anatomy.calls:
-        if power := roles.anatomy.one_less_power(place):
-            base, exponent = power
-            decay = roles.anatomy.late[base]
-            if roles.anatomy.inputs[exponent] == {"t"} and decay in decays:
+    """Find averages with decay b that are divided by 1 - b^t, or their roots by its root."""
+    anatomy = roles.anatomy
+    averages = {name: way.decay for name, way in roles.recurrences.items() if way.course is Course.AVERAGE}
+    found = set()
+    for product in anatomy.products:
+        powers = anatomy.powers(product)
+        for place, sign, rooted in powers:
+            decay = _correction(anatomy, place)
+            names = [name for name, own in averages.items() if own == decay]
+            if names and place not in found and _corrects(roles, names, powers, sign, rooted):
+                found.add(place)
                 yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
+
+
+def _correction(anatomy: Anatomy, place: int) -> float:
+    """Return b if a value is 1 - b^t; 0 if it is not."""
+    base, exponent = anatomy.one_less_power(place) or (-1, -1)
+    return (anatomy.late[base] or 0.0) if base >= 0 and anatomy.inputs[exponent] == {"t"} else 0.0
+
+
+def _corrects(roles: Roles, names: Sequence[str], powers: Set[tuple[int, int, bool]], sign: int, rooted: bool) -> bool:
+    """Return whether 1 - b^t divides averages with decay b, in a product with them or in one of scalars alone."""
+    anatomy = roles.anatomy
+    places = {anatomy.graph.state[name] for name in names} | {anatomy.place_of(name) for name in names}
+    beside = {own for factor, own, _ in powers if not places.isdisjoint(anatomy.graph.cone([factor]))}
+    if beside:
+        return beside == {-sign}
+    scalars = all(anatomy.kinds[factor] is SCALAR for factor, _, _ in powers)
+    return scalars and (sign < 0 or (rooted and not roles.second_moments.isdisjoint(names)))
 
 
 @dataclass(frozen=True)

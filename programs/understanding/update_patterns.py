@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
 from programs.function import SCALAR, TENSOR
@@ -22,9 +23,9 @@ def normalisation(courses: set[Course], roots: set[str]) -> Finder:
         for _, head, arguments in anatomy.calls:
             if head in ("divide", "reciprocal"):
                 inner = anatomy.core(arguments[-1])
-                root, name = _root_of_moment(roles, inner)
-                if name and root in roots and roles.recurrences[name].course in courses:
-                    yield inner, f"division by {_ROOTS.get(root, '')}{name}, {_collected(roles, name)}", ()
+                moment = _moment(roles, inner)
+                if moment and moment.root in roots and roles.recurrences[moment.name].course in courses:
+                    yield inner, f"division by {moment.words}", ()
 
     return find
 
@@ -33,24 +34,43 @@ def scaling_by_root(roles: Roles) -> Iterator[Found]:
     """Find products with the root of a second moment."""
     for place, product in roles.anatomy.products.items():
         for top in {top for top in product.tops if roles.anatomy.function(top) in _ROOTS}:
-            root, name = _root_of_moment(roles, top)
-            if name:
-                yield place, f"multiplication by {_ROOTS[root]}{name}, {_collected(roles, name)}", ()
+            if moment := _moment(roles, top):
+                yield place, f"multiplication by {moment.words}", ()
 
 
-def _root_of_moment(roles: Roles, place: int) -> tuple[str, str]:
-    """Read a value as the root of a second moment: the function, empty for none, and the state variable, or empty."""
+@dataclass(frozen=True)
+class _Moment:
+    """A second moment, or its root.
+
+    Attributes:
+        root: The function that is the root; empty if the moment itself is meant.
+        name: The state variable.
+        words: What it is, in words.
+    """
+
+    root: str
+    name: str
+    words: str
+
+
+def _moment(roles: Roles, place: int) -> _Moment | None:
+    """Read a value as a second moment, or as its root, with other values beside it that are never negative."""
     anatomy = roles.anatomy
     root = anatomy.function(place) if anatomy.function(place) in _ROOTS else ""
     if root == "power" and not (anatomy.late[anatomy.arguments(place)[1]] or 0.0) > 0.0:
-        return "", ""
-    moment = anatomy.core(anatomy.arguments(place)[0]) if root else place
-    terms = {moment: 1.0} if moment in anatomy.next_of else anatomy.terms(moment)
-    for atom, factor in terms.items():
-        name = anatomy.next_of.get(atom) or anatomy.input(atom)
-        if name in roles.second_moments and factor > 0.0:
-            return root, name
-    return "", ""
+        return None
+    inner = anatomy.core(anatomy.arguments(place)[0]) if root else place
+    terms = {inner: 1.0} if inner in anatomy.next_of else anatomy.terms(inner)
+    names = {atom: anatomy.next_of.get(atom) or anatomy.input(atom) for atom in terms}
+    moments = [atom for atom, name in names.items() if name in roles.second_moments]
+    name = next((names[atom] for atom in moments if terms[atom] > 0.0), None)
+    others = [atom for atom in terms if atom not in moments and anatomy.kinds[atom] is not SCALAR]
+    never_negative = never_negative_state(anatomy.graph)
+    if name is None or not all(is_never_negative(anatomy.graph.nodes, other, never_negative) for other in others):
+        return None
+    alone = len(moments) + len(others) == 1
+    said = name if alone else f"{expression(anatomy, inner)}, {name} being"
+    return _Moment(root, name, f"{_ROOTS.get(root, '')}{said}{',' if alone else ''} {_collected(roles, name)}")
 
 
 def _collected(roles: Roles, name: str) -> str:
@@ -241,6 +261,16 @@ def rate_factor(anatomy: Anatomy) -> float | None:
 
 def decoupled_decay(roles: Roles) -> Iterator[Found]:
     """Find the part of the weights that every step takes away beside the rest of the update."""
+    yield from _weights_in_update(roles, 1.0, "takes", " away")
+
+
+def weight_growth(roles: Roles) -> Iterator[Found]:
+    """Find the part of the weights that every step adds to them beside the rest of the update."""
+    yield from _weights_in_update(roles, -1.0, "adds", "")
+
+
+def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Iterator[Found]:
+    """Find the parts of the weights in the update, of one sign."""
     anatomy = roles.anatomy
     weights = anatomy.place_of("w")
     if any(anatomy.paths(name, frozenset()) for name in roles.iterates):
@@ -252,14 +282,14 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
     lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
         replaced = factor >= 1.0 and not others  # w - x in the update puts x in the place of the weights
-        if factor > 0.0 and not replaced and not _signed(roles, others):
+        if factor * sign > 0.0 and not replaced and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
-            amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
+            amount = " * ".join([number(abs(factor))] * (abs(factor) != 1.0 or not words) + words)
             rate = rate_factor(anatomy) if set(others) <= whole and others.count(lr) == 1 else None
             relative = (("decay", factor / rate),) if rate else ()
             plain = (("each_step", factor),) if set(others) <= {lr} else ()
-            part = f": {number(factor / rate)} times the learning rate" if rate and plain else ""
-            yield weights, f"each step takes {amount} of the weights away{part}", (*relative, *plain)
+            part = f": {number(abs(factor / rate))} times the learning rate" if rate and plain else ""
+            yield weights, f"each step {does} {amount} of the weights{away}{part}", (*relative, *plain)
 
 
 def decay_in_gradient(roles: Roles) -> Iterator[Found]:
