@@ -88,6 +88,11 @@ class Graph:
         return any(node.function in _OF_WHOLE_ARRAYS for node in self.nodes)
 
     @cached_property
+    def calls(self) -> int:
+        """The number of calls, which is that of the statements of the graph's program without its copies."""
+        return sum(isinstance(node, Call) for node in self.nodes)
+
+    @cached_property
     def state_labels(self) -> dict[str, bytes]:
         """A label for every state variable that no name decides; the same for two only if they are always equal.
 
@@ -161,6 +166,7 @@ class GraphBuilder:
         self.has_leftovers = False
         self._state_kinds = state_kinds
         self._places: dict[tuple, int] = {}
+        self._inputs: list[frozenset[str]] = []  # of the first values, as far as was asked
 
     def add(self, node: Node, hint: str = "") -> int:
         """Return the place of a node, new or known."""
@@ -186,6 +192,19 @@ class GraphBuilder:
             if self.kinds_matter:
                 self.kinds.append(self._kind(node))
         return place
+
+    def place_of(self, node: Node) -> int | None:
+        """Return the place of a node that is known; None if it is not."""
+        if type(node) is Call and node.function in COMMUTATIVE:
+            return self._places.get((node.function, tuple(sorted(node.arguments))))
+        return self._places.get((str(node.value),) if type(node) is Number and not node.value else node)
+
+    def inputs_of(self, place: int) -> frozenset[str]:
+        """Return the inputs and state variables that a value is made of."""
+        for node in self.nodes[len(self._inputs) : place + 1]:
+            made = [self._inputs[argument] for argument in node.arguments]
+            self._inputs.append(frozenset({node.name}) if isinstance(node, Input) else frozenset().union(*made))
+        return self._inputs[place]
 
     def _kind(self, node: Node) -> Kind:
         if isinstance(node, Number):
@@ -259,14 +278,14 @@ def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bo
         ProgramError: where the program is not well formed.
     """
     facts = check(program)
-    live = live_statements(program)
-    written = {each.statement.target for each in live}
+    live = [s for s, alive in zip(program.statements, facts.live, strict=True) if alive]
+    written = {statement.target for statement in live}
     state = [name for name in facts.live_state if name in written or not idle_is_zero]
-    kinds_matter = not all(each.row.elementwise for each in live)
+    kinds_matter = not _OF_WHOLE_ARRAYS.isdisjoint([statement.function for statement in live])
     builder = GraphBuilder({name: facts.state_kinds[name] for name in state}, kinds_matter)
     known = {name: builder.add(Input(name), name) for name in (*sorted(facts.inputs), *state)}
     known |= {name: builder.add(Number(0.0)) for name in facts.live_state if name not in known}
-    for (target, function, arguments), *_ in live:
+    for target, function, arguments in live:
         places = [
             known[argument] if isinstance(argument, str) else builder.add(Number(argument)) for argument in arguments
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from programs.dataflow import Call, Graph, Input, Number
-from programs.program import Argument, Program, Statement, fresh_name
+from programs.program import Argument, Program, Statement
 
 
 def to_program(graph: Graph, parameters: tuple[str, ...]) -> Program:
@@ -36,6 +36,8 @@ class _Writer:
         self.graph = graph
         read = {node.name for node in graph.nodes if isinstance(node, Input)}
         self.parameters = tuple(name for name in parameters if name in read or name in graph.state)
+        self.taken = read | set(self.parameters) | set(graph.hints)
+        self.number = 1  # of the next new name, or less
         self.name_of: dict[int, str] = {}
         self.holder: dict[str, int] = {}
         self.uses = [0] * len(graph.nodes)
@@ -65,16 +67,9 @@ class _Writer:
         return Program(self.parameters, tuple(self.statements), update or self.name_of[graph.update])
 
     def emit_next(self, waiting: list[int]) -> int:
-        ready = [
-            place
-            for place in waiting
-            if all(
-                argument in self.name_of or self.is_number(argument) for argument in self.graph.nodes[place].arguments
-            )
-        ]
-        free = [place for place in ready if place not in self.claims or self.is_free(self.claims[place], place)]
-        place = (free or ready)[0]
-        if not free:  # the old value of its state variable is needed for something that needs it
+        place = next(filter(self.may_come_next, waiting), None)
+        if place is None:  # the old value of its state variable is needed for something that needs it
+            place = waiting[0]
             self.copies[self.claims.pop(place)] = place
         node = self.graph.nodes[place]
         name = self.claims.get(place) or self.choose_name(place)
@@ -84,15 +79,22 @@ class _Writer:
         self.bind(name, place)
         return place
 
+    def may_come_next(self, place: int) -> bool:
+        """Return whether a value's arguments have names, and the state variable that it becomes is free."""
+        if place in self.claims and not self.is_free(self.claims[place], place):
+            return False
+        return all(a in self.name_of or self.is_number(a) for a in self.graph.nodes[place].arguments)
+
     def name_update(self) -> str | None:
         """Save an update that is an old state variable, or a number, under a name of its own."""
         node = self.graph.nodes[self.graph.update]
         if isinstance(node, Call) or (isinstance(node, Input) and node.name not in self.copies):
             return None
-        name = "update" if "update" not in self.holder else fresh_name(self.taken())
+        name = "update" if "update" not in self.holder else self.new_name()
         self.statements.append(Statement(name, "copy", (self.argument(self.graph.update),)))
         self.uses[self.graph.update] -= 1
         self.holder[name] = self.graph.update
+        self.taken.add(name)
         return name
 
     def write_copies(self) -> None:
@@ -107,7 +109,7 @@ class _Writer:
                     self.holder[name] = place
             else:  # two state variables swap their values
                 name = next(iter(self.copies))
-                saved = fresh_name(self.taken())
+                saved = self.new_name()
                 place = self.holder[name]
                 self.statements.append(Statement(saved, "copy", (name,)))
                 self.bind(saved, place)
@@ -133,11 +135,15 @@ class _Writer:
 
     def choose_name(self, place: int) -> str:
         hint = self.graph.hints[place]
-        return hint if hint and self.is_free(hint, place) else fresh_name(self.taken())
+        return hint if hint and self.is_free(hint, place) else self.new_name()
 
-    def taken(self) -> set[str]:
-        return set(self.parameters) | set(self.holder) | set(self.graph.hints) | {s.target for s in self.statements}
+    def new_name(self) -> str:
+        """Return the first of ``v1``, ``v2`` … that is not taken; what is taken once stays so."""
+        while f"v{self.number}" in self.taken:
+            self.number += 1
+        return f"v{self.number}"
 
     def bind(self, name: str, place: int) -> None:
+        self.taken.add(name)
         self.holder[name] = place
         self.name_of[place] = name

@@ -8,7 +8,7 @@ import numpy as np
 from programs.algebra.derivation import Gap
 from programs.algebra.folding import fold
 from programs.algebra.probes import gaps_between
-from programs.algebra.rewriting import _side as side_graph
+from programs.algebra.rewriting import side_of
 from programs.algebra.rules import Given, Rule
 from programs.dataflow import Graph, Input, Number
 from programs.functions import FUNCTIONS
@@ -36,13 +36,13 @@ def numbers_of(rule: Rule) -> Iterator[dict[str, float]]:
 
 
 def _reads(rule: Rule, letter: str) -> bool:
-    return any(node == Input(letter) for node in side_graph(rule.pattern).nodes)
+    return any(node == Input(letter) for node in side_of(rule.pattern).nodes)
 
 
 def gaps_of(rule: Rule) -> set[Gap]:
     """Return in which ways the two sides of a rule differ."""
     found: set[Gap] = set()
-    sides = [side_graph(rule.pattern), side_graph(rule.replacement)]
+    sides = [side_of(rule.pattern), side_of(rule.replacement)]
     whole = any(node.function and not FUNCTIONS[node.function].elementwise for side in sides for node in side.nodes)
     names = sorted({node.name for side in sides for node in side.nodes if isinstance(node, Input)} - set("bcdkep"))
     with np.errstate(all="ignore"):

@@ -159,7 +159,11 @@ def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
 
 def _made_from(graph: Graph, place: int) -> set[int]:
     """Find the values that a value is needed for within the step, itself included."""
-    return {other for other in range(len(graph.nodes)) if place in graph.cone([other])}
+    found = {place}
+    for other, node in enumerate(graph.nodes):
+        if not found.isdisjoint(node.arguments):
+            found.add(other)
+    return found
 
 
 def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int]) -> Graph:

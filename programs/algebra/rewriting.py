@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
+from typing import NamedTuple
 
 from programs.algebra.folding import fold
 from programs.algebra.rules import Given, Rule
@@ -17,9 +18,7 @@ from programs.dataflow import (
     Input,
     Node,
     Number,
-    cone,
     from_program,
-    rebuilt,
     renumbered,
 )
 from programs.function import SCALAR, Kind
@@ -28,14 +27,28 @@ from programs.parsing import parse
 
 _SAME, _ANY = "the same value twice", "any values"
 _VARIABLES = "xyzunarosbcdkep"
-_NUMBERS = {Input(name) for name in "bcdkep"}
-_RATE, _STEP = Input("lr"), Input("t")
+RULE_NUMBERS = {Input(name) for name in "bcdkep"}
+_RATE = Input("lr")
 _ROUNDING = 1e-15  # of a few 64-bit floats near 1
 _NARROW_ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
+class Site(NamedTuple):
+    """A place of a graph at which a rule fits.
+
+    Attributes:
+        place: The place.
+        bound: The places of what the rule's variables stand for.
+        numbers: The numbers that the replacement computes, by their places in it.
+    """
+
+    place: int
+    bound: dict[str, int]
+    numbers: dict[int, Number]
+
+
 @dataclass(frozen=True, eq=False)
-class _ReadRule:
+class ReadRule:
     """A rule whose sides are graphs.
 
     Attributes:
@@ -53,47 +66,8 @@ class _ReadRule:
     given: Given
 
 
-def may_fit(rule: Rule, graph: Graph) -> bool:
-    """Tell whether a graph has all pairs of a function and what its arguments are made by that a pattern asks for."""
-    return _pattern_links(rule) <= _links(graph.nodes)
-
-
-@lru_cache(maxsize=1)  # one rule after the other is tried on a graph
-def _links(nodes: tuple[Node, ...]) -> frozenset[tuple[str, str]]:
-    """Give the pairs of a function and what makes one of its arguments, and every function with an empty name."""
-    return frozenset(_linked(nodes, [_made_by(node) for node in nodes]))
-
-
-def _linked(nodes: Sequence[Node], made: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for node in nodes:
-        if isinstance(node, Call):
-            yield node.function, ""
-            yield from ((node.function, made[place]) for place in node.arguments if made[place])
-
-
-def _made_by(node: Node) -> str:
-    """Return what makes a value: a function, or "number"; empty for an input."""
-    return "number" if isinstance(node, Number) else node.function
-
-
-@cache
-def _pattern_links(rule: Rule) -> frozenset[tuple[str, str]]:
-    """Give the pairs that a graph must have for the rule to fit, and every function with an empty name beside it."""
-    nodes = _side(rule.pattern).nodes
-    return frozenset(_linked(nodes, ["number" if node in _NUMBERS else _made_by(node) for node in nodes]))
-
-
-def rewritten(graph: Graph, rule: Rule, never_negative: Set[str]) -> Iterator[Graph]:
-    """Give the graphs that a rule makes of a graph when it is applied at one place only, place after place."""
-    for site in itertools.count():
-        changed = rebuilt(graph, simplifier((rule,), False, never_negative, site))
-        if changed == graph:
-            return
-        yield changed
-
-
 def simplifier(
-    rules: tuple[Rule, ...], folding: bool, never_negative: Set[str] = frozenset(), site: int | None = None
+    rules: tuple[Rule, ...], folding: bool, never_negative: Set[str] = frozenset(), only: int | None = None
 ) -> Add:
     """Make the way of adding a value to a graph that adds what rules make of it.
 
@@ -103,44 +77,30 @@ def simplifier(
         rules: the rules to try, in this order, until none fits.
         folding: whether a call on numbers becomes its value.
         never_negative: the state variables that are never negative.
-        site: where given, the number of the only one of the fitting places, counted from 0, that is rewritten; such a
+        only: If given, the number of the only one of the fitting places, counted from 0, that is rewritten; such a
             way serves one graph.
     """
-    triggers = _triggers(rules)
-    sites = itertools.count()
+    triggers = triggers_of(rules)
+    count = itertools.count()
 
     def add(builder: GraphBuilder, node: Node, hint: str) -> int:
         if type(node) is not Call:
             return builder.add(node, hint)
-        function, arguments = node
-        heads = builder.heads
-        by_head = triggers.get(function)
-        numbers, candidates = True, ()
-        for place in arguments:
-            head = heads[place]
-            if isinstance(head, str):
-                numbers = False
-            if by_head and head in by_head:
-                candidates += by_head[head]
-        if numbers and folding:
-            number = fold(function, [builder.nodes[place] for place in arguments])  # type: ignore[misc]
+        for place in node.arguments if folding else ():
+            if type(builder.heads[place]) is str:
+                break
+        else:
+            number = fold(node.function, [builder.nodes[place] for place in node.arguments]) if folding else None  # type: ignore[misc]
             if number is not None:
                 builder.has_leftovers = True
                 return builder.add(number)
         place = builder.add(node, hint)
-        if by_head and _SAME in by_head and len(set(arguments)) < len(arguments):
-            candidates += by_head[_SAME]
-        if by_head and _ANY in by_head:
-            candidates += by_head[_ANY]
-        for rule in sorted(set(candidates), key=lambda rule: rule.order) if candidates else ():
-            for bound in _match(rule.pattern, rule.pattern.update, builder, place, {}, never_negative):
-                if not _may_take(rule, builder, place, bound):
-                    continue
-                numbers = _computed(rule, builder, bound)
-                if numbers is None or (site is not None and next(sites) != site):
-                    continue
-                builder.has_leftovers = True
-                return construct(builder, rule.replacement, bound, numbers, hint)
+        by_head = triggers.get(node.function)
+        for rule in candidates(by_head, builder.heads, node.arguments) if by_head else ():
+            for site in fitting(rule, builder, place, never_negative):
+                if only is None or next(count) == only:
+                    builder.has_leftovers = True
+                    return construct(builder, rule.replacement, site.bound, site.numbers, hint)
         return place
 
     def construct(
@@ -159,16 +119,38 @@ def simplifier(
     return add
 
 
+_ByHead = dict[str | float, tuple[ReadRule, ...]]
+
+
+def candidates(by_head: _ByHead, heads: Sequence[str | float], arguments: tuple[int, ...]) -> Sequence[ReadRule]:
+    """Find the rules of a call's function that ask for one of its arguments, in their order."""
+    found: tuple[ReadRule, ...] = by_head.get(_ANY, ())
+    for place in arguments:
+        head = heads[place]
+        if head in by_head:
+            found += by_head[head]
+    if _SAME in by_head and len(set(arguments)) < len(arguments):
+        found += by_head[_SAME]
+    return sorted(set(found), key=lambda rule: rule.order) if len(found) > 1 else found
+
+
+def fitting(rule: ReadRule, builder: GraphBuilder, place: int, never_negative: Set[str]) -> Iterator[Site]:
+    """Yield the ways in which a rule fits at a place and may be taken."""
+    for bound in _match(rule.pattern, rule.pattern.update, builder, place, {}, never_negative):
+        if _may_take(rule, builder, place, bound) and (numbers := _computed(rule, builder, bound)) is not None:
+            yield Site(place, bound, numbers)
+
+
 @cache
-def _triggers(rules: tuple[Rule, ...]) -> dict[str, dict[str | float, tuple[_ReadRule, ...]]]:
+def triggers_of(rules: tuple[Rule, ...]) -> dict[str, _ByHead]:
     """Sort rules by the function at the root and by what one of its arguments must be for the rule to fit.
 
     That is a function, or a number; or, where all arguments are variables, the same value twice or any values.
     """
-    table: dict[str, dict[str | float, tuple[_ReadRule, ...]]] = {}
+    table: dict[str, _ByHead] = {}
     for order, rule in enumerate(rules):
-        replacement = _side(rule.replacement)
-        read = _ReadRule(order, _side(rule.pattern), replacement, _numeric(replacement), rule.given)
+        replacement = side_of(rule.replacement)
+        read = ReadRule(order, side_of(rule.pattern), replacement, _numeric(replacement), rule.given)
         nodes = read.pattern.nodes
         root, arguments = nodes[read.pattern.update].function, nodes[read.pattern.update].arguments
         heads = [_head(nodes[place]) for place in arguments]
@@ -184,7 +166,7 @@ def _head(node: Node) -> str | float:
 
 
 @cache
-def _side(text: str) -> Graph:
+def side_of(text: str) -> Graph:
     """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
     names = ", ".join(_VARIABLES)
     return from_program(parse(f"def train({names}):\n    side = {text}\n    return side, {names}\n"))
@@ -192,7 +174,7 @@ def _side(text: str) -> Graph:
 
 def _numeric(side: Graph) -> frozenset[int]:
     """Find the calls of a rule's side that are on numbers alone."""
-    numbers = {place for place, node in enumerate(side.nodes) if isinstance(node, Number) or node in _NUMBERS}
+    numbers = {place for place, node in enumerate(side.nodes) if isinstance(node, Number) or node in RULE_NUMBERS}
     calls = set()
     for place, node in enumerate(side.nodes):
         if isinstance(node, Call) and numbers.issuperset(node.arguments):
@@ -201,7 +183,7 @@ def _numeric(side: Graph) -> frozenset[int]:
     return frozenset(calls)
 
 
-def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[str, int]) -> bool:
+def _may_take(rule: ReadRule, builder: GraphBuilder, place: int, bound: dict[str, int]) -> bool:
     """Tell whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule wants them."""
     if builder.kinds_matter and _kind(builder, rule.replacement, bound) is not builder.kinds[place]:
         return False
@@ -216,7 +198,7 @@ def _may_take(rule: _ReadRule, builder: GraphBuilder, place: int, bound: dict[st
     return c < d and abs(c + d - 1.0) <= (_ROUNDING if rule.given is Given.COMPLEMENTS else _NARROW_ROUNDING)
 
 
-def _computed(rule: _ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Number] | None:
+def _computed(rule: ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Number] | None:
     """Compute the replacement's numbers by their places; None where 32-bit floats would not give the same."""
     found: dict[int, Number] = {}
     for place in sorted(rule.numeric):
@@ -279,9 +261,9 @@ def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Se
     if variable == "r":
         return _is_rate(builder, place)
     if variable in "os":
-        inputs = {node for index in cone(builder.nodes, [place]) if isinstance(node := builder.nodes[index], Input)}
-        scalar = builder.kinds[place] is SCALAR if builder.kinds_matter else inputs <= {_STEP}
-        return not isinstance(node, Number) and _RATE not in inputs and not (variable == "o" and scalar)
+        inputs = builder.inputs_of(place)
+        scalar = builder.kinds[place] is SCALAR if builder.kinds_matter else inputs <= {"t"}
+        return not isinstance(node, Number) and "lr" not in inputs and not (variable == "o" and scalar)
     if not isinstance(node, Number):
         return False
     number = node.value

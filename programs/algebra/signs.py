@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping, Sequence, Set
 
 from programs.completeness import of_every_function
-from programs.dataflow import Graph, Input, Node, Number, cone
+from programs.dataflow import Graph, Input, Node, Number
 
 
 class Sign(enum.Enum):
@@ -50,9 +50,22 @@ def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> boo
         state: the state variables that are never negative.
     """
     known: dict[int, bool] = {}
-    for index in cone(nodes, [place]):
+    for index in _deciding(nodes, place):
         known[index] = _is_never_negative(nodes, index, state, known)
     return known[place]
+
+
+def _deciding(nodes: Sequence[Node], place: int) -> list[int]:
+    """Find the values on which the sign of a value depends, itself included, arguments before results."""
+    found = set()
+    waiting = [place]
+    while waiting:
+        at = waiting.pop()
+        if at not in found:
+            found.add(at)
+            if SIGNS.get(nodes[at].function, Sign.OPEN) not in (Sign.OPEN, Sign.ALWAYS):
+                waiting.extend(nodes[at].arguments)
+    return sorted(found)
 
 
 def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known: Mapping[int, bool]) -> bool:
@@ -62,10 +75,11 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
         return node.value >= 0.0
     if isinstance(node, Input):
         return node.name == "t" or node.name in state
+    sign = SIGNS[node.function]
+    if sign in (Sign.OPEN, Sign.ALWAYS):
+        return sign is Sign.ALWAYS
     signs = [known[argument] for argument in node.arguments]
-    match SIGNS[node.function]:
-        case Sign.ALWAYS:
-            return True
+    match sign:
         case Sign.IF_ALL:
             return all(signs)
         case Sign.IF_ONE:
@@ -80,6 +94,13 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
 
 def never_negative_state(graph: Graph) -> frozenset[str]:
     """Find the state variables that are never negative: they start at zero, and so are their next values made."""
+    known = graph.__dict__.get("never_negative_state")
+    if known is None:
+        known = graph.__dict__["never_negative_state"] = _never_negative_state(graph)
+    return known
+
+
+def _never_negative_state(graph: Graph) -> frozenset[str]:
     state = frozenset(graph.state)
     while True:
         kept = frozenset(name for name in state if is_never_negative(graph.nodes, graph.state[name], state))

@@ -9,8 +9,9 @@ import numpy as np
 
 from programs.algebra.derivation import Derivation, Gap, Proof, Step
 from programs.algebra.folding import fold
+from programs.algebra.places import Places
 from programs.algebra.probes import TOLERANCES, gaps, largest_difference
-from programs.algebra.rewriting import may_fit, rewritten, simplifier
+from programs.algebra.rewriting import simplifier
 from programs.algebra.rules import KEY_RULES, RULES, Rule
 from programs.algebra.signs import never_negative_state
 from programs.algebra.tidying import tidy
@@ -37,6 +38,9 @@ RESCALE_STATE = "a state variable kept at another scale"
 TIDY = "statements in order, with names that tell what they are"
 _DIGITS = 5  # the most that a rounded number has
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**126  # numbers of full precision in 32-bit floats, as are their reciprocals
+_LINEAR = dict.fromkeys(("add", "subtract", "multiply", "negative", "interp", "max", "min", "abs"), slice(2))
+_LINEAR |= {"divide": slice(1), "where": slice(1, 3)}  # the arguments through which a factor may pass
+_MOST_SCALES = 8  # that are tried of a state variable
 _SCALE_GAPS = (Gap.OVERFLOW, Gap.UNDERFLOW)  # of a state variable at another scale
 
 
@@ -124,9 +128,10 @@ def _possible_steps(program: Program) -> Iterator[Step]:
     if rounded != graph:
         yield Step(ROUND, Proof.NEARLY, to_program(rounded, program.parameters))
     never_negative = never_negative_state(graph)
-    for rule in _ordered_rules():
-        written = _rewritten(graph, rule, program, never_negative) if may_fit(rule, graph) else None
-        if written:
+    rules = _ordered_rules()
+    places = Places(graph, rules, never_negative)
+    for rule in filter(places.of_rule.__contains__, rules):
+        if written := _rewritten(graph, rule, program, never_negative, places):
             yield Step(str(rule), rule.proof, written, rule.gaps)
 
 
@@ -155,17 +160,17 @@ def _difference(before: Program, after: Program) -> float:
     return largest_difference(before, after)
 
 
-def _rewritten(graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str]) -> Program | None:
+def _rewritten(
+    graph: Graph, rule: Rule, program: Program, never_negative: frozenset[str], places: Places
+) -> Program | None:
     """Apply a rule everywhere it fits, or at the first place where the program grows no more than the rule allows."""
     if rule.growth is None:
-        changed = rebuilt(graph, simplifier((rule,), False, never_negative))
-        kept = changed != graph and _keeps_state_kinds(graph, changed)
-        return to_program(changed, program.parameters) if kept else None
-    for changed in rewritten(graph, rule, never_negative):
-        if _keeps_state_kinds(graph, changed):
-            written = to_program(changed, program.parameters)
-            if _calls(written) <= _calls(program) + rule.growth:
-                return written
+        possible = [rebuilt(graph, simplifier((rule,), False, never_negative))]
+    else:
+        possible = places.rewritten(rule, _calls(program) + rule.growth)
+    for changed in possible:
+        if changed != graph and _keeps_state_kinds(graph, changed):
+            return to_program(changed, program.parameters)
     return None
 
 
@@ -195,16 +200,29 @@ def _rescaled_state(program: Program, prove: bool) -> list[Step]:
 
 
 def _scales(graph: Graph, name: str) -> list[float]:
-    """Find the numbers that a state variable's next value, or what that is made of, is multiplied by."""
+    """Find the numbers that a state variable's next value, or what that is linear in, is multiplied by."""
     numbers: dict[float, None] = {}
-    for place in reversed(graph.cone([graph.state[name]])):
+    for place in reversed(_linear_cone(graph, graph.state[name])):
         node = graph.nodes[place]
         if node.function == "multiply":
             found = [number for a in node.arguments if isinstance(number := graph.nodes[a], Number)]
             numbers |= dict.fromkeys(number.value for number in found if _SMALLEST <= abs(number.value) <= _LARGEST)
         elif node.function == "negative":
             numbers[-1.0] = None
-    return list(numbers)
+    return list(numbers)[:_MOST_SCALES]
+
+
+def _linear_cone(graph: Graph, place: int) -> list[int]:
+    """Find the values that a value is made of by functions through which a factor may pass, itself included."""
+    found = set()
+    waiting = [place]
+    while waiting:
+        at = waiting.pop()
+        if at not in found:
+            found.add(at)
+            node = graph.nodes[at]
+            waiting += node.arguments[_LINEAR[node.function]] if node.function in _LINEAR else ()
+    return sorted(found)
 
 
 def _round(builder: GraphBuilder, node: Node, hint: str) -> int:

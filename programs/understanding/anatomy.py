@@ -156,17 +156,31 @@ class Anatomy:
 
         Returns:
             The factor of every value by its place. Factors that only depend on the step count as 1; with ``of`` what
-            they are in is not looked into.
+            they are in is not looked into. Of a sum of very many parts some are not looked into.
         """
+
+        def is_whole(at: int) -> bool:
+            return of not in self.inputs[at] if of else at != place and (at in self.next_of or at in closed)
+
+        parts: dict[int, list[tuple[int, float]]] = {}
+        waiting = [place]
+        while waiting:
+            at = waiting.pop()
+            if at not in parts:
+                few = len(parts) < _MOST_PATHS
+                parts[at] = [] if is_whole(at) or not few else self._parts(at, every_step=of is not None)
+                waiting += [part for part, _ in parts[at]]
         known: dict[int, dict[int, float]] = {}
-        for index in self.graph.cone([place]):
-            whole = (
-                of not in self.inputs[index] if of else index != place and (index in self.next_of or index in closed)
-            )
-            known[index] = {index: 1.0} if whole else self._terms(index, known, every_step=of is not None)
+        for at in sorted(parts):
+            found: dict[int, float] = {}
+            for part, factor in parts[at]:
+                for atom, own in known[part].items():
+                    found[atom] = found.get(atom, 0.0) + factor * own
+            known[at] = found if parts[at] and all(map(math.isfinite, found.values())) else {at: 1.0}
         return {atom: factor for atom, factor in known[place].items() if factor}
 
-    def _terms(self, place: int, known: dict[int, dict[int, float]], every_step: bool) -> dict[int, float]:
+    def _parts(self, place: int, every_step: bool) -> list[tuple[int, float]]:
+        """Read a value as a sum of numbers times other values, each with its number; none if it is no such sum."""
         head, rest = self.function(place), self.arguments(place)
         numbers = [self.late[argument] for argument in rest]
         parts: list[tuple[int, float]] = []
@@ -184,13 +198,7 @@ class Anatomy:
                 if numbers[other] is not None and numbers[one] is None and not varies:
                     factor = self._factor(rest[other])
                     parts = [(rest[one], factor if head == "multiply" else 1.0 / factor if factor else 0.0)]
-        if not parts:
-            return {place: 1.0}
-        found: dict[int, float] = {}
-        for part, factor in parts:
-            for atom, own in known[part].items():
-                found[atom] = found.get(atom, 0.0) + factor * own
-        return found if all(map(math.isfinite, found.values())) else {place: 1.0}
+        return parts
 
     def _factor(self, place: int) -> float:
         return 1.0 if self.inputs[place] else self.late[place] or 0.0

@@ -85,21 +85,19 @@ def bias_correction(roles: Roles) -> Iterator[Found]:
     """Find averages with decay b that are divided by 1 - b^t, or their roots by its root."""
     anatomy = roles.anatomy
     averages = {name: way.decay for name, way in roles.recurrences.items() if way.course is Course.AVERAGE}
-    found = set()
-    for product in anatomy.products:
-        powers = anatomy.powers(product)
-        for place, sign, rooted in powers:
-            decay = _correction(anatomy, place)
-            names = [name for name, own in averages.items() if own == decay]
-            if names and place not in found and _corrects(roles, names, powers, sign, rooted):
-                found.add(place)
-                yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
+    corrections = {place: decay for place, _, _ in anatomy.calls if (decay := _correction(anatomy, place))}
+    products = [anatomy.powers(product) for product in anatomy.products] if corrections else []
+    for place, decay in corrections.items():
+        names = [name for name, own in averages.items() if own == decay]
+        uses = [(powers, use) for powers in products for use in powers if use[0] == place]
+        if names and any(_corrects(roles, names, powers, sign, rooted) for powers, (_, sign, rooted) in uses):
+            yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
 
 
 def _correction(anatomy: Anatomy, place: int) -> float:
     """Return b if a value is 1 - b^t; 0 if it is not."""
-    base, exponent = anatomy.one_less_power(place) or (-1, -1)
-    return (anatomy.late[base] or 0.0) if base >= 0 and anatomy.inputs[exponent] == {"t"} else 0.0
+    power = anatomy.one_less_power(place)
+    return anatomy.late[power[0]] or 0.0 if power and anatomy.inputs[power[1]] == {"t"} else 0.0
 
 
 def _corrects(roles: Roles, names: Sequence[str], powers: Set[tuple[int, int, bool]], sign: int, rooted: bool) -> bool:

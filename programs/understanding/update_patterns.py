@@ -61,7 +61,9 @@ def _moment(roles: Roles, place: int) -> _Moment | None:
         return None
     inner = anatomy.core(anatomy.arguments(place)[0]) if root else place
     terms = {inner: 1.0} if inner in anatomy.next_of else anatomy.terms(inner)
-    names = {atom: anatomy.next_of.get(atom) or anatomy.input(atom) for atom in terms}
+    nexts = {anatomy.usual(place): name for place, name in anatomy.next_of.items()} | anatomy.next_of
+    terms = {inner: 1.0} if inner in nexts else terms
+    names = {atom: nexts.get(atom) or anatomy.input(atom) for atom in terms}
     moments = [atom for atom, name in names.items() if name in roles.second_moments]
     name = next((names[atom] for atom in moments if terms[atom] > 0.0), None)
     others = [atom for atom in terms if atom not in moments and anatomy.kinds[atom] is not SCALAR]
