@@ -12,6 +12,7 @@ import programs
 from tasks.compiling import train_each
 from tasks.engines import Engine, choose_engine
 from tasks.interpreting import Candidate, train_many
+from tasks.pinning import pinned
 from tasks.task import Task, TaskError, score
 from tasks.training import Training
 
@@ -105,6 +106,7 @@ def as_optimizer(program: programs.Program) -> optax.GradientTransformation:
     return optax.flatten(optimizer) if programs.is_elementwise(program) else optimizer
 
 
+@pinned()
 def _evaluate_all(
     tasks: Sequence[Task],
     count: int,
