@@ -15,7 +15,7 @@ from programs.checking import check
 from programs.demands import kinds_before, scalar_demands
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
-from programs.program import Argument, Program, Statement, fresh_name, variables
+from programs.program import Argument, Program, Statement, fresh_name, variables, with_argument
 
 _NEW_CONSTANT = 0.25  # how often a new argument is a number rather than a variable
 _REDRAWN = 0.1  # how often a changed constant is drawn anew rather than multiplied
@@ -189,14 +189,6 @@ def _change_constant(program: Program, where: tuple[int, int], rng: np.random.Ge
     drawn = float(rng.standard_normal())
     changed = drawn if rng.random() < _REDRAWN or constant == 0.0 else constant * 2.0**drawn
     return with_argument(program, where, _bounded(changed, limits))
-
-
-def with_argument(program: Program, where: tuple[int, int], argument: Argument) -> Program:
-    """Give the program with another argument at (statement, place)."""
-    index, place = where
-    target, function, old = program.statements[index]
-    changed = Statement(target, function, (*old[:place], argument, *old[place + 1 :]))
-    return replace(program, statements=(*program.statements[:index], changed, *program.statements[index + 1 :]))
 
 
 def _free_state(program: Program, limits: Limits) -> Sequence[str]:

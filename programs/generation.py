@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from programs.checking import misplaced_arguments
-from programs.edits import Limits, draw_argument, draw_number, insert, pick, with_argument
-from programs.program import RESERVED, Program, Statement, fresh_name, variables
+from programs.edits import Limits, draw_argument, draw_number, insert, pick
+from programs.program import RESERVED, Program, Statement, fresh_name, variables, with_argument
 
 _PARAMETERS = ("w", "g", "m", "v", "lr")
 

@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -105,3 +105,11 @@ def fresh_name(taken: frozenset[str] | set[str]) -> str:
     while f"v{number}" in taken:
         number += 1
     return f"v{number}"
+
+
+def with_argument(program: Program, where: tuple[int, int], argument: Argument) -> Program:
+    """Give the program with another argument at (statement, place)."""
+    index, place = where
+    target, function, old = program.statements[index]
+    changed = Statement(target, function, (*old[:place], argument, *old[place + 1 :]))
+    return replace(program, statements=(*program.statements[:index], changed, *program.statements[index + 1 :]))

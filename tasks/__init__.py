@@ -1,9 +1,9 @@
 """What is trained, and the two engines that train it: the interpreter and the compiler."""
 
-from tasks.compiling import train
+from tasks.compiled_training import train
 from tasks.engines import Engine, choose_engine
-from tasks.evaluation import Evaluation, evaluate, evaluate_programs
-from tasks.interpreting import Candidate, lanes_of_device, programs_at_once, train_many
+from tasks.evaluation import Evaluation, evaluate_optimizer, evaluate_programs
+from tasks.interpreted_training import Candidate, lanes_of_device, programs_at_once, train_many
 from tasks.suites import SUITES, TASKS, get, load_suite
 from tasks.task import Task, TaskError, score
 from tasks.training import Training
@@ -18,7 +18,7 @@ __all__ = [
     "TaskError",
     "Training",
     "choose_engine",
-    "evaluate",
+    "evaluate_optimizer",
     "evaluate_programs",
     "get",
     "lanes_of_device",

@@ -9,9 +9,9 @@ import jax
 import optax
 
 import programs
-from tasks.compiling import train_each
+from tasks.compiled_training import train_each
 from tasks.engines import Engine, choose_engine
-from tasks.interpreting import Candidate, train_many
+from tasks.interpreted_training import Candidate, train_many
 from tasks.pinning import pinned
 from tasks.task import Task, TaskError, score
 from tasks.training import Training
@@ -33,7 +33,7 @@ class Evaluation:
         return tuple(tuple(training.loss for training in row) for row in self.trainings)
 
 
-def evaluate(
+def evaluate_optimizer(
     tasks: Sequence[Task],
     optimizer: optax.GradientTransformation,
     rng_seeds: Sequence[int],

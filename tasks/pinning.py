@@ -6,7 +6,6 @@ what is trained, holds them at the values below meanwhile, and leaves the proces
 such as the processor, `tasks.fingerprint` tells.
 """
 
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
@@ -16,7 +15,6 @@ import jax.numpy as jnp
 
 KEY_TYPE = "threefry2x32"
 """The kind of rng keys. Its random numbers are integers first, the same on every device."""
-
 
 CPU_OPTIONS: Mapping[str, bool | int | str] = MappingProxyType(
     {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import guard
 
-PRIDE = [sys.executable, "-c", "from evolve.cli import main; main()"]
+PRIDE = [sys.executable, "-c", "from evolve.commands.cli import main; main()"]
 SMALL = [
     *("--set", "budget.candidates=30", "--set", "rng_seeds=1", "--set", "finalists=1"),
     *("--set", "fresh_rng_seeds=1", "--set", "compare=[sgd]"),

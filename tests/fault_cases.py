@@ -15,12 +15,12 @@ import instant
 import sqlite_faults
 
 import workers
-from evolve.config import Budget, Config
-from evolve.config_files import to_yaml
+from evolve.config.files import to_yaml
+from evolve.config.settings import Budget, Config
 from evolve.errors import UserError
-from evolve.records import Final, dump_lines
-from evolve.runs import create, environment, list_runs, open_to_read, open_to_write
-from evolve.search import Watcher, search
+from evolve.search.driver import Watcher, search
+from evolve.store.folders import create, environment, list_runs, open_to_read, open_to_write
+from evolve.store.records import Final, dump_lines
 from workers import faults
 
 CONFIG = Config(

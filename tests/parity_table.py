@@ -1,4 +1,4 @@
-"""Print README's table of the seed programs: their sources, and how closely each agrees with what it is compared with.
+"""Print the table of seed programs of programs/README.md: sources, and how closely each agrees with its yardstick.
 
 Run it as ``python tests/parity_table.py``; it trains with every parity case, which takes about half a minute.
 """

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from evolve.records import Outcome
+from evolve.store.records import Outcome
 
 PROGRAM = "def train(w, g, lr):\n    update = g * lr\n    return update\n"
 

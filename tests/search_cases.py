@@ -7,11 +7,11 @@ from pathlib import Path
 from instant import evaluate
 
 import workers
-from evolve.config import Budget, Config
-from evolve.config_files import to_yaml
-from evolve.records import dump_lines
-from evolve.runs import create, open_to_write
-from evolve.search import Progress, Stop, Watcher, search
+from evolve.config.files import to_yaml
+from evolve.config.settings import Budget, Config
+from evolve.search.driver import Progress, Stop, Watcher, search
+from evolve.store.folders import create, open_to_write
+from evolve.store.records import dump_lines
 
 CONFIG = Config(
     tasks=("digits_tiny",),

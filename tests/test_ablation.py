@@ -8,8 +8,8 @@ import pytest
 import programs
 import tasks
 import workers
-from evolve.ablation import Meter, Yardstick
-from evolve.simplifying import Simplified, simplify_by_rules, simplify_by_training
+from evolve.simplify.by_training import Simplified, simplify_by_rules, simplify_by_training
+from evolve.simplify.meter import Meter, Yardstick
 
 SEEDS = (3, 4, 5, 6)
 TASKS = ("digits_tiny", "iris")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from evolve import benches
-from evolve.benches import BENCHES, Device, Row
-from evolve.cli import main
+from evolve.bench import benches
+from evolve.bench.benches import BENCHES, Device, Row
+from evolve.commands.cli import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,7 @@ def distribution(name):
         raise metadata.PackageNotFoundError(name)
     return found(name)
 metadata.distribution = distribution
-from evolve.cli import main
+from evolve.commands.cli import main
 main(sys.argv[1:])
 """
 

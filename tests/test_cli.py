@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import programs
-from evolve.cli import main
+from evolve.commands.cli import main
 
 BAD = "def train(w, g, lr):\n    update = sqare(g)\n    return update\n"
 
@@ -279,7 +279,7 @@ def test_nothing_is_left_of_a_refused_search(runs: Path, capsys: pytest.CaptureF
 def test_a_reader_that_has_gone_is_no_failure(arguments: list[str]):
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-c", "from evolve.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from evolve.commands.cli import main; main()", *arguments]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
@@ -287,7 +287,7 @@ def test_a_reader_that_has_gone_is_no_failure(arguments: list[str]):
 
 def test_a_full_disk_is_said(tmp_path: Path):
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-c", "from evolve.cli import main; main()", "functions"]
+        command = [sys.executable, "-c", "from evolve.commands.cli import main; main()", "functions"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 3
     assert "No space left" in done.stderr
@@ -295,7 +295,7 @@ def test_a_full_disk_is_said(tmp_path: Path):
 
 
 def test_an_encoding_without_special_characters_is_enough():
-    command = [sys.executable, "-c", "from evolve.cli import main; main()", "top", "example", "-n", "1"]
+    command = [sys.executable, "-c", "from evolve.commands.cli import main; main()", "top", "example", "-n", "1"]
     folder = Path(__file__).parents[1] / "runs"
     changed = {"PYTHONIOENCODING": "ascii", "PRIDE_RUNS": str(folder)}
     done = subprocess.run(command, env=os.environ | changed, capture_output=True, text=True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import programs
-from evolve import config_files as configs
-from evolve.config import FREE_TO_CHANGE, Budget, Config, Limits, Mutations, Round
+from evolve.config import files as configs
+from evolve.config.settings import FREE_TO_CHANGE, Budget, Config, Mutations, ProgramLimits, Round
 from evolve.errors import UsageError, UserError
 
 TASKS = ("digits_tiny", "smoke", "first")
@@ -239,7 +239,7 @@ def test_difference():
         update={
             "population": 50,
             "budget": Budget(trained=3),
-            "limits": Limits(statements=9),
+            "limits": ProgramLimits(statements=9),
         }
     )
     assert configs.difference(old, old) == []
@@ -256,7 +256,7 @@ def test_difference():
     assert set(Config.model_fields) >= FREE_TO_CHANGE
 
 
-SETTINGS = [(group, name) for group in (Config, Budget, Limits, Mutations) for name in group.model_fields]
+SETTINGS = [(group, name) for group in (Config, Budget, ProgramLimits, Mutations) for name in group.model_fields]
 
 
 @pytest.mark.parametrize(("group", "name"), SETTINGS)
@@ -291,7 +291,7 @@ def settings(draw):
         population=population,
         tournament=draw(st.integers(1, population)),
         mutations=Mutations(insert=draw(weights), delete=draw(weights), modify=1.0),
-        limits=Limits(statements=draw(st.integers(1, 256))),
+        limits=ProgramLimits(statements=draw(st.integers(1, 256))),
         deadline_seconds=draw(seconds),
     )
 

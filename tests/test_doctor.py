@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 from cluster_cases import ROOT, ray_node
 
-from evolve import doctor, folder_checks
-from evolve.doctor import Finding
+from evolve.commands import doctor, folder_checks
+from evolve.commands.doctor import Finding
 from workers import compile_cache
 
 Usage = namedtuple("Usage", "total used free")
@@ -248,7 +248,7 @@ def test_shared_memory(monkeypatch, tmp_path, free, state):
 
 
 def doctor_process(*arguments, **environment):
-    command = [sys.executable, "-m", "evolve.cli", "doctor", "--json", *arguments]
+    command = [sys.executable, "-m", "evolve.commands.cli", "doctor", "--json", *arguments]
     settings = {"PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import programs
-from evolve.program_commands import show_command
+from evolve.commands.program_commands import show_command
 
 HIDDEN_SGD = """\
 def train(w, g, lr):

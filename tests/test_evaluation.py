@@ -31,7 +31,7 @@ def long_program(statements):
 def test_the_engines_agree(name):
     subject = programs.load(name)
     (ours,) = tasks.evaluate_programs([IRIS], [subject], [0, 1])
-    theirs = tasks.evaluate([IRIS], programs.to_optax(subject), [0, 1])
+    theirs = tasks.evaluate_optimizer([IRIS], programs.to_optax(subject), [0, 1])
     assert [t.steps for t in ours.trainings[0]] == [21, 21]
     assert ours.losses[0] == pytest.approx(theirs.losses[0], rel=1e-4)
 
@@ -55,7 +55,7 @@ def test_a_lane_ends_when_it_has_diverged_and_its_later_rng_seeds_are_not_traine
 
 def test_the_compiler_ends_a_training_at_the_same_step():
     for subject in (BOMB, RUNAWAY):
-        compiled = tasks.evaluate([TINY], programs.to_optax(subject), [0])
+        compiled = tasks.evaluate_optimizer([TINY], programs.to_optax(subject), [0])
         assert tasks.evaluate_programs([TINY], [subject], [0]) == [compiled]
 
 
@@ -75,7 +75,7 @@ def test_a_hurdle_ends_what_is_hopeless():
     assert second.score == tasks.score(TINY, second.losses[1][0]) / 3
     # After the last task nothing is left to be saved.
     assert not tasks.evaluate_programs([IRIS], [programs.load("sgd")], [0], 100.0)[0].hopeless
-    assert tasks.evaluate([IRIS, TINY], programs.to_optax(programs.load("sgd")), [0], 100.0).hopeless
+    assert tasks.evaluate_optimizer([IRIS, TINY], programs.to_optax(programs.load("sgd")), [0], 100.0).hopeless
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_programs_of_any_size_are_evaluated_together():
         None,
     ]
     together = tasks.evaluate_programs([IRIS], some, [0])
-    alone = [tasks.evaluate([IRIS], programs.to_optax(subject), [0]) for subject in some]
+    alone = [tasks.evaluate_optimizer([IRIS], programs.to_optax(subject), [0]) for subject in some]
     for ours, theirs in zip(together, alone, strict=True):
         assert ours.losses[0] == pytest.approx(theirs.losses[0], rel=1e-5)
 
@@ -105,7 +105,7 @@ def test_long_trainings_compile(monkeypatch):
     calls = []
     monkeypatch.setattr("tasks.engines.BREAK_EVEN", {"cpu": 0})
     monkeypatch.setattr("tasks.evaluation.train_many", lambda *arguments: calls.append(arguments))
-    compiled = tasks.evaluate([IRIS], programs.to_optax(programs.load("lion")), [0])
+    compiled = tasks.evaluate_optimizer([IRIS], programs.to_optax(programs.load("lion")), [0])
     assert tasks.evaluate_programs([IRIS], [programs.load("lion")], [0])[0].losses == compiled.losses
     assert not calls
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import programs
-from evolve.config import Budget, Config, Limits, Mutations
-from evolve.evolution import Evolution, Proposal, mutate
-from evolve.evolution import limits as evolution_limits
-from evolve.records import Outcome
+from evolve.config.settings import Budget, Config, Mutations, ProgramLimits
+from evolve.search.evolution import Evolution, Proposal, mutate
+from evolve.search.evolution import limits as evolution_limits
+from evolve.store.records import Outcome
 
 CONFIG = Config(tasks=("any",), budget=Budget(candidates=100), population=5, tournament=2, window=3)
 
@@ -174,7 +174,7 @@ def test_a_child_of_two_names_both_parents():
 
 @pytest.mark.parametrize(("functions", "extended"), [("paper", False), ("all", True)])
 def test_limits_of_a_config(functions, extended):
-    given = Limits(statements=7, state=2, constant=3.0, functions=functions)
+    given = ProgramLimits(statements=7, state=2, constant=3.0, functions=functions)
     limits = evolution_limits(CONFIG.model_copy(update={"limits": given}))
     assert (limits.statements, limits.state, limits.constant) == (7, 2, 3.0)
     assert ("where" in limits.functions) == extended

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 from program_cases import SEEDS
 
 import programs
-from evolve.export_targets import TARGETS
-from evolve.program_commands import export_command
-from evolve.references import NamedProgram
+from evolve.commands.export_targets import TARGETS
+from evolve.commands.program_commands import export_command
+from evolve.commands.references import NamedProgram
 
 
 def exported(*arguments: str, text: str = "") -> str:

@@ -89,17 +89,30 @@ def test_a_plan_is_read_as_it_is_written():
     assert faults.parse("") == ()
 
 
-@pytest.mark.parametrize("text", ["store.comit:1:kill", "store.commit:0:kill", "store.commit:1:kil", "kill", "a:b:c:d"])
+@pytest.mark.parametrize("text", ["store:1:kill", "store.commit:0:kill", "store.commit:1:kil", "kill", "a:b:c:d"])
 def test_what_is_no_plan_is_said_to_be_none(text):
-    with pytest.raises(ValueError, match=r"right would be hook:hit:action, with a hook of file\.write"):
+    with pytest.raises(ValueError, match=r"right would be hook:hit:action, with a hook such as store\.commit"):
         faults.parse(text)
+
+
+def test_a_plan_names_hooks_that_there_are(planned):
+    planned("store.commit:1:kill")
+    faults.check_plan()
+    planned("store.comit:1:kill")
+    with pytest.raises(ValueError, match=r"got the hook 'store\.comit'; right would be one of file\.rename"):
+        faults.check_plan()
+
+
+def test_a_hook_is_declared_once():
+    with pytest.raises(ValueError, match=r"got store\.commit a second time"):
+        faults.declare({"store.commit": "again"})
 
 
 @pytest.mark.slow
 def test_a_plan_that_is_none_is_a_wrong_usage(tmp_path):
     environment = {**os.environ, faults.VARIABLE: "store.commit", "PRIDE_RUNS": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "evolve.cli", "search", "smoke", "--pool", "serial"],
+        [sys.executable, "-m", "evolve.commands.cli", "search", "smoke", "--pool", "serial"],
         env=environment, capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 2

@@ -12,7 +12,7 @@ from command_cases import SMALL, Commands
 from fault_cases import AT_REST, found
 from run_cases import files
 
-from evolve.search import Progress, Watcher
+from evolve.search.driver import Progress, Watcher
 
 STARTED = ["search", "smoke", "--name", "broken", *SMALL, "--set", "deadline_seconds=3600"]
 

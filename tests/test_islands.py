@@ -11,12 +11,12 @@ from instant import evaluate
 from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import workers
-from evolve.config import Budget, Config, Round
-from evolve.evolution import Evolution
-from evolve.ray_islands import open_islands
-from evolve.rounds import legs
-from evolve.runs import open_to_read
-from evolve.search import Watcher, search
+from evolve.config.settings import Budget, Config, Round
+from evolve.search.driver import Watcher, search
+from evolve.search.evolution import Evolution
+from evolve.search.ray_islands import open_islands
+from evolve.search.rounds import legs
+from evolve.store.folders import open_to_read
 
 ISLANDS = CONFIG.model_copy(
     update={

@@ -11,11 +11,11 @@ from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import programs
 import workers
-from evolve.adaptation import Successes
-from evolve.config import Budget, Config, Mutations
-from evolve.evolution import MODES
-from evolve.records import Outcome
-from evolve.runs import open_to_read
+from evolve.config.settings import Budget, Config, Mutations
+from evolve.search.adaptation import Successes
+from evolve.search.evolution import MODES
+from evolve.store.folders import open_to_read
+from evolve.store.records import Outcome
 
 ADAMW = programs.load("adamw")
 
@@ -82,10 +82,10 @@ def test_constants_alone_keep_the_structure(tmp_path: Path):
 
 
 def best_of_five(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Let the last variant of each be the best, where there are some."""
+    """Let the last setting of each be the best, where there are some."""
     results = []
     for job, result in zip(jobs, evaluate(jobs), strict=True):
-        results.append(replace(result, variant=len(job.variants)))
+        results.append(replace(result, setting=len(job.settings)))
     return results
 
 
@@ -102,8 +102,8 @@ def test_the_best_setting_is_inherited(tmp_path: Path):
     assert {outcome.index for outcome in trained} == set(seen)
     for outcome in trained:
         job = seen[outcome.index]
-        assert len(job.variants) == 4
-        assert outcome.program == job.variants[-1]
+        assert len(job.settings) == 4
+        assert outcome.program == job.settings[-1]
         assert outcome.key == programs.key(programs.parse(job.program))
         assert structure(programs.parse(outcome.program)) == structure(programs.parse(job.program))
     known = [outcome for outcome in found if outcome.known_from is not None]
@@ -119,7 +119,7 @@ def test_a_budget_of_trainings_counts_every_setting(tmp_path: Path):
 
 def test_a_program_without_numbers_has_one_setting(tmp_path: Path):
     def evaluate_some(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-        assert all(job.variants for job in jobs if any(c.isdigit() for c in job.program.replace("v1", "")))
+        assert all(job.settings for job in jobs if any(c.isdigit() for c in job.program.replace("v1", "")))
         return evaluate(jobs)
 
     run(tmp_path, "one", config_of(settings=2, start="sgd", budget=Budget(candidates=10)))
@@ -133,11 +133,11 @@ def test_workers_give_the_best_of_a_jobs_programs():
     alone = workers.evaluate([workers.Job(i, text, ("iris",), (0,)) for i, text in enumerate(texts)])
     assert [result.status for result in alone] == ["ok", "ok", "diverged"]
     assert alone[1].score > alone[0].score
-    job = workers.Job(7, texts[0], ("iris",), (0,), variants=(texts[1], texts[2]))
-    other = workers.Job(8, texts[2], ("iris",), (0,), variants=(texts[0], texts[0]))
+    job = workers.Job(7, texts[0], ("iris",), (0,), settings=(texts[1], texts[2]))
+    other = workers.Job(8, texts[2], ("iris",), (0,), settings=(texts[0], texts[0]))
     bad = workers.Job(9, texts[2], ("iris",), (0,))
     results = workers.evaluate([job, bad, other])
-    assert [(r.index, r.variant, r.status) for r in results] == [(7, 1, "ok"), (9, 0, "diverged"), (8, 1, "ok")]
+    assert [(r.index, r.setting, r.status) for r in results] == [(7, 1, "ok"), (9, 0, "diverged"), (8, 1, "ok")]
     assert (results[0].score, results[0].losses) == (alone[1].score, alone[1].losses)
     assert results[2].losses == alone[0].losses
 

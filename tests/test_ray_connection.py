@@ -129,7 +129,7 @@ def test_code_travels_to_workers_that_have_none_and_nothing_else_does(node, scri
 
 ISLANDS = """
 import sys
-from evolve.cli import main
+from evolve.commands.cli import main
 settings = ["rounds=[{islands: 2, candidates: 10}]", "budget.candidates=20", "rng_seeds=1", "fresh_rng_seeds=2"]
 options = [part for setting in settings for part in ("--set", setting)]
 main(["search", "smoke", "--name", "there", "--address", sys.argv[1], "--json", *options])

@@ -1,4 +1,4 @@
-"""Every block of README.md runs, and prints what README says it prints."""
+"""Every block of the pages runs, and prints what the page says it prints."""
 
 import doctest
 import os
@@ -17,12 +17,17 @@ from parity_training import CASES
 
 import programs
 import tasks
-from evolve.config_files import load_config
-from evolve.program_commands import functions_command
+from evolve.commands.program_commands import functions_command
+from evolve.config.files import load_config
+from evolve.config.reference import config_reference
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+PAGES = ("README.md", "evolve/README.md", "programs/README.md", "tasks/README.md", "workers/README.md")
+"""In the order in which a reader goes through them: later ones use runs and files of earlier ones."""
+
+TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+BLOCKS = {page: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for page, text in TEXTS.items()}
+YAML = [block for blocks in BLOCKS.values() for language, block in blocks if language == "yaml"]
 
 
 def commands(block: str) -> Iterator[tuple[str, str]]:
@@ -33,7 +38,7 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Compare an output with README's: ``...`` stands for anything, numbers for each other, spaces are not counted."""
+    """Compare an output with a page's: ``...`` stands for anything, numbers for each other, spaces are not counted."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(masked(expected), masked(got), options)
 
@@ -44,17 +49,28 @@ def masked(output: str) -> str:
 
 
 def test_every_block_is_of_a_kind_that_is_tested():
-    assert {language for language, _ in BLOCKS} == {"sh", "text", "console", "yaml", "python"}
-    assert [block for language, block in BLOCKS if language == "sh"] == ["make search\n", "make test\n"]
+    blocks = [block for own in BLOCKS.values() for block in own]
+    assert {language for language, _ in blocks} == {"sh", "text", "console", "yaml", "python"}
+    assert [block for language, block in blocks if language == "sh"] == ["make search\n", "make test\n"]
+
+
+def test_the_first_page_is_short():
+    assert len(TEXTS["README.md"].splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_pages_lead_somewhere(page: str):
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXTS[page]):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
 
 
 @pytest.mark.slow
-def test_commands_print_what_readme_says(tmp_path: Path):
+def test_commands_print_what_the_pages_say(tmp_path: Path):
     environment = os.environ | {
         "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
         "PRIDE_RUNS": str(tmp_path / "runs"),
     }
-    for language, block in BLOCKS:
+    for page, (language, block) in [(page, block) for page, blocks in BLOCKS.items() for block in blocks]:
         if language == "console":
             for command, expected in commands(block):
                 done = subprocess.run(
@@ -64,28 +80,34 @@ def test_commands_print_what_readme_says(tmp_path: Path):
                     capture_output=True,
                     text=True,
                 )
-                assert matches(expected, done.stdout), f"$ {command}\n{done.stdout}"
+                assert matches(expected, done.stdout), f"{page}: $ {command}\n{done.stdout}"
                 assert "Traceback" not in done.stdout
         elif language == "python":
             (tmp_path / "block.py").write_text(block)
             subprocess.run([sys.executable, "block.py"], cwd=tmp_path, env=environment, check=True)
 
 
+def test_the_settings_are_those_of_the_code():
+    assert config_reference() in TEXTS["evolve/README.md"], "python -m evolve.config.reference prints the table anew"
+
+
 def test_the_functions_are_those_of_the_language():
     """All of the table, the numbers too, which the test of the commands masks."""
     printed = CliRunner().invoke(functions_command).stdout
     lines = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
-    assert f"$ pride functions\n{lines}```" in README
+    assert f"$ pride functions\n{lines}```" in TEXTS["programs/README.md"]
 
 
 def test_the_seed_programs_are_those_of_the_language():
-    rows = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("| `")]
+    rows = [
+        line.strip("| ").split(" | ") for line in TEXTS["programs/README.md"].splitlines() if line.startswith("| `")
+    ]
     assert [tuple(cells) for *cells, _ in rows] == [described(name) for name in programs.seed_programs()]
     tolerances = [max(case.rtol for case in CASES if case.program == name) for name in programs.seed_programs()]
     assert all(0.0 <= float(error) <= rtol for (*_, error), rtol in zip(rows, tolerances, strict=True))
 
 
-@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "yaml"])
+@pytest.mark.parametrize("block", YAML)
 def test_a_yaml_block_is_a_config(tmp_path: Path, block: str):
     path = tmp_path / "mine.yaml"
     path.write_text(block)

@@ -6,7 +6,7 @@ import math
 import pytest
 from run_cases import PROGRAM, outcome
 
-from evolve.records import Final, Outcome, columns, dump_lines, from_row, to_row
+from evolve.store.records import Final, Outcome, columns, dump_lines, from_row, to_row
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ from run_cases import outcome
 
 import programs
 import tasks
-from evolve import cli, running, runs
-from evolve.config import Budget, Config
-from evolve.config_files import to_yaml
+from evolve.commands import cli, running
+from evolve.commands.references import read_program, read_suite
+from evolve.config.files import to_yaml
+from evolve.config.settings import Budget, Config
 from evolve.errors import BadProgramOrData, UsageError
-from evolve.records import Final
-from evolve.references import read_program, read_suite, runs_folder
-from evolve.search import fresh_rng_seeds
+from evolve.search.driver import fresh_rng_seeds
+from evolve.store import folders
+from evolve.store.folders import runs_folder
+from evolve.store.records import Final
 
 CONFIG = Config(tasks=("digits_tiny",), budget=Budget(candidates=3))
 SIGNED = "# name: Mine\n#source: here\n\ndef train(w, g, lr):\n    update = sign(g)\n    return update\n"
@@ -33,7 +35,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def run(folder):
     """A run of three candidates, the first the best."""
-    with runs.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
+    with folders.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
         for index in range(3):
             store.commit(outcome(index))
         yield store
@@ -109,7 +111,7 @@ def test_candidates_of_a_run(run):
 
 
 def test_run_without_a_best():
-    runs.create("runs", "empty", "", to_yaml(CONFIG), {}).close()
+    folders.create("runs", "empty", "", to_yaml(CONFIG), {}).close()
     with pytest.raises(BadProgramOrData, match="no candidate that trained"):
         read_program("empty:best")
 
@@ -226,7 +228,11 @@ def test_a_search_takes_suite_files_and_resolves_them_to_names(folder, capsys):
 
 
 def test_commands_that_train_nothing_start_without_jax(run):
-    code = "import sys; from evolve import cli\ntry: cli.main()\nfinally: print('jax' in sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from evolve.commands import cli\n"
+        "try: cli.main()\n"
+        "finally: print('jax' in sys.modules, file=sys.stderr)"
+    )
     for arguments in (["list"], ["show", "mine:best"], ["functions"], ["status", "mine"]):
         process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
         assert (process.returncode, process.stderr) == (0, "False\n")
@@ -282,7 +288,7 @@ def test_what_wins_where_a_transformation_has_the_name_of_a_run_or_file(folder):
     lion, candidate = programs.load("lion"), programs.parse(outcome(1).program)
     (folder / "1").write_text(programs.source_text("lion"))
     assert read_program("lookahead:1").program == programs.lookahead(lion)
-    with runs.create("runs", "lookahead", "", to_yaml(CONFIG), {}) as store:
+    with folders.create("runs", "lookahead", "", to_yaml(CONFIG), {}) as store:
         for index in range(2):
             store.commit(outcome(index))
     for reference, candidate_name in [("lookahead:1", "lookahead:1"), ("lookahead:best", "lookahead:0")]:

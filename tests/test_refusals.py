@@ -8,11 +8,11 @@ import fault_cases
 import pytest
 from fault_cases import CONFIG, InstantPool
 
-from evolve import runs
-from evolve.config_files import to_yaml
+from evolve.commands.running import Placement, resume
+from evolve.config.files import to_yaml
 from evolve.errors import RunConflict
-from evolve.references import made_config
-from evolve.running import Placement, resume
+from evolve.store import folders
+from evolve.store.run_configs import made_config
 
 SERIAL = Placement("serial", None, None)
 
@@ -62,7 +62,7 @@ def test_another_setting_is_refused_with_what_differs(run):
 
 def test_what_the_run_was_made_with_is_known_whatever_became_of_the_file(run):
     (run / "resolved.yaml").write_text("{", encoding="utf-8")
-    with runs.open_to_read(run.parent, "run") as store:
+    with folders.open_to_read(run.parent, "run") as store:
         assert made_config(store) == CONFIG
 
 
@@ -75,21 +75,21 @@ def test_other_versions_are_refused_with_what_differs(run, name):
 
 
 def test_a_second_driver_is_refused_and_the_first_goes_on(run):
-    with runs.open_to_write(run.parent, "run") as store:
+    with folders.open_to_write(run.parent, "run") as store:
         check_refused(run, "is being written by process", [])
         store.finish("still writing")
-    with runs.open_to_read(run.parent, "run") as store:
+    with folders.open_to_read(run.parent, "run") as store:
         assert store.stop_reason == "still writing"
 
 
 RACE = """
 import sys
-from evolve import runs
+from evolve.store import folders
 from evolve.errors import UserError
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with runs.create(sys.argv[1], "run", sys.argv[1], "", {}) as store:
+    with folders.create(sys.argv[1], "run", sys.argv[1], "", {}) as store:
         store.finish("made")
         print("made", flush=True)
 except UserError as error:
@@ -111,7 +111,7 @@ def test_of_several_drivers_that_make_a_run_at_once_one_does(tmp_path):
             driver.stdin.flush()
         told = sorted(driver.communicate()[0].strip() for driver in drivers)
         assert told == ["5", "5", "5", "made"]
-        (summary,) = runs.list_runs(tmp_path)
+        (summary,) = folders.list_runs(tmp_path)
         assert (summary.state, summary.reason) == ("done", "made")
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
         for path in (tmp_path / "run").iterdir():

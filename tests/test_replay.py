@@ -11,10 +11,10 @@ from command_cases import SMALL, Commands
 from fault_cases import KILLED, Server, check_whole, found
 
 import workers
-from evolve.config_files import load_config, to_yaml
-from evolve.records import dump_lines
-from evolve.runs import create
-from evolve.search import Watcher, search
+from evolve.config.files import load_config, to_yaml
+from evolve.search.driver import Watcher, search
+from evolve.store.folders import create
+from evolve.store.records import dump_lines
 from workers import faults
 from workers.ray_connection import ray_connection
 

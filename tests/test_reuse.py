@@ -8,14 +8,14 @@ from instant import evaluate
 from search_cases import CONFIG, run
 
 import workers
-from evolve.config import Config, Limits
-from evolve.config_files import to_yaml
+from evolve.config.files import to_yaml
+from evolve.config.settings import Config, ProgramLimits
 from evolve.errors import UsageError
-from evolve.reuse import ReusingPool
-from evolve.runs import create, environment, open_to_write
-from evolve.search import Watcher, search, trained_by
+from evolve.search.driver import Watcher, search, trained_by
+from evolve.search.reuse import ReusingPool
+from evolve.store.folders import create, environment, open_to_write
 
-OTHER = CONFIG.model_copy(update={"limits": Limits(statements=18)})
+OTHER = CONFIG.model_copy(update={"limits": ProgramLimits(statements=18)})
 
 
 class Counting(workers.SerialPool):

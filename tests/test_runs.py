@@ -7,23 +7,23 @@ import signal
 import pytest
 from run_cases import files, outcome, writer
 
-from evolve import runs
 from evolve.errors import RunConflict, UsageError
+from evolve.store import folders
 
 
 @pytest.fixture
 def run(tmp_path):
-    with runs.create(tmp_path, "run", "given", "resolved", {"jax": "1"}) as store:
+    with folders.create(tmp_path, "run", "given", "resolved", {"jax": "1"}) as store:
         yield store
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".x", "-x", "a/b", "a b", "x" * 65, "x\n", "é"])
 def test_names_that_are_none(tmp_path, name):
-    for opened in (runs.open_to_read, runs.open_to_write):
+    for opened in (folders.open_to_read, folders.open_to_write):
         with pytest.raises(UsageError, match="is no name for a run"):
             opened(tmp_path, name)
     with pytest.raises(UsageError, match="is no name for a run"):
-        runs.create(tmp_path, name, "", "", {})
+        folders.create(tmp_path, name, "", "", {})
     assert files(tmp_path) == []
 
 
@@ -32,7 +32,7 @@ def test_an_existing_run_is_never_made_again(tmp_path, run):
     (tmp_path / "file").touch()
     for name in ("run", "file"):
         with pytest.raises(RunConflict, match=f"pride resume {name}") as caught:
-            runs.create(tmp_path, name, "", "", {})
+            folders.create(tmp_path, name, "", "", {})
         assert caught.value.exit_code == 5
     assert list(run.outcomes()) == [outcome(0)]
     assert files(tmp_path) == ["file", "run"]
@@ -41,21 +41,21 @@ def test_an_existing_run_is_never_made_again(tmp_path, run):
 def test_runs_cannot_be_made_below_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot make a run"):
-        runs.create(tmp_path / "file", "run", "", "", {})
+        folders.create(tmp_path / "file", "run", "", "", {})
 
 
 def test_a_missing_run_names_what_is_like_it(tmp_path, run):
-    for opened in (runs.open_to_read, runs.open_to_write):
+    for opened in (folders.open_to_read, folders.open_to_write):
         with pytest.raises(UsageError, match=r"did you mean 'run'.*`pride list`"):
             opened(tmp_path, "rum")
     with pytest.raises(UsageError, match="`pride list` shows"):
-        runs.open_to_read(tmp_path / "nowhere", "run")
+        folders.open_to_read(tmp_path / "nowhere", "run")
 
 
 WRITER = """
 import sys, run_cases
-from evolve import runs
-with runs.open_to_write(sys.argv[1], "run") as store:
+from evolve.store import folders
+with folders.open_to_write(sys.argv[1], "run") as store:
     index = store.counts().generated
     while True:
         store.commit(run_cases.outcome(index))
@@ -73,20 +73,20 @@ def test_sigkill_loses_nothing_committed_and_a_second_writer_is_refused(tmp_path
             for _ in range(40):
                 reported = int(process.stdout.readline())
             with pytest.raises(RunConflict, match=f"written by process {process.pid};"):
-                runs.open_to_write(tmp_path, "run")
-            assert runs.list_runs(tmp_path)[0].state == "running"
-            with runs.open_to_read(tmp_path, "run") as reader:
+                folders.open_to_write(tmp_path, "run")
+            assert folders.list_runs(tmp_path)[0].state == "running"
+            with folders.open_to_read(tmp_path, "run") as reader:
                 assert reader.counts().generated >= reported
             process.send_signal(signal.SIGKILL)
             reported = int(([reported, *process.stdout.read().split()])[-1])
-        assert runs.list_runs(tmp_path)[0].state == "interrupted"
+        assert folders.list_runs(tmp_path)[0].state == "interrupted"
         before = files(run.folder)
-        with runs.open_to_read(tmp_path, "run") as reader:
+        with folders.open_to_read(tmp_path, "run") as reader:
             found = list(reader.outcomes())
             assert found == [outcome(index) for index in range(len(found))]
             assert reported <= len(found) <= reported + 1
         assert files(run.folder) == before
-    with runs.open_to_write(tmp_path, "run") as store:
+    with folders.open_to_write(tmp_path, "run") as store:
         store.commit(outcome(len(found)))
 
 
@@ -95,16 +95,16 @@ def test_a_moved_run_opens(tmp_path, run):
     run.close()
     (tmp_path / "else #1?%41").mkdir()
     moved = shutil.move(run.folder, tmp_path / "else #1?%41" / "other")
-    with runs.open_to_write(moved.parent, "other") as store:
+    with folders.open_to_write(moved.parent, "other") as store:
         store.commit(outcome(1))
         assert store.name == "other"
-    with runs.open_to_read(moved.parent, "other") as reader:
+    with folders.open_to_read(moved.parent, "other") as reader:
         assert reader.counts().generated == 2
 
 
 def test_list_takes_broken_folders_as_they_are(tmp_path):
-    assert runs.list_runs(tmp_path / "nowhere") == []
-    runs.create(tmp_path, "good", "", "", {}).close()
+    assert folders.list_runs(tmp_path / "nowhere") == []
+    folders.create(tmp_path, "good", "", "", {}).close()
     (tmp_path / "empty").mkdir()
     (tmp_path / ".creating-x-1234").mkdir()
     (tmp_path / "README.md").touch()
@@ -117,7 +117,7 @@ def test_list_takes_broken_folders_as_they_are(tmp_path):
     (tmp_path / "folder" / "run.db").unlink()
     (tmp_path / "folder" / "run.db").mkdir()
     (tmp_path / "torn" / "env.json").write_text("{")
-    found = {summary.name: summary for summary in runs.list_runs(tmp_path)}
+    found = {summary.name: summary for summary in folders.list_runs(tmp_path)}
     assert found.pop("good").state == "interrupted"
     assert sorted(found) == ["empty", "folder", "text", "torn", "void"]
     for summary in found.values():
@@ -129,9 +129,9 @@ def test_list_takes_broken_folders_as_they_are(tmp_path):
 KILLED_WHILE_CREATING = """
 import os, signal, sys
 from pathlib import Path
-from evolve import runs
+from evolve.store import folders
 Path.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
-runs.create(sys.argv[1], "half", "", "", {})
+folders.create(sys.argv[1], "half", "", "", {})
 """
 
 
@@ -140,13 +140,13 @@ def test_a_run_whose_creation_was_killed_is_not_there(tmp_path):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert len(files(tmp_path)) == 1
-    assert runs.list_runs(tmp_path) == []
-    runs.create(tmp_path, "half", "", "", {}).close()
-    assert [summary.name for summary in runs.list_runs(tmp_path)] == ["half"]
+    assert folders.list_runs(tmp_path) == []
+    folders.create(tmp_path, "half", "", "", {}).close()
+    assert [summary.name for summary in folders.list_runs(tmp_path)] == ["half"]
 
 
 def test_environment_holds_versions():
-    environment = runs.environment()
+    environment = folders.environment()
     assert set(environment) >= {"python", "jax", "jaxlib", "optax", "numpy", "ray", "pride"}
     assert json.loads(json.dumps(environment)) == environment
 
@@ -157,7 +157,7 @@ def test_a_foreign_lock_is_not_followed_to_another_file(tmp_path, run):
     (run.folder / "lock").unlink()
     (run.folder / "lock").symlink_to(tmp_path / "precious")
     with pytest.raises(UsageError, match="cannot write in"):
-        runs.open_to_write(tmp_path, "run")
+        folders.open_to_write(tmp_path, "run")
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -174,5 +174,5 @@ def test_a_run_stays_on_one_kind_of_device_and_with_its_engines(tmp_path, run):
 
 def test_an_existing_run_is_known_before_anything_is_made(tmp_path, run):
     with pytest.raises(RunConflict, match="pride resume run"):
-        runs.check_new(tmp_path, "run")
-    assert runs.check_new(tmp_path, "other") == tmp_path / "other"
+        folders.check_new(tmp_path, "run")
+    assert folders.check_new(tmp_path, "other") == tmp_path / "other"

@@ -9,11 +9,11 @@ from instant import evaluate
 from search_cases import CONFIG, ShuffledPool, interrupt_after, run
 
 import workers
-from evolve.champion import find_champion, fresh_rng_seeds, search_rng_seeds
-from evolve.config import Budget, Config, Limits, Mutations
+from evolve.config.settings import Budget, Config, Mutations, ProgramLimits
 from evolve.errors import StoppedEarly
-from evolve.runs import open_to_write
-from evolve.search import Progress
+from evolve.search.driver import Progress
+from evolve.store.finals import find_champion, fresh_rng_seeds, search_rng_seeds
+from evolve.store.folders import open_to_write
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_budget_of_trainings_counts_no_known_ones(tmp_path: Path, unbroken: st
 
 def test_a_budget_of_seconds_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = iter(range(10_000))
-    monkeypatch.setattr("evolve.search.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("evolve.search.driver.time.monotonic", lambda: float(next(clock)))
     reason, dump = run(tmp_path, "one", replaced_budget(seconds=50.0))
     assert reason == "50 seconds were used"
     assert 0 < len(dump.splitlines()) < 60
@@ -173,7 +173,7 @@ def test_a_search_in_which_nothing_can_be_changed_ends(tmp_path: Path):
     full = CONFIG.model_copy(
         update={
             "mutations": Mutations(insert=1.0, delete=0.0, modify=0.0, constants=0.0),
-            "limits": Limits(statements=17),
+            "limits": ProgramLimits(statements=17),
             "budget": Budget(trained=50),
         }
     )

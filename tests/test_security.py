@@ -53,11 +53,11 @@ def watch(event, arguments):
         seen.append([event, repr(arguments)])
 
 sys.addaudithook(watch)
-import evolve.cli
+import evolve.commands.cli
 
 def run(command):
     try:
-        evolve.cli.main(command)
+        evolve.commands.cli.main(command)
     except SystemExit as end:
         return end.code
 

@@ -12,7 +12,7 @@ import pytest
 import programs
 import tasks
 import workers
-from evolve import cli
+from evolve.commands import cli
 
 DERIVATION = Path(__file__).parent / "examples" / "lion_derivation.json"
 CLIPPED = "def train(g, m, lr):\n    g = clip(g, 1.0)\n    m = interp(g, m, 0.8999)\n    dead = cos(g)\n" + (
@@ -43,7 +43,7 @@ def trained_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Evaluate], None]:
     """Let commands train by another evaluation."""
 
     def use(evaluate: Evaluate) -> None:
-        monkeypatch.setattr("evolve.simplify_command.make_pool", lambda *_: workers.SerialPool(evaluate))
+        monkeypatch.setattr("evolve.commands.simplify_command.make_pool", lambda *_: workers.SerialPool(evaluate))
 
     return use
 

@@ -8,14 +8,14 @@ import instant
 import numpy as np
 import pytest
 import search_cases
+from scaling import forecast
+from scaling.simulation import Costs, Draw, Report, Setting, simulate
 
 import workers
-from evolve import scaling
-from evolve.config import Budget, Mutations
-from evolve.simulation import Costs, Draw, Report, Setting, simulate
+from evolve.config.settings import Budget, Mutations
 
 FREE, COSTS = Costs(), Costs(0.003, 0.002, 0.05, 0.011, 0.0013, 0.0007, 0.017)
-SKEWED = sorted(scaling.SKEWED)
+SKEWED = sorted(forecast.SKEWED)
 
 
 def run(setting: Setting, costs: Costs = FREE, draw: Draw = lambda island, place: 1.0, outcomes: int = 400) -> Report:
@@ -23,7 +23,7 @@ def run(setting: Setting, costs: Costs = FREE, draw: Draw = lambda island, place
 
 
 def skewed(name: str, rng_seed: int = 0) -> Draw:
-    return scaling.SKEWED[name](1.0, np.random.default_rng(rng_seed))
+    return forecast.SKEWED[name](1.0, np.random.default_rng(rng_seed))
 
 
 def test_one_worker_with_a_window_of_one_goes_through_every_cost_once():
@@ -65,7 +65,7 @@ def test_what_takes_no_time_is_limited_by_who_proposes_and_with_many_islands_by_
 @pytest.mark.parametrize("strict", [True, False])
 def test_all_time_is_accounted_for_and_every_proposal_is_made_once_and_in_order(islands: int, batch: int, strict: bool):
     asked: dict[int, list[int]] = {island: [] for island in range(islands)}
-    make = scaling.some_known(scaling.lognormal(1.0), 0.5)(0.1, np.random.default_rng(0))
+    make = forecast.some_known(forecast.lognormal(1.0), 0.5)(0.1, np.random.default_rng(0))
 
     def draw(island: int, place: int) -> float | None:
         asked[island].append(place)
@@ -150,14 +150,14 @@ def test_the_real_search_takes_the_same_time(tmp_path: Path, order: str, count: 
 
 
 def test_the_most_workers_are_busy_enough_and_more_are_not():
-    most = scaling.most_workers(1, 0.02, scaling.MEASURED)
-    assert scaling.utilisation(most, 1, 0.02, scaling.MEASURED) >= scaling.BUSY
-    assert scaling.utilisation(2 * most, 1, 0.02, scaling.MEASURED) < scaling.BUSY
+    most = forecast.most_workers(1, 0.02, forecast.MEASURED)
+    assert forecast.utilisation(most, 1, 0.02, forecast.MEASURED) >= forecast.BUSY
+    assert forecast.utilisation(2 * most, 1, 0.02, forecast.MEASURED) < forecast.BUSY
 
 
 @pytest.mark.parametrize("name", SKEWED)
 def test_lengths_have_the_mean_that_was_asked_for(name: str):
-    draw = scaling.SKEWED[name](3.0, np.random.default_rng(0))
+    draw = forecast.SKEWED[name](3.0, np.random.default_rng(0))
     drawn = [draw(0, place) for place in range(20_000)]
     assert np.mean(drawn) == pytest.approx(3.0, rel=0.1)
 
@@ -171,8 +171,8 @@ def test_settings_without_sense_are_refused(changes: dict[str, int]):
 @pytest.mark.slow
 def test_both_tables_are_drawn(tmp_path: Path):
     pytest.importorskip("matplotlib")
-    fed = {1: [0] + [7] * (len(scaling.SECONDS) - 1)}
-    shares = [0.5] * len(scaling.WINDOWS)
-    idle = {(*pool, name, strict): shares for pool in scaling.POOLS for name in SKEWED for strict in (True, False)}
-    scaling.plot(fed, idle, tmp_path / "scaling.svg")
-    assert (tmp_path / "scaling.svg").read_text(encoding="utf-8").startswith("<?xml")
+    fed = {1: [0] + [7] * (len(forecast.SECONDS) - 1)}
+    shares = [0.5] * len(forecast.WINDOWS)
+    idle = {(*pool, name, strict): shares for pool in forecast.POOLS for name in SKEWED for strict in (True, False)}
+    forecast.plot(fed, idle, tmp_path / "forecast.svg")
+    assert (tmp_path / "forecast.svg").read_text(encoding="utf-8").startswith("<?xml")

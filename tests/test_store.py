@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_cases import files, outcome, writer
 
-from evolve import runs
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
-from evolve.records import Counts, Final, dump_lines
+from evolve.store import folders
+from evolve.store.records import Counts, Final, dump_lines
 
 
 @pytest.fixture
 def run(tmp_path):
-    with runs.create(tmp_path, "run", "given", "resolved", {"jax": "1"}) as store:
+    with folders.create(tmp_path, "run", "given", "resolved", {"jax": "1"}) as store:
         yield store
 
 
 def test_a_run_holds_what_it_was_given(tmp_path):
-    with runs.create(tmp_path / "runs", "a.b-c_1", "given", "resolvéd", {"jax": "1"}) as store:
+    with folders.create(tmp_path / "runs", "a.b-c_1", "given", "resolvéd", {"jax": "1"}) as store:
         assert store.name == "a.b-c_1"
         assert store.environment == {"jax": "1"}
         assert store.counts() == Counts()
@@ -42,7 +42,7 @@ def test_commits_are_read_back_and_gone_on_with(tmp_path, run):
     assert list(run.outcomes()) == [outcome(index) for index in range(5)]
     run.close()
     run.close()
-    with runs.open_to_write(tmp_path, "run") as again:
+    with folders.open_to_write(tmp_path, "run") as again:
         again.commit(outcome(5, key="key2", known_from=2, message="a \0 b ü"))
         assert again.outcome(5).message == "a \0 b ü"
         assert [o.index for o in again.outcomes(start=4)] == [4, 5]
@@ -79,10 +79,10 @@ def test_counts(tmp_path, run):
         run.commit(outcome(index, status=status))
     run.commit(outcome(6, key="key1", known_from=1, status="diverged"))
     expected = Counts(generated=7, trained=6, known=1, diverged=1, failed=3, training_seconds=3.0)
-    with runs.open_to_read(tmp_path, "run") as reader:
+    with folders.open_to_read(tmp_path, "run") as reader:
         assert run.counts() == reader.counts() == expected
     run.close()
-    with runs.open_to_write(tmp_path, "run") as again:
+    with folders.open_to_write(tmp_path, "run") as again:
         assert again.counts() == expected
 
 
@@ -99,7 +99,7 @@ def test_best_gives_each_key_once_and_no_failures(run):
 
 
 def test_more_outcomes_than_a_page(tmp_path):
-    with runs.create(tmp_path, "many", "", "", {}) as store:
+    with folders.create(tmp_path, "many", "", "", {}) as store:
         for index in range(1203):
             store.commit(outcome(index, key="same", score=0.0))
         assert [o.index for o in store.outcomes(3)] == list(range(3, 1203))
@@ -135,8 +135,8 @@ losses = st.floats(allow_nan=False).filter(lambda loss: loss != -math.inf)
 def test_floats_and_text_round_trip_to_the_bit(tmp_path_factory, score, losses, text):
     root = tmp_path_factory.getbasetemp()
     if not (root / "floats").exists():
-        runs.create(root, "floats", "", "", {}).close()
-    with runs.open_to_write(root, "floats") as store:
+        folders.create(root, "floats", "", "", {}).close()
+    with folders.open_to_write(root, "floats") as store:
         index = store.counts().generated
         written = outcome(index, score=score, losses=losses, program=text)
         store.commit(written)
@@ -151,20 +151,20 @@ def test_finish_and_going_on(tmp_path, run):
     assert run.stop_reason == "budget spent"
     run.finish("budget spent again")
     run.close()
-    (summary,) = runs.list_runs(tmp_path)
+    (summary,) = folders.list_runs(tmp_path)
     assert (summary.state, summary.reason) == ("done", "budget spent again")
-    with runs.open_to_write(tmp_path, "run") as again:
+    with folders.open_to_write(tmp_path, "run") as again:
         assert again.stop_reason == "budget spent again"
         again.begin_session("cpu", "iris by interpreter")
         assert again.stop_reason is None
         again.commit(outcome(1))
-    (summary,) = runs.list_runs(tmp_path)
+    (summary,) = folders.list_runs(tmp_path)
     assert (summary.state, summary.reason, summary.best) == ("interrupted", "", 0.0)
 
 
 def test_a_reader_sees_each_commit_changes_nothing_and_cannot_write(tmp_path, run):
     run.commit(outcome(0))
-    with runs.open_to_read(tmp_path, "run") as reader:
+    with folders.open_to_read(tmp_path, "run") as reader:
         half_read = reader.outcomes()
         assert next(half_read) == outcome(0)
         before = files(run.folder)
@@ -174,12 +174,12 @@ def test_a_reader_sees_each_commit_changes_nothing_and_cannot_write(tmp_path, ru
         assert files(run.folder) == before
         assert not any(hasattr(reader, write) for write in ("commit", "add_final", "finish", "change_config"))
         run.close()
-        with runs.open_to_write(tmp_path, "run") as again:
+        with folders.open_to_write(tmp_path, "run") as again:
             again.commit(outcome(4))
         assert reader.counts().generated == 5
-    runs.open_to_write(tmp_path, "run").close()
+    folders.open_to_write(tmp_path, "run").close()
     before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
-    with runs.open_to_read(tmp_path, "run") as reader:
+    with folders.open_to_read(tmp_path, "run") as reader:
         assert len(list(reader.outcomes())) == 5
         assert files(run.folder) == sorted(before)
     assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
@@ -188,9 +188,9 @@ def test_a_reader_sees_each_commit_changes_nothing_and_cannot_write(tmp_path, ru
 
 FULL_DISK = """
 import resource, sys, run_cases
-from evolve import runs
+from evolve.store import folders
 from evolve.errors import StoppedEarly
-with runs.open_to_write(sys.argv[1], "run") as store:
+with folders.open_to_write(sys.argv[1], "run") as store:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     for index in range(10_000):
         try:
@@ -212,7 +212,7 @@ def test_a_full_disk_keeps_what_was_committed(tmp_path, run):
     assert int(code) == StoppedEarly.exit_code == 3
     assert "Every committed outcome is kept" in sentence
     assert "pride resume run" in sentence
-    with runs.open_to_read(tmp_path, "run") as reader:
+    with folders.open_to_read(tmp_path, "run") as reader:
         assert list(reader.outcomes()) == [outcome(i) for i in range(int(index) + 1)]
 
 
@@ -239,10 +239,10 @@ def alter(run, statement):
 )
 def test_a_database_of_another_sort_is_refused(tmp_path, run, statement, error, said):
     alter(run, statement)
-    for opened in (runs.open_to_read, runs.open_to_write):
+    for opened in (folders.open_to_read, folders.open_to_write):
         with pytest.raises(error, match=said):
             opened(tmp_path, "run")
-    (summary,) = runs.list_runs(tmp_path)
+    (summary,) = folders.list_runs(tmp_path)
     assert summary.state == "broken"
     assert said in summary.reason
 
@@ -262,9 +262,9 @@ def test_a_database_of_another_sort_is_refused(tmp_path, run, statement, error, 
 def test_rows_that_pride_did_not_write_are_said_so(tmp_path, run, statement):
     run.commit(outcome(0))
     alter(run, statement)
-    with runs.open_to_read(tmp_path, "run") as reader, pytest.raises(BadProgramOrData):
+    with folders.open_to_read(tmp_path, "run") as reader, pytest.raises(BadProgramOrData):
         list(reader.outcomes())
-    assert [summary.name for summary in runs.list_runs(tmp_path)] == ["run"]
+    assert [summary.name for summary in folders.list_runs(tmp_path)] == ["run"]
 
 
 def test_missing_outcomes_are_noticed(tmp_path, run):
@@ -272,7 +272,7 @@ def test_missing_outcomes_are_noticed(tmp_path, run):
         run.commit(outcome(index))
     alter(run, 'DELETE FROM outcomes WHERE "index" = 1')
     with pytest.raises(BadProgramOrData, match="outcomes are missing"):
-        runs.open_to_write(tmp_path, "run")
+        folders.open_to_write(tmp_path, "run")
 
 
 def test_a_torn_environment_is_said_so(tmp_path, run):
@@ -312,7 +312,7 @@ def test_the_pareto_front_is_what_nothing_else_beats(tmp_path, run):
 
     unbeaten = [o for o in ok if not any(beats(other, o) for other in ok)]
     firsts = {(o.score, o.statements, o.state_slots): o.index for o in reversed(unbeaten)}
-    with runs.open_to_read(tmp_path, "run") as reader:
+    with folders.open_to_read(tmp_path, "run") as reader:
         front = reader.pareto()
     assert {o.index for o in front} == set(firsts.values())
     assert [o.score for o in front] == sorted((o.score for o in front), reverse=True)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from run_cases import PROGRAM, files, outcome
 
-from evolve import runs
 from evolve.errors import RunConflict
-from evolve.records import Counts, Final
+from evolve.store import folders
+from evolve.store.records import Counts, Final
 
 STATUSES = ("ok", "hopeless", "diverged", "crashed")
 
@@ -32,7 +32,7 @@ class Store(RuleBasedStateMachine):
 
     @initialize()
     def create(self):
-        self.writer = runs.create(self.root, "run", "given", self.config, {"jax": "1"})
+        self.writer = folders.create(self.root, "run", "given", self.config, {"jax": "1"})
 
     @precondition(lambda self: self.writer)
     @rule(
@@ -89,7 +89,7 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: len(self.readers) < 3)
     @rule()
     def open_reader(self):
-        self.readers.append(runs.open_to_read(self.root, "run"))
+        self.readers.append(folders.open_to_read(self.root, "run"))
 
     @precondition(lambda self: self.readers)
     @rule()
@@ -100,7 +100,7 @@ class Store(RuleBasedStateMachine):
     @rule()
     def refuse_a_second_writer(self):
         with pytest.raises(RunConflict, match="is being written by process"):
-            runs.open_to_write(self.root, "run")
+            folders.open_to_write(self.root, "run")
 
     @precondition(lambda self: self.writer)
     @rule()
@@ -130,7 +130,7 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: not self.writer)
     @rule()
     def open_writer(self):
-        self.writer = runs.open_to_write(self.root, "run")
+        self.writer = folders.open_to_write(self.root, "run")
 
     @precondition(lambda self: not self.writer and not self.readers)
     @rule()
@@ -148,7 +148,7 @@ class Store(RuleBasedStateMachine):
             counts = counts.with_outcome(one)
         winners = [one for one in self.outcomes if one.status == "ok" and one.known_from is None]
         best = sorted(winners, key=lambda one: (-one.score, one.index))[:2]
-        with runs.open_to_read(self.root, "run") as fresh:
+        with folders.open_to_read(self.root, "run") as fresh:
             for store in (fresh, *self.readers, *filter(None, [self.writer])):
                 assert list(store.outcomes()) == self.outcomes
                 assert store.finals() == self.finals
@@ -156,7 +156,7 @@ class Store(RuleBasedStateMachine):
                 assert store.best(2) == best
                 assert store.stop_reason == self.reason
         assert (self.root / "run" / "resolved.yaml").read_text() == self.config
-        (summary,) = runs.list_runs(self.root)
+        (summary,) = folders.list_runs(self.root)
         state = "running" if self.writer else "done" if self.reason else "interrupted"
         assert (summary.state, summary.candidates) == (state, len(self.outcomes))
 

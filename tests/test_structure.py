@@ -43,6 +43,51 @@ def test_no_data_differ_between_versions_of_python(path):
     assert "pydoc_data" not in {module.split(".")[0] for module in imported(ast.parse(path.read_text("utf-8")))}
 
 
+ROOMS = {
+    "programs": {
+        "core": (),
+        "algebra": ("core",),
+        "understanding": ("core", "algebra"),
+        "exports": ("core", "algebra", "understanding"),
+        "engines": ("core",),
+    },
+    "evolve": {
+        "errors": (),
+        "config": ("errors",),
+        "store": ("errors", "config"),
+        "scores": ("errors", "config", "store"),
+        "search": ("errors", "config", "store", "scores"),
+        "simplify": ("errors", "config", "store", "scores"),
+        "bench": ("errors", "config", "store", "scores"),
+        "commands": ("errors", "config", "store", "scores", "search", "simplify", "bench"),
+    },
+}
+"""The rooms of a package, each with those it may import; files beside the folders are `core`, or rooms themselves."""
+
+
+def room_of(package, parts):
+    """Give the room of a module, whose name comes in parts below its package; None for the package itself."""
+    rooms = ROOMS[package]
+    if parts and parts[0] in rooms:
+        return parts[0]
+    return "core" if parts and "core" in rooms else None
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_one_way(package):
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT / package).with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        room = room_of(package, parts)
+        assert room, f"{name_of(path)} lies in no room; there are {', '.join(ROOMS[package])}"
+        for module in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            top, *below = module.split(".")
+            other = room_of(package, below) if top == package else room
+            allowed = (room, None, *ROOMS[package][room])
+            assert other in allowed, f"{name_of(path)} imports {module}; {room} may import {', '.join(allowed[2:])}"
+
+
 def test_every_package_is_looked_at():
     assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
 

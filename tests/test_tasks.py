@@ -200,7 +200,7 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import programs, tasks
 adamw = programs.to_optax(programs.load("adamw"))
 for name in sys.argv[1:]:
-    evaluation = tasks.evaluate([tasks.get(name)], adamw, [0, 1])
+    evaluation = tasks.evaluate_optimizer([tasks.get(name)], adamw, [0, 1])
     print(*(training.loss.hex() for training in evaluation.trainings[0]))
 """
 
@@ -219,7 +219,7 @@ def test_number_of_cores_does_not_change_bits(names: list[str]):
         text=True,
         check=True,
     )
-    evaluation = tasks.evaluate([tasks.get(name) for name in names], ADAMW, [0, 1])
+    evaluation = tasks.evaluate_optimizer([tasks.get(name) for name in names], ADAMW, [0, 1])
     ours = [" ".join(loss.hex() for loss in row) for row in evaluation.losses]
     assert fresh.stdout.splitlines() == ours
 
@@ -236,21 +236,21 @@ def test_divergence_at_the_end_is_seen(step: int):
 
 
 def test_evaluation_stops_at_the_first_divergence():
-    evaluation = tasks.evaluate([TINY, TINY], bomb(step=3, size=1e5), [0, 1, 2])
+    evaluation = tasks.evaluate_optimizer([TINY, TINY], bomb(step=3, size=1e5), [0, 1, 2])
     assert [len(row) for row in evaluation.trainings] == [1]
     assert evaluation.diverged
     assert evaluation.score == 0.0
 
 
 def test_evaluation_is_the_mean_of_its_trainings():
-    evaluation = tasks.evaluate([TINY], ADAMW, [5, 6])
+    evaluation = tasks.evaluate_optimizer([TINY], ADAMW, [5, 6])
     trainings = [tasks.train(TINY, ADAMW, rng_seed) for rng_seed in (5, 6)]
     assert evaluation.trainings == (tuple(trainings),)
     assert evaluation.losses == ((trainings[0].loss, trainings[1].loss),)
     scores = [tasks.score(TINY, training.loss) for training in trainings]
     assert evaluation.score == pytest.approx(sum(scores) / 2)
     with pytest.raises(tasks.TaskError, match="0 rng seeds"):
-        tasks.evaluate([TINY], ADAMW, [])
+        tasks.evaluate_optimizer([TINY], ADAMW, [])
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_evaluation_is_the_mean_of_its_trainings():
     ],
 )
 def test_adamw_scores_one(name: str, tolerance: float):
-    evaluation = tasks.evaluate([tasks.get(name)], ADAMW, range(1000, 1016))
+    evaluation = tasks.evaluate_optimizer([tasks.get(name)], ADAMW, range(1000, 1016))
     assert evaluation.score == pytest.approx(1.0, abs=tolerance)
 
 

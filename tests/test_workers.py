@@ -78,7 +78,7 @@ def test_default_workers_are_no_more_than_the_cores():
 def test_evaluate_trains_as_the_tasks_do(text):
     (result,) = evaluate([replace(TINY, program=text)])
     optimizer = programs.to_optax(programs.parse(text))
-    direct = tasks.evaluate((tasks.get("digits_tiny"),), optimizer, TINY.rng_seeds)
+    direct = tasks.evaluate_optimizer((tasks.get("digits_tiny"),), optimizer, TINY.rng_seeds)
     assert (result.index, result.status, result.message) == (3, Status.OK, "")
     assert result.score == pytest.approx(direct.score, rel=1e-4)
     assert result.losses == (pytest.approx(direct.losses[0], rel=1e-4),)

@@ -17,7 +17,7 @@ import fault_cases
 import instant
 
 import workers
-from evolve.search import Progress, Watcher
+from evolve.search.driver import Progress, Watcher
 from workers.ray_connection import LOOPBACK, OBJECT_STORE_BYTES
 
 CANDIDATES = 60

@@ -5,9 +5,10 @@ the first RayPool.
 """
 
 from workers.cores import default_workers
-from workers.evaluate import evaluate
+from workers.errors import PoolError
+from workers.in_process import evaluate
 from workers.job import FAILURES, Job, Result, Status
-from workers.pool import Pool, PoolError, SerialPool
+from workers.pool import Pool, SerialPool
 from workers.ray_pool import RayPool
 from workers.ray_worker import cause_of_death
 

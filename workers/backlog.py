@@ -11,8 +11,15 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from workers import faults
-from workers.evaluate import describe
+from workers.errors import describe
 from workers.job import FAILURES, Job, Result, Status
+
+faults.declare(
+    {
+        "worker.evaluate": "jobs are about to be evaluated",
+        "worker.reply": "jobs were evaluated, and nobody knows yet",
+    }
+)
 
 MAX_ATTEMPTS = 2
 """How often a job that fails is tried."""

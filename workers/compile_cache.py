@@ -8,7 +8,7 @@ only read; an entry that they find half written, they compile.
 
 To load an entry is to run it, so the folder is private. It is for one kind of CPU: XLA loads what
 was compiled for another, with an error in the log, and it may crash. What is compiled for one
-candidate alone stays out: see `tasks.compiling`.
+candidate alone stays out: see `tasks.compiled_training`.
 """
 
 import errno

@@ -14,29 +14,19 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 VARIABLE: Final = "PRIDE_FAULTS"
 
-HOOKS: Final = {
-    "file.write": "a file of a run is open and empty, and about to be written",
-    "file.sync": "a file or folder of a run is about to be brought to the disk",
-    "file.rename": "a file or folder of a run is about to take the place it belongs in",
-    "store.begin": "a transaction is about to begin",
-    "store.commit": "a transaction is about to be committed",
-    "store.committed": "a transaction is on the disk, and nobody knows yet",
-    "search.propose": "a candidate was made, and is about to be handed to the pool",
-    "search.results": "results have come and are not committed",
-    "worker.evaluate": "jobs are about to be evaluated",
-    "worker.reply": "jobs were evaluated, and nobody knows yet",
-}
-"""Every place where a fault can be planned, and what is the case there."""
+HOOKS: Final[dict[str, str]] = {}
+"""Every place where a fault can be planned, and what is the case there: whoever has such a place declares it."""
 
 LATE_S: Final = 0.5
 """Seconds that the action `late` takes."""
 
+_HOOK: Final = re.compile(r"[a-z]+\.[a-z]+")
 _MEMORY_BYTES: Final = 256 * 2**20  # what the action `memory` eats at most
 
 
@@ -50,6 +40,20 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.hook}:{self.hit}:{self.action}"
+
+
+def declare(hooks: Mapping[str, str]) -> None:
+    """Add hooks to the table, as the module that has them does when it is imported.
+
+    Args:
+        hooks: By name, such as `store.commit`, what is the case when each is hit.
+
+    Raises:
+        ValueError: If there is such a hook already.
+    """
+    if doubled := sorted(hooks.keys() & HOOKS.keys()):
+        raise ValueError(f"got {', '.join(doubled)} a second time; right would be every hook once")
+    HOOKS.update(hooks)
 
 
 def hit(hook: str) -> None:
@@ -86,13 +90,26 @@ def parse(text: str) -> tuple[Fault, ...]:
     for entry in filter(None, text.split(",")):
         hook, _, rest = entry.partition(":")
         number, _, action = rest.partition(":")
-        if hook not in HOOKS or action not in ACTIONS or not re.fullmatch(r"[1-9][0-9]{0,11}", number):
+        if not _HOOK.fullmatch(hook) or action not in ACTIONS or not re.fullmatch(r"[1-9][0-9]{0,11}", number):
             raise ValueError(
-                f"{VARIABLE}: got {entry!r}; right would be hook:hit:action, with a hook of {', '.join(HOOKS)}, "
+                f"{VARIABLE}: got {entry!r}; right would be hook:hit:action, with a hook such as store.commit, "
                 f"a hit from 1, and an action of {', '.join(ACTIONS)}"
             )
         faults.append(Fault(hook, int(number), action))
     return tuple(faults)
+
+
+def check_plan() -> None:
+    """Check the plan of this process, once all modules that declare hooks are imported.
+
+    A worker has no need to: it imports fewer modules, and what they do not declare is never hit.
+
+    Raises:
+        ValueError: If PRIDE_FAULTS is no plan, or names a hook that does not exist.
+    """
+    unknown = [fault.hook for fault in plan() if fault.hook not in HOOKS]
+    if unknown:
+        raise ValueError(f"{VARIABLE}: got the hook {unknown[0]!r}; right would be one of {', '.join(sorted(HOOKS))}")
 
 
 def draw(rng: random.Random, hooks: Collection[str], actions: Collection[str], last_hit: int) -> Fault:

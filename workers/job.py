@@ -28,7 +28,7 @@ class Job:
     tasks: tuple[str, ...]  # names for tasks.get
     rng_seeds: tuple[int, ...]  # one training per task and rng seed
     hurdle: float | None = None  # the score on a task below which those after it are not trained
-    variants: tuple[str, ...] = ()  # canonical texts of other settings of its constants; what does best counts
+    settings: tuple[str, ...] = ()  # canonical texts with other numbers as constants; the one that does best counts
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ class Result:
     losses: tuple[tuple[float, ...], ...] = ()  # held-out, nats, by task, then rng seed; may be short
     seconds: float = 0.0  # wall clock of the last attempt, or its share of that; never part of a run's identity
     attempts: int = 1  # 1 or 2
-    variant: int = 0  # which did best: 0 the program, 1 the first of the variants …
+    setting: int = 0  # which did best: 0 the program, 1 the first of the settings …
     message: str = ""  # why, for hopeless, crashed, timeout and oom

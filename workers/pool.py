@@ -4,12 +4,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from workers.backlog import Backlog, Evaluate, OnEvent, evaluate_together
-from workers.evaluate import evaluate
+from workers.errors import PoolError
+from workers.in_process import evaluate
 from workers.job import Job, Result
-
-
-class PoolError(RuntimeError):
-    """A pool cannot work: its workers do not start, or it is closed."""
 
 
 class Pool(Protocol):

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from workers.devices import DEVICES
-from workers.pool import PoolError
+from workers.errors import PoolError
 from workers.ray_address import admits
 from workers.ray_connection import ray_connection
 

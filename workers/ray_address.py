@@ -6,8 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from workers.evaluate import describe
-from workers.pool import PoolError
+from workers.errors import PoolError, describe
 
 LOOPBACK = "127.0.0.1"
 

@@ -17,8 +17,7 @@ from typing import Any
 from workers import reaper
 from workers.backlog import OnEvent
 from workers.devices import jax_uses_gpus, jax_uses_tpus
-from workers.evaluate import describe
-from workers.pool import PoolError
+from workers.errors import PoolError, describe
 from workers.ray_address import LOOPBACK, check_reachable, is_on_loopback_alone, raylet, show_token
 
 PACKAGES = ("programs", "tasks", "workers", "evolve")

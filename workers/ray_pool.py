@@ -18,9 +18,10 @@ import programs
 from workers.backlog import Attempt, Backlog, Evaluate, Failure, OnEvent
 from workers.cores import default_workers
 from workers.devices import device_of
-from workers.evaluate import evaluate
+from workers.errors import PoolError
+from workers.in_process import evaluate
 from workers.job import Job, Result, Status
-from workers.pool import PoolError, ignore
+from workers.pool import ignore
 from workers.ray_connection import ray_connection
 from workers.ray_worker import Evaluator, Expected, cause_of_death, versions_here
 

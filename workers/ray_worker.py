@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workers.backlog import Evaluate, Failure, evaluate_together
-from workers.evaluate import describe
+from workers.errors import describe
 from workers.job import Job, Result, Status
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy")

@@ -10,8 +10,7 @@ from programs.algebra.simplification import simplify
 from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, Node, from_program
-from programs.edits import with_argument
-from programs.program import Program, ProgramError
+from programs.program import Program, ProgramError, with_argument
 from programs.writing import to_program
 
 _NUMBERS = (0.0, 1.0)  # what a value may be replaced by

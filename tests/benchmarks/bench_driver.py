@@ -1,6 +1,6 @@
 """What a candidate costs beside its training: in the island that proposes it, in the driver, and on Ray.
 
-Gives the costs that evolve/scaling.py simulates with, and then what a search makes a second that trains nothing.
+Gives the costs that tests/benchmarks/scaling simulates with, and then what a search makes a second that trains nothing.
 """
 
 import resource
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scaling.forecast import MEASURED, lognormal
+from scaling.simulation import Setting, simulate
 
 import programs
 import workers
-from evolve.config import Budget, Config, Mutations
-from evolve.config_files import to_yaml
-from evolve.evolution import limits, mutate
-from evolve.island import Founder, Island
-from evolve.records import Outcome
-from evolve.rounds import legs
-from evolve.runs import create
-from evolve.scaling import MEASURED, lognormal
-from evolve.search import Progress, Watcher, search
-from evolve.simulation import Setting, simulate
-from evolve.store import RunStore
+from evolve.config.files import to_yaml
+from evolve.config.settings import Budget, Config, Mutations
+from evolve.search.driver import Progress, Watcher, search
+from evolve.search.evolution import limits, mutate
+from evolve.search.island import Founder, Island
+from evolve.search.rounds import legs
+from evolve.store.folders import create
+from evolve.store.records import Outcome
+from evolve.store.writer import RunStore
 from workers.ray_connection import ray_connection
 
 PROPOSALS = 6_000  # of an island, in one measurement

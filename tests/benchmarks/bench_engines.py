@@ -8,7 +8,7 @@ import time
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
-from evolve.benches import BENCHES, Device
+from evolve.bench.benches import BENCHES, Device
 from workers.devices import CPU_ENVIRONMENT
 
 REPETITIONS = 7
@@ -38,7 +38,7 @@ def worker(number: int, cores: list[int], begin: Barrier, rates: Queue) -> None:
     """
     on_core(cores[number])
     import tasks
-    from evolve import contenders
+    from evolve.bench import contenders
 
     iris = tasks.get("iris")
     some = contenders.mutants(iris, IRIS_CANDIDATES)

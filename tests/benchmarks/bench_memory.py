@@ -13,7 +13,7 @@ import jax
 
 import programs
 import tasks
-from evolve.contenders import variants
+from evolve.bench.contenders import edited_programs
 
 BATCH = 64
 CANDIDATES = (100, 1_000, 10_000)
@@ -23,7 +23,7 @@ BACKEND_COMPILE = "/jax/core/compile/backend_compile_duration"
 
 def peaks(counts: Sequence[int]) -> dict[int, float]:
     """Score different programs on iris in batches; give the most memory that the process had, MiB, by candidates."""
-    suite, source = (tasks.get("iris"),), variants()
+    suite, source = (tasks.get("iris"),), edited_programs()
     found, scored = {}, 0
     for count in counts:
         while scored < count:
@@ -42,7 +42,7 @@ def compilations(count: int) -> dict[str, Counter[str]]:
             compiled.append(str(about.get("fun_name")))
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    suite, source = [tasks.get(name) for name in TASKS], variants()
+    suite, source = [tasks.get(name) for name in TASKS], edited_programs()
     tasks.evaluate_programs(suite, [programs.load("adamw")], (0,))
     first = Counter(compiled)
     compiled.clear()

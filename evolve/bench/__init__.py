@@ -1,0 +1,1 @@
+"""What `pride bench` measures."""

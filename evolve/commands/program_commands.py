@@ -1,0 +1,146 @@
+"""The commands about programs, tasks and the language: show, evaluate, export, tasks and functions."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+import programs
+from evolve.commands import documents
+from evolve.commands.export_targets import TARGETS
+from evolve.commands.options import json_option, output_option, write
+from evolve.commands.printing import print_json, print_table
+from evolve.commands.references import read_program
+
+_RNG_SEEDS = 5  # trainings of a task, where nothing else is said
+_RESULTS = {
+    programs.Kind.TENSOR: "as its arguments",
+    programs.Kind.PER_ARRAY: "per-array at most",
+    programs.Kind.SCALAR: "scalar",
+}
+
+
+def _transformations() -> str:
+    """List the transformations for a command's help: how each is written with its defaults, and what it does."""
+    rows = programs.TRANSFORMATIONS.values()
+    written = [",".join([row.name, *(f"{given.name}={given.default}" for given in row.parameters)]) for row in rows]
+    width = max(map(len, written))
+    lines = [f"  {text:<{width}}  {row.summary}" for text, row in zip(written, rows, strict=True)]
+    return "\n".join(["\b", "Transformations, with their defaults:", *lines])
+
+
+def _targets() -> str:
+    """List what a program can be exported to, for a command's help."""
+    width = max(map(len, TARGETS))
+    return "\n".join(["\b", "Targets:", *(f"  {row.name:<{width}}  {row.summary}" for row in TARGETS.values())])
+
+
+_SEED_PROGRAMS = f"Seed programs: {', '.join(programs.seed_programs())}."
+
+
+@click.command("show", epilog=f"{_SEED_PROGRAMS}\n\n{_transformations()}")
+@click.argument("program")
+@json_option
+def show_command(program: str, as_json: bool) -> None:
+    """Show a program with its kinds, live statements and facts, what it is made of and what it does.
+
+    Every PROGRAM may also be transformed: lookahead:adamw, or with other settings and one after another, the outermost
+    first, lookahead,k=10,alpha=0.8:clip_by_global_norm:RUN:best.
+    """
+    named = read_program(program)
+    if as_json:
+        print_json(documents.program_document(named))
+    else:
+        documents.print_program(named)
+
+
+@click.command("evaluate")
+@click.argument("program", nargs=-1, required=True)
+@click.option("--tasks", "suite", required=True, help="A suite's name, a task's name, or a YAML file.")
+@click.option(
+    "--rng-seeds", type=click.IntRange(1, 10_000), default=_RNG_SEEDS, show_default=True, help="Trainings a task."
+)
+@json_option
+def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
+    """Train tasks with programs and print their held-out losses and scores."""
+    from evolve.commands.scoring import score_named
+
+    named = [read_program(reference) for reference in program]
+    tasks, standings = score_named(named, suite, rng_seeds)
+    if as_json:
+        print_json([asdict(entry) for entry in standings])
+        return
+    columns, rows = documents.standing_rows(standings, tasks)
+    print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
+
+
+@click.command("export", epilog=_targets())
+@click.argument("program")
+@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to make of it.")
+@click.option("--name", default="optimizer", show_default=True, help="The name of a module's factory or class.")
+@output_option
+def export_command(program: str, target: str, name: str, output: str | None) -> None:
+    """Write a program as a module for training with, as equations or as text."""
+    row = TARGETS[target]
+    write(row.write(read_program(program), name), output)
+    if output:
+        click.echo(f"wrote {output}" + (f": from {Path(output).stem} import {name}" if row.module else ""), err=True)
+
+
+@click.command("tasks")
+@json_option
+def tasks_command(as_json: bool) -> None:
+    """List the tasks and the suites."""
+    import tasks
+
+    rows = [tasks.get(name) for name in tasks.TASKS]
+    suites = {name: list(members) for name, members in tasks.SUITES.items()}
+    if as_json:
+        fields = ("name", "description", "steps", "batch_size", "worst", "reference")
+        print_json({"tasks": [{field: getattr(row, field) for field in fields} for row in rows], "suites": suites})
+        return
+    columns = ["<task", "steps", "batch", "worst, nats", "AdamW, nats", "<what it is"]
+    cells = [
+        (
+            r.name,
+            r.steps,
+            r.batch_size,
+            r.worst,
+            r.reference,
+            r.description,
+        )
+        for r in rows
+    ]
+    print_table("Tasks", columns, cells)
+    click.echo()
+    print_table("Suites", ["<suite", "<tasks"], [(name, ", ".join(suites[name])) for name in suites])
+
+
+@click.command("functions")
+@json_option
+def functions_command(as_json: bool) -> None:
+    """List the functions of the language."""
+    rows = programs.FUNCTIONS.values()
+    if as_json:
+        fields = ("name", "form", "commutative", "multiply_adds", "transcendentals", "paper", "summary", "source")
+        print_json(
+            [
+                {field: getattr(row, field) for field in fields}
+                | {"result": _RESULTS[row.largest], "scalars": sorted(row.scalars)}
+                for row in rows
+            ]
+        )
+        return
+    columns = ["<function", "<form", "<kind of the result", "multiply-adds", "transcendentals", "<what it gives"]
+    cells = [
+        (
+            row.name if row.paper else f"{row.name} *",
+            row.form,
+            _RESULTS[row.largest],
+            row.multiply_adds,
+            row.transcendentals,
+            row.summary,
+        )
+        for row in rows
+    ]
+    print_table(f"{len(rows)} functions (* beyond the paper's language)", columns, cells)

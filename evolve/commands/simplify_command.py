@@ -1,0 +1,206 @@
+"""The command simplify: from a raw program to a clean one, and checking again what it wrote."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import tasks
+import workers
+from evolve.commands.options import check_folder, json_option, placed, write
+from evolve.commands.printing import json_text, print_json, printable
+from evolve.commands.provenance import comments, provenance
+from evolve.commands.references import NamedProgram, read_program, read_suite
+from evolve.commands.running import Placement, check_placement, hear_signals, make_pool
+from evolve.errors import BadProgramOrData, StoppedEarly, UsageError
+from evolve.simplify import derivation_text
+from evolve.simplify.by_training import Simplified, simplify_by_rules, simplify_by_training
+from evolve.simplify.meter import Meter
+from evolve.simplify.page import derivation_page
+from evolve.simplify.replay import replay
+
+_SUITE = "simplify"
+_FIRST_RNG_SEED = 2_000  # neither those of searches nor those of `pride evaluate`
+_DEADLINE_S = 600.0  # for one program on one task
+_LINE_S = 10.0  # between two plain lines
+
+
+@click.command("simplify")
+@click.argument("program", required=False)
+@click.option("--tasks", "suite", default=_SUITE, show_default=True, help="The suite whose scores must not fall.")
+@click.option(
+    "--rng-seeds", type=click.IntRange(3, 1_000), default=8, show_default=True, help="Trainings a task and program."
+)
+@click.option("--rules", "rules_only", is_flag=True, help="Use rules alone and train nothing.")
+@click.option(
+    "-o",
+    "outputs",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    help="Write the program to this file; with the ending .txt, .json or .html the derivation. May be repeated.",
+)
+@click.option("--replay", "recorded", metavar="FILE", help="Check the steps of a derivation that was written as JSON.")
+@placed
+@json_option
+def simplify_command(
+    program: str | None,
+    suite: str,
+    rng_seeds: int,
+    rules_only: bool,
+    outputs: tuple[str, ...],
+    recorded: str | None,
+    as_json: bool,
+    **placement: Any,
+) -> int:
+    """Simplify a program, and show each step as it is found.
+
+    Rules come first: dead statements, algebra, state that is equal or idle. Then single values are left out or replaced
+    and numbers rounded, the smallest program first, as long as the suite's scores stay within their noise.
+    """
+    if (program is None) == (recorded is None):
+        raise UsageError("right would be a PROGRAM, or --replay and the JSON file of a derivation")
+    placed_at = Placement(**placement)
+    check_placement(placed_at)
+    for output in outputs:
+        check_folder(output)
+    if recorded is not None:
+        return _replay(recorded, rules_only, placed_at, as_json)
+    named = read_program(program or "")
+    printer = _Printer(named, show=not as_json)
+    if rules_only:
+        simplified = simplify_by_rules(named.program)
+        for number in range(len(simplified.steps)):
+            printer.step(simplified.upto(number + 1))
+    else:
+        simplified = _train(named, read_suite(suite), rng_seeds, placed_at, printer)
+    _report(named, simplified, outputs, as_json, bool(printer.signal))
+    return 128 + printer.signal if printer.signal else 0
+
+
+class _Printer:
+    """Prints steps as they come."""
+
+    def __init__(self, named: NamedProgram, show: bool):
+        self._named, self._show = named, show
+        self.latest: Simplified | None = None
+        self.signal = 0  # that ended it early
+
+    def step(self, simplified: Simplified) -> None:
+        """Print the newest step, and before the first what all begins with."""
+        self.latest = simplified
+        if self._show and len(simplified.steps) == 1:
+            click.echo("\n".join([*derivation_text.first_lines(self._named.name, simplified), ""]))
+        if self._show:
+            click.echo(derivation_text.step_line(simplified, len(simplified.steps)))
+
+
+class _Interrupted(Exception):  # noqa: N818 - a wish, no error
+    """A signal asked to stop.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.signal = number
+
+
+def _train(
+    named: NamedProgram, tasks: tuple[str, ...], rng_seeds: int, placement: Placement, printer: _Printer
+) -> Simplified:
+    """Simplify by training; where a signal comes, give what was found until then."""
+    seeds = range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds)
+    try:
+        with _meter(placement, tasks, seeds) as meter:
+            simplified = simplify_by_training(named.program, tasks, meter, printer.step)
+    except _Interrupted as interrupted:
+        printer.signal = interrupted.signal
+        click.echo("interrupted; this is what was found so far", err=True)
+        return printer.latest or simplify_by_rules(named.program)
+    if unlearnt := ", ".join(task for task in tasks if task not in simplified.yardstick.start):
+        click.echo(f"{named.name} does not learn {unlearnt} with every rng seed, which then can tell nothing", err=True)
+    return simplified
+
+
+@contextmanager
+def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int]) -> Iterator[Meter]:
+    """Open a pool and a meter that shows on stderr how far its trainings are."""
+    console = Console(stderr=True)
+    last_line_s = time.monotonic()
+
+    def note(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    columns = (TextColumn("training {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        with hear_signals(note) as received, make_pool(placement, tasks, _DEADLINE_S, note) as pool, progress:
+            bar = progress.add_task("", total=1)
+
+            def show(task: str, done: int, total: int) -> None:
+                nonlocal last_line_s
+                if received:
+                    raise _Interrupted(received[0])
+                progress.update(bar, description=task, completed=done, total=total)
+                if not console.is_terminal and time.monotonic() - last_line_s >= _LINE_S:
+                    last_line_s = time.monotonic()
+                    note(f"training {task}: {done} of {total} jobs are done")
+
+            yield Meter(pool, rng_seeds, show)
+    except workers.PoolError as error:
+        raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
+
+
+def _report(
+    named: NamedProgram, simplified: Simplified, outputs: tuple[str, ...], as_json: bool, interrupted: bool
+) -> None:
+    for output in outputs:
+        write(_as_file(named, simplified, output), output)
+    if as_json:
+        print_json(derivation_text.as_document(named.name, simplified))
+        return
+    click.echo(f"{'' if simplified.steps or interrupted else 'nothing to simplify'}\n{simplified.program}")
+    if last := derivation_text.last_lines(simplified):
+        click.echo("\n".join(last))
+
+
+def _as_file(named: NamedProgram, simplified: Simplified, path: str) -> str:
+    """Write what the ending of a file's name asks for."""
+    match Path(path).suffix.lower():
+        case ".json":
+            return json_text(derivation_text.as_document(named.name, simplified)) + "\n"
+        case ".html" | ".htm":
+            return derivation_page(named.name, simplified)
+        case ".txt":
+            return derivation_text.as_text(named.name, simplified)
+    return comments([f"name: {Path(named.name).name}, simplified", *provenance(named)], "#") + str(simplified.program)
+
+
+def _replay(path: str, rules_only: bool, placement: Placement, as_json: bool) -> int:
+    """Check a recorded derivation, and fail where a step does not hold."""
+    name, simplified = derivation_text.read_derivation(path)
+    if rules_only or not simplified.yardstick.start:
+        checks = list(replay(simplified, None))
+    else:
+        names = tuple(simplified.yardstick.start)
+        if unknown := ", ".join(name for name in names if name not in tasks.TASKS):
+            raise BadProgramOrData(f"{path}: got scores on {unknown}; right would be tasks that `pride tasks` lists")
+        with _meter(placement, names, simplified.rng_seeds) as meter:
+            checks = list(replay(simplified, meter))
+    if as_json:
+        rows = [(check.step.reason, check.step.proof.value, check.holds, check.found) for check in checks]
+        print_json([dict(zip(("reason", "proof", "holds", "found"), row, strict=True)) for row in rows])
+    else:
+        for number, check in enumerate(checks, start=1):
+            verdict = f"{'holds' if check.holds else 'FAILS'}: {check.found}"
+            click.echo(printable(f"{number:3}. {check.step.proof:<8}  {check.step.reason:<60}  {verdict}"))
+    failed = [str(number) for number, check in enumerate(checks, start=1) if not check.holds]
+    if failed:
+        raise BadProgramOrData(f"{path}: step(s) {', '.join(failed)} of {len(checks)} do not hold for {name}")
+    return 0

@@ -1,0 +1,1 @@
+"""The settings of a search: what they are, and reading them from files and presets."""

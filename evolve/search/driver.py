@@ -1,0 +1,252 @@
+"""The driver of a search: the one place where proposals, a pool of workers and the run store meet."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import programs
+import workers
+from evolve.config.settings import Config
+from evolve.errors import StoppedEarly
+from evolve.search.budget import share_used, used_up
+from evolve.search.island import Founder
+from evolve.search.local_islands import IslandsHere, OpenIslands
+from evolve.search.rounds import Leg, legs
+from evolve.store.finals import Purpose, current_finals, find_champion, fresh_rng_seeds
+from evolve.store.records import Counts, Final, Outcome
+from evolve.store.writer import RunStore
+from workers import faults
+
+faults.declare(
+    {
+        "search.results": "results have come and are not committed",
+    }
+)
+
+_POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a search has done so far, for whoever watches it.
+
+    Attributes:
+        counts: of the outcomes that were committed, or are about to be; earlier sessions' too.
+        best: the best score of the search.
+        seconds: since this session began.
+        share: how much of the budget is used, from 0 to 1.
+        stage: ``search``, ``confirm`` or ``report``.
+    """
+
+    counts: Counts
+    best: float
+    seconds: float
+    share: float
+    stage: str
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """How a search talks to the outside.
+
+    Attributes:
+        on_progress: called whenever outcomes came, and now and then while waiting.
+        interrupted: asked now and then; where it gives a reason, the search ends and can be resumed.
+    """
+
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    interrupted: Callable[[], str | None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a session of a search ended; where it was interrupted, the search is not done."""
+
+    reason: str
+    interrupted: bool
+
+
+def search(
+    store: RunStore,
+    config: Config,
+    pool: workers.Pool,
+    watcher: Watcher,
+    open_islands: OpenIslands = IslandsHere,
+) -> Stop:
+    """Run a search, or go on with one, until its budget is used up.
+
+    Args:
+        store: open to write; what it holds already is taken up, not done again.
+        config: the search's settings; its tasks are names of tasks, no suites.
+        pool: where jobs run; it may be of any size, which changes nothing but the time.
+        watcher: who is told of the progress, and may interrupt.
+        open_islands: where islands are, which changes nothing but the time, too.
+
+    Raises:
+        StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
+    """
+    store.begin_session(**trained_by(config, pool))
+    session = _Session(store, config, pool, watcher, open_islands)
+    session.evolve()
+    if session.interruption is None:
+        session.score_again()
+    if session.interruption is not None:
+        return Stop(session.interruption, interrupted=True)
+    reason = session.spent or session.ending or "every round was gone through"
+    store.finish(reason)
+    return Stop(reason, interrupted=False)
+
+
+def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:
+    """Say by what a pool trains, as `RunStore.trained_by` has it: the device, and the engine of each task."""
+    import tasks  # brings JAX
+
+    engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
+    return {"device": pool.device, "engines": ", ".join(engines)}
+
+
+class _Session:
+    """One process's part in a search: the only writer of its run."""
+
+    def __init__(
+        self, store: RunStore, config: Config, pool: workers.Pool, watcher: Watcher, open_islands: OpenIslands
+    ):
+        self.store, self.config, self.pool, self.watcher = store, config, pool, watcher
+        self.open_islands = open_islands
+        self.stage = "search"
+        self.counts = store.counts()  # of what is committed and what is lined up
+        self.best = max((outcome.score for outcome in store.best(1)), default=0.0)
+        self.earlier_seconds = store.seconds
+        self.began = time.monotonic()
+        self.arrived: dict[int, Outcome] = {}  # by index, whose turn has not come
+        self.lined_up: list[Outcome] = []  # the next to be committed, in order
+        self.spent: str | None = None  # why nothing more is committed: what the budget says
+        self.ending: str | None = None  # why nothing more is proposed, while what is under way is finished
+        self.interruption: str | None = None  # why the session ends before the search does
+
+    @property
+    def seconds(self) -> float:
+        """What the search has taken so far, all sessions together."""
+        return self.earlier_seconds + time.monotonic() - self.began
+
+    def evolve(self) -> None:
+        """Go through the rounds, or what is left of them."""
+        for leg in legs(self.config):
+            self.look_around()
+            if self.spent or self.ending:
+                return
+            if leg.end is None or self.counts.generated < leg.end:
+                self.go_through(leg)
+
+    def go_through(self, leg: Leg) -> None:
+        """Let islands propose and train, and commit what comes of it, until the round or the budget ends."""
+        islands = self.open_islands(self.config, leg, self.founder(leg), self.pool, self.history)
+        try:
+            while not islands.idle and not self.spent:
+                if self.ending:
+                    islands.end()
+                for outcome in islands.advance(_POLL_SECONDS):
+                    self.arrived[outcome.index] = outcome
+                faults.hit("search.results")
+                self.line_up()
+                self.commit()
+                self.look_around()
+            if not self.spent and not self.ending and (leg.end is None or self.counts.generated < leg.end):
+                self.spent = "no mutation applies to any program that is alive"
+        finally:
+            self.arrived.clear()
+            islands.close()
+
+    def founder(self, leg: Leg) -> Founder:
+        """Give what a round begins with."""
+        if leg.starts_with_best:
+            for best in self.store.best(1, before=leg.first):
+                return Founder(best.program, (best.index,))
+        return Founder(str(programs.load(self.config.start)))
+
+    def history(self) -> Iterator[Outcome]:
+        """Give all outcomes so far, by index; those that arrived before their turn last."""
+        yield from self.store.outcomes()
+        yield from self.lined_up
+        yield from (outcome for _, outcome in sorted(self.arrived.items()))
+
+    def line_up(self) -> None:
+        """Take in every outcome whose turn it is, as far as the budget goes."""
+        while self.spent is None:
+            outcome = self.arrived.pop(self.counts.generated, None)
+            if outcome is None:
+                return
+            if outcome.index == 0 and outcome.status in workers.FAILURES:
+                raise StoppedEarly(
+                    f"{self.config.start}, where the search starts, cannot be trained: {outcome.message}"
+                )
+            self.lined_up.append(self.with_losses(outcome))
+            self.counts = self.counts.with_outcome(outcome)
+            self.best = max(self.best, _winning_score(outcome))
+            self.spent = used_up(self.config, self.counts, self.best, 0.0)
+
+    def with_losses(self, outcome: Outcome) -> Outcome:
+        """Complete what took a known score by the losses and the message of where it is known from."""
+        if outcome.known_from is None:
+            return outcome
+        place = outcome.known_from - self.store.counts().generated
+        known = self.lined_up[place] if place >= 0 else self.store.outcome(outcome.known_from)
+        return replace(outcome, losses=known.losses, message=known.message)
+
+    def commit(self) -> None:
+        """Write what is lined up; many outcomes in one transaction take little longer than one."""
+        if self.lined_up:
+            self.store.commit(*self.lined_up, seconds=self.seconds)
+            self.lined_up.clear()
+
+    def look_around(self) -> None:
+        """Show the progress, and see whether time is up or someone wants an end."""
+        share = share_used(self.config, self.counts, self.best, self.seconds)
+        seconds = time.monotonic() - self.began
+        self.watcher.on_progress(Progress(self.counts, self.best, seconds, share, self.stage))
+        if self.interruption is None:
+            self.interruption = self.watcher.interrupted()
+        self.spent = self.spent or used_up(self.config, self.counts, self.best, 0.0)
+        self.ending = self.ending or self.interruption or used_up(self.config, self.counts, self.best, self.seconds)
+
+    def score_again(self) -> None:
+        """Score the best on fresh rng seeds to choose the champion, and it and what it is compared with on others."""
+        best = self.store.best(self.config.finalists)
+        self.train_finals("confirm", [(outcome.index, "", outcome.program) for outcome in best])
+        champion = find_champion(self.store, self.config)
+        compared = [(None, name, str(programs.load(name))) for name in self.config.compare]
+        chosen = [] if champion is None else [(champion.index, "", champion.program)]
+        if self.interruption is None:
+            self.train_finals("report", [*chosen, *compared])
+
+    def train_finals(self, purpose: Purpose, wanted: list[tuple[int | None, str, str]]) -> None:
+        """Train the programs (candidate, label, text) that have no score for the purpose yet."""
+        seeds = fresh_rng_seeds(self.config, purpose)
+        done = {(final.candidate, final.label) for final in current_finals(self.store, self.config, purpose)}
+        wanted = [entry for entry in wanted if entry[:2] not in done]
+        self.stage = purpose
+        for index, (_, _, program) in enumerate(wanted):
+            self.pool.submit(workers.Job(index, program, self.config.tasks, seeds))
+        results: dict[int, workers.Result] = {}
+        while len(results) < len(wanted) and self.interruption is None:
+            self.look_around()
+            results |= {result.index: result for result in self.pool.wait(_POLL_SECONDS)}
+        for index, result in sorted(results.items()):
+            candidate, label, program = wanted[index]
+            self.store.add_final(
+                Final(
+                    candidate=candidate,
+                    label=label,
+                    program=program,
+                    purpose=purpose,
+                    rng_seeds=seeds,
+                    status=result.status.value,
+                    score=result.score,
+                    losses=result.losses,
+                )
+            )
+
+
+def _winning_score(outcome: Outcome) -> float:
+    """Give the score with which an outcome may become the best; what is hopeless may not."""
+    return outcome.score if outcome.status == workers.Status.OK else 0.0

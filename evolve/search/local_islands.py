@@ -1,0 +1,122 @@
+"""All islands of a round together: in this process with one pool, or each in a process of its own on Ray."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeAlias
+
+import workers
+from evolve.config.settings import Config
+from evolve.search.island import Exchange, Founder, Island, Migrant
+from evolve.search.rounds import Leg
+from evolve.store.records import Outcome
+from workers import faults
+
+faults.declare(
+    {
+        "search.propose": "a candidate was made, and is about to be handed to the pool",
+    }
+)
+
+History: TypeAlias = Callable[[], Iterator[Outcome]]
+"""Gives all outcomes so far, by index."""
+
+
+class Islands(Protocol):
+    """The islands of a round. What they find does not depend on where they are."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing more will come: nothing is under way, or all that is waits for what nobody proposes."""
+        ...
+
+    def advance(self, timeout_s: float) -> list[Outcome]:
+        """Go on for so long, or until there are outcomes; give them, in order on each island."""
+        ...
+
+    def end(self) -> None:
+        """Propose nothing more; what is under way goes on."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing running that these islands started."""
+        ...
+
+
+OpenIslands: TypeAlias = Callable[[Config, Leg, Founder, workers.Pool, History], Islands]
+"""Begins a round, or goes on with it, from what there is."""
+
+
+class IslandsHere:
+    """Islands in this process, which share a pool."""
+
+    def __init__(self, config: Config, leg: Leg, founder: Founder, pool: workers.Pool, history: History):
+        """Begin the round, or go on with it."""
+        self._leg, self._pool = leg, pool
+        self._stuck = False  # whether islands wait for migrants that will never come
+        self._islands = [Island(config, leg, number, founder) for number in range(leg.islands)]
+        self._exchange = Exchange(leg)
+        for outcome in history():
+            for island in self._concerned(outcome):
+                island.recall(outcome)
+        for island in self._islands:
+            island.begin()
+        self._deliver(self._exchange.first())
+        for outcome in history():
+            if leg.holds(outcome.index):
+                self._exchange.note(outcome)
+                self._deliver(self._exchange.migrants())
+                self._islands[leg.island(outcome.index)].follow(outcome)
+        self._submit()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing more will come. See Islands."""
+        return self._stuck or all(island.idle for island in self._islands)
+
+    def advance(self, timeout_s: float) -> list[Outcome]:
+        """Wait for results and give outcomes. See Islands."""
+        outcomes = self._collect()
+        if any(island.idle and island.stalled for island in self._islands):
+            self.end()  # the others' outcomes could never be committed
+        if not outcomes:
+            for result in self._pool.wait(timeout_s):
+                self._islands[self._leg.island(result.index)].take(result)
+            outcomes = self._collect()
+        self._stuck = not outcomes and not self._pool.in_flight
+        return outcomes
+
+    def end(self) -> None:
+        """Propose nothing more. See Islands."""
+        for island in self._islands:
+            island.end()
+
+    def close(self) -> None:
+        """Leave the pool without their jobs. See Islands."""
+        self._pool.forget()
+
+    def _concerned(self, outcome: Outcome) -> Iterable[Island]:
+        """Give the islands that know of an outcome: its own, and all of later rounds."""
+        return [self._islands[self._leg.island(outcome.index)]] if self._leg.holds(outcome.index) else self._islands
+
+    def _collect(self) -> list[Outcome]:
+        found: list[Outcome] = []
+        before = -1
+        while len(found) != before:  # a migrant may have been what another island waited for
+            before = len(found)
+            for island in self._islands:
+                for outcome in island.outcomes():
+                    self._exchange.note(outcome)
+                    found.append(outcome)
+            self._deliver(self._exchange.migrants())
+        self._submit()
+        return found
+
+    def _deliver(self, migrants: Iterable[Migrant]) -> None:
+        for migrant in migrants:
+            self._islands[migrant.island].migrate(migrant)
+
+    def _submit(self) -> None:
+        for island in self._islands:
+            for job in island.jobs():
+                faults.hit("search.propose")
+                self._pool.submit(job)
+        self._pool.hand_out()

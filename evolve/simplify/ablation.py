@@ -1,0 +1,57 @@
+"""Leaving out of a program what its scores do not need: reductions are tried by training, and kept within the noise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import programs
+from evolve.scores.estimates import Estimate
+from evolve.simplify.meter import Meter, Yardstick
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a reduction.
+
+    Attributes:
+        reduction: what was tried.
+        changes: by task, how the score differs from the start's, until the first task where it is below the noise.
+        kept: whether it stays within the noise on all tasks.
+    """
+
+    reduction: programs.Reduction
+    changes: Mapping[str, Estimate]
+    kept: bool
+
+
+def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Yardstick) -> list[Trial]:
+    """Try reductions on one task after the other, each until a task where it falls below the noise."""
+    changes: list[dict[str, Estimate]] = [{} for _ in reductions]
+    left = list(range(len(reductions)))
+    for task in yardstick.start:
+        scored = meter.scores([reductions[place].program for place in left], task)
+        for place, scores in zip(left, scored, strict=True):
+            changes[place][task] = yardstick.change(task, scores)
+        left = [place for place, scores in zip(left, scored, strict=True) if yardstick.keeps(task, scores)]
+    return [Trial(reduction, changes[place], kept=place in left) for place, reduction in enumerate(reductions)]
+
+
+def smallest_kept(trials: Sequence[Trial]) -> Trial | None:
+    """Give the kept trial whose program is the smallest, of equals the one with the best scores; None if none is."""
+
+    def rank(trial: Trial) -> tuple[int, int, float]:
+        statements, state_slots, _ = programs.size(trial.reduction.program)
+        return statements, state_slots, -sum(change.mean for change in trial.changes.values())
+
+    return min((trial for trial in trials if trial.kept), key=rank, default=None)
+
+
+def round_numbers(program: programs.Program, meter: Meter, yardstick: Yardstick) -> Iterator[Trial]:
+    """Round one number after the other to as few digits as the scores allow; give what is kept as it is found."""
+    for statement in map(str, program.statements):
+        for reduction in programs.roundings(program):
+            if reduction.statement == statement:
+                (trial,) = attempt([reduction], meter, yardstick)
+                if trial.kept:
+                    yield trial
+                    program = reduction.program
+                    break

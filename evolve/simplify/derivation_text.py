@@ -1,0 +1,220 @@
+"""A derivation as lines for people, as a JSON document, and read back from one."""
+
+import importlib.metadata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+
+import programs
+from evolve.errors import BadProgramOrData
+from evolve.scores.estimates import Estimate, estimate
+from evolve.simplify.ablation import Trial
+from evolve.simplify.by_training import MeasuredStep, Simplified
+from evolve.simplify.meter import Scores, Yardstick
+
+_LARGEST_FILE = 64 * 2**20  # bytes
+_REASON_WIDTH = 60
+
+
+def suite_scores(scores: Sequence[Scores]) -> Scores:
+    """Give the mean score over tasks for each rng seed."""
+    return tuple(sum(own) / len(own) for own in zip(*scores, strict=True))
+
+
+def score_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
+    """Estimate a step's mean score over the tasks."""
+    return estimate(suite_scores([step.scores[task] for task in simplified.yardstick.start]))
+
+
+def change_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
+    """Estimate how far a step's mean score is above the start's, rng seed by rng seed."""
+    start = suite_scores(list(simplified.yardstick.start.values()))
+    own = suite_scores([step.scores[task] for task in simplified.yardstick.start])
+    return estimate([new - old for new, old in zip(own, start, strict=True)])
+
+
+def first_lines(name: str, simplified: Simplified) -> list[str]:
+    """Say what the derivation starts from and how it is measured."""
+    lines = [f"{name}: {sizes(simplified.start)}"]
+    start = simplified.yardstick.start
+    if start:
+        score = estimate(suite_scores(list(start.values())))
+        lines.append(f"score   {score}: the mean of {', '.join(start)} over {len(simplified.rng_seeds)} rng seeds")
+        noise = ", ".join(f"{task} {simplified.yardstick.noise(task):.4f}" for task in start)
+        lines.append(f"noise   {noise}: no score may fall by more (half of its 95 % confidence interval, at most 5 %)")
+    return lines
+
+
+def step_line(simplified: Simplified, number: int) -> str:
+    """Describe the step of this number, from 1: proof, reason, size, and how the score differs from the start's."""
+    step = simplified.steps[number - 1]
+    line = f"{number:3}. {step.step.proof:<8}  {step.step.reason:<{_REASON_WIDTH}}  {sizes(step.step.program)}"
+    if not simplified.yardstick.start:
+        return line
+    below = [task for task, scores in step.scores.items() if not simplified.yardstick.keeps(task, scores)]
+    warning = f", below the noise on {', '.join(below)}" if below else ""
+    return f"{line}, score {signed(change_of(simplified, step))}{warning}"
+
+
+def fresh_line(simplified: Simplified) -> str:
+    """Say how both ends score on rng seeds that chose nothing."""
+    start, end = (suite_scores([ends[place] for ends in simplified.fresh.values()]) for place in (0, 1))
+    change = estimate([new - old for new, old in zip(end, start, strict=True)])
+    count = len(simplified.rng_seeds)
+    return f"On {count} fresh rng seeds: {estimate(start)} as given, {estimate(end)} at the end, {signed(change)}"
+
+
+def worth_lines(simplified: Simplified) -> list[str]:
+    """Say what each statement of the last program is worth: what its best replacement costs."""
+    rows = []
+    for trial in simplified.worth():
+        task = failed_task(trial)
+        change = f"{task} {signed(trial.changes[task])}"
+        rows.append((trial.reduction.statement, f"-> {trial.reduction.replacement}", change))
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    return [f"    {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
+
+
+def as_text(name: str, simplified: Simplified) -> str:
+    """Write a derivation for people: the start, every step with the program that it leads to, and each one's worth."""
+    lines = [*first_lines(name, simplified), "", str(simplified.start)]
+    for number, step in enumerate(simplified.steps, start=1):
+        lines += [step_line(simplified, number), "", str(step.step.program)]
+    return "\n".join([*lines, *last_lines(simplified), ""])
+
+
+def last_lines(simplified: Simplified) -> list[str]:
+    """Say what each statement of the last program is worth, and how both ends score on fresh rng seeds."""
+    lines = [fresh_line(simplified)] if simplified.fresh else []
+    if worth := worth_lines(simplified):
+        lines += ["What each statement is worth: the score that its best replacement costs", *worth]
+    return lines
+
+
+def as_document(name: str, simplified: Simplified) -> dict[str, Any]:
+    """Give a derivation as a JSON document, from which it can be read back."""
+    yardstick = simplified.yardstick
+    return {
+        "name": name,
+        "pride": importlib.metadata.version("pride"),
+        "rng_seeds": list(simplified.rng_seeds),
+        "start": str(simplified.start),
+        "scores": {task: list(scores) for task, scores in yardstick.start.items()},
+        "noise": {task: yardstick.noise(task) for task in yardstick.start},
+        "steps": [_step_document(simplified, step) for step in simplified.steps],
+        "program": str(simplified.program),
+        "key": programs.key(simplified.program),
+        "fresh": {
+            task: {"start": list(start), "program": list(end)} for task, (start, end) in simplified.fresh.items()
+        },
+        "worth": [
+            {
+                "statement": trial.reduction.statement,
+                "replacement": trial.reduction.replacement,
+                "changes": {task: _interval(change) for task, change in trial.changes.items()},
+            }
+            for trial in simplified.worth()
+        ],
+    }
+
+
+def _step_document(simplified: Simplified, step: MeasuredStep) -> dict[str, Any]:
+    facts = programs.check(step.step.program)
+    document: dict[str, Any] = {
+        "reason": step.step.reason,
+        "proof": step.step.proof.value,
+        "program": str(step.step.program),
+        "statements": facts.statements,
+        "state_slots": facts.state_slots,
+        "scores": {task: list(scores) for task, scores in step.scores.items()},
+    }
+    if simplified.yardstick.start:
+        document["score"] = _interval(score_of(simplified, step))
+        document["change"] = _interval(change_of(simplified, step))
+    return document
+
+
+def _interval(found: Estimate) -> dict[str, float]:
+    return {"mean": found.mean, "half_width": found.half_width}
+
+
+def failed_task(trial: Trial) -> str:
+    """Give the task on which a reduction fell below the noise."""
+    return list(trial.changes)[-1]
+
+
+def sizes(program: programs.Program) -> str:
+    """Say how large a program is, dead statements counted."""
+    facts = programs.check(program)
+    return f"{_count(len(program.statements), 'statement')}, {_count(facts.state_slots, 'state slot')}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def signed(change: Estimate) -> str:
+    """Write a change of a score with its sign."""
+    return f"{change.mean:+.4f} ± {change.half_width:.4f}"
+
+
+_Scores = dict[str, tuple[pydantic.FiniteFloat, ...]]
+
+
+class _Step(pydantic.BaseModel, strict=True):
+    reason: str
+    proof: programs.Proof
+    program: str
+    scores: _Scores
+
+
+class _Document(pydantic.BaseModel, strict=True):
+    """What of a derivation's document is needed to read it back, and where it ends."""
+
+    name: str
+    rng_seeds: tuple[Annotated[int, pydantic.Field(ge=0, lt=2**31)], ...]
+    start: str
+    scores: _Scores
+    steps: tuple[_Step, ...]
+    program: str
+    key: str
+
+    def all_scores(self) -> Iterator[dict[str, tuple[float, ...]]]:
+        yield self.scores
+        yield from (step.scores for step in self.steps)
+
+
+def read_derivation(path: str) -> tuple[str, Simplified]:
+    """Read the name and the derivation of a JSON document.
+
+    Raises:
+        BadProgramOrData: where the file cannot be read, or is no such document, or does not end where its steps do.
+        ProgramError: where one of its programs is not well formed.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise BadProgramOrData(f"cannot read {path}: {error.strerror}") from error
+    if len(text) > _LARGEST_FILE:
+        raise BadProgramOrData(f"{path}: got more than {_LARGEST_FILE} bytes, which no derivation has")
+    try:
+        document = _Document.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors()[:5]]
+        raise BadProgramOrData(f"{path} is no derivation that pride simplify -o FILE.json wrote:", problems) from error
+    for scores in document.all_scores():
+        if scores.keys() != document.scores.keys() or any(len(s) != len(document.rng_seeds) for s in scores.values()):
+            raise BadProgramOrData(f"{path}: got other tasks or numbers of scores in one place than in another")
+    if document.scores and len(document.rng_seeds) < 2:
+        raise BadProgramOrData(f"{path}: got scores of {len(document.rng_seeds)} rng seed(s), which have no noise")
+    steps = tuple(
+        MeasuredStep(programs.Step(step.reason, step.proof, programs.parse(step.program)), step.scores)
+        for step in document.steps
+    )
+    found = Simplified(programs.parse(document.start), document.rng_seeds, Yardstick(document.scores), steps)
+    if (document.program, document.key) != (str(found.program), programs.key(found.program)):
+        raise BadProgramOrData(f"{path}: got a program or key at the end that is not the one that its steps lead to")
+    return document.name, found

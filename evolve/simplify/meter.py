@@ -1,0 +1,87 @@
+"""Scores of programs task by task, and the yardstick that a smaller program must not fall below."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import programs
+import workers
+from evolve.scores.estimates import Estimate, estimate
+from tasks import get, score
+
+_LARGEST_NOISE = 0.05  # of a score
+_LOOK_EVERY_S = 1.0  # between two calls of on_progress, at most
+
+Scores = tuple[float, ...]
+"""Of one program on one task, for each rng seed; 0 for a training that diverged, and those after it."""
+
+
+class Meter:
+    """Scores programs task by task, each key once."""
+
+    def __init__(
+        self, pool: workers.Pool, rng_seeds: Sequence[int], on_progress: Callable[[str, int, int], None]
+    ) -> None:
+        """Make a meter.
+
+        Args:
+            pool: What trains; idle.
+            rng_seeds: Of the trainings of every program on every task.
+            on_progress: Called at least every second with a task, how many jobs of it are done and how many there are;
+                what it raises ends the measuring.
+        """
+        self.rng_seeds = tuple(rng_seeds)
+        self._pool = pool
+        self._on_progress = on_progress
+        self._known: dict[tuple[str, str], Scores] = {}  # by key and task
+
+    def on(self, rng_seeds: Sequence[int]) -> "Meter":
+        """Give a meter with the same pool that trains with other rng seeds."""
+        return Meter(self._pool, rng_seeds, self._on_progress)
+
+    def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores]:
+        """Train a task with programs, unless it has been with their like."""
+        keys = [programs.key(program) for program in some]
+        texts = {key: str(program) for key, program in zip(keys, some, strict=True) if (key, task) not in self._known}
+        share = -(-len(self.rng_seeds) // self._pool.workers)
+        parts = [self.rng_seeds[first : first + share] for first in range(0, len(self.rng_seeds), share)]
+        wanted = [(key, part) for part in parts for key in texts]
+        for index, (key, part) in enumerate(wanted):
+            self._pool.submit(workers.Job(index, texts[key], (task,), part))
+        results: dict[int, workers.Result] = {}
+        while len(results) < len(wanted):
+            self._on_progress(task, len(results), len(wanted))
+            results |= {result.index: result for result in self._pool.wait(_LOOK_EVERY_S)}
+        for key in texts:
+            self._known[key, task] = ()
+        for index, (key, part) in enumerate(wanted):
+            losses = results[index].losses[0] if results[index].losses else ()
+            own = [score(get(task), loss) for loss in losses] + [0.0] * (len(part) - len(losses))
+            self._known[key, task] += tuple(own)
+        return [self._known[key, task] for key in keys]
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What a program must not fall below: the scores of the program that all began with.
+
+    Attributes:
+        start: its scores by task, in the order in which tasks are tried.
+    """
+
+    start: Mapping[str, Scores]
+
+    def noise(self, task: str) -> float:
+        """Give the half-width of the 95 % confidence interval of the start's mean score, but a twentieth of it at most.
+
+        With few rng seeds the interval is wide; that is no reason to give up more.
+        """
+        score = estimate(self.start[task])
+        return min(score.half_width, _LARGEST_NOISE * score.mean)
+
+    def change(self, task: str, scores: Scores) -> Estimate:
+        """Estimate by how much scores are above those of the start, from their differences rng seed by rng seed."""
+        return estimate([new - old for new, old in zip(scores, self.start[task], strict=True)])
+
+    def keeps(self, task: str, scores: Scores) -> bool:
+        """Tell whether the mean score falls by no more than the noise."""
+        return self.change(task, scores).mean >= -self.noise(task)

@@ -1,0 +1,1 @@
+"""Runs on disk: outcomes and finals, written by one process and read by anyone."""

@@ -1,0 +1,46 @@
+"""Which rng seeds a search trains with, which it keeps fresh, and who is best by the fresh ones."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from evolve.config.settings import Config
+from evolve.store.reader import RunReader
+from evolve.store.records import Final, Outcome
+
+Purpose = Literal["confirm", "report"]  # to choose the champion; to show how good it is
+
+_SEEDS_PER_SEARCH = 10_000  # so far apart are the rng seeds of two searches' trainings
+_FIRST_FRESH = {"confirm": 4_000, "report": 7_000}  # where, within these, the fresh ones begin
+
+
+def search_rng_seeds(config: Config) -> tuple[int, ...]:
+    """Give the rng seeds of the trainings in every score of a search."""
+    return _rng_seeds(config, 0, config.rng_seeds)
+
+
+def fresh_rng_seeds(config: Config, purpose: Purpose) -> tuple[int, ...]:
+    """Give rng seeds that the search has not seen."""
+    return _rng_seeds(config, _FIRST_FRESH[purpose], config.fresh_rng_seeds)
+
+
+def _rng_seeds(config: Config, start: int, count: int) -> tuple[int, ...]:
+    first = config.rng_seed * _SEEDS_PER_SEARCH + start
+    return tuple(range(first, first + count))
+
+
+def current_finals(store: RunReader, config: Config, purpose: Purpose) -> Sequence[Final]:
+    """Give the second scores on the rng seeds that the config has for the purpose."""
+    seeds = fresh_rng_seeds(config, purpose)
+    return [final for final in store.finals() if final.purpose == purpose and final.rng_seeds == seeds]
+
+
+def find_champion(store: RunReader, config: Config) -> Outcome | None:
+    """Give the best candidate: of the finalists the best on fresh rng seeds, before there are any the best so far."""
+    confirmed = [
+        (final.score, -final.candidate)
+        for final in current_finals(store, config, "confirm")
+        if final.candidate is not None
+    ]
+    if confirmed:
+        return store.outcome(-max(confirmed)[1])
+    return next(iter(store.best(1)), None)

@@ -1,0 +1,216 @@
+"""One run, open to be read, whether or not it is being written: nothing of it changes, and nothing is executed."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final as Constant
+from typing import Self
+
+from evolve.errors import BadProgramOrData, RunConflict, UsageError
+from evolve.store.records import Counts, Final, Outcome, columns, from_row
+
+SCHEMA_VERSION: Constant = 2
+APPLICATION: Constant = 0x50726964
+"""``Prid``, in the header of every run.db."""
+
+_LARGEST_VALUE = 16 * 2**20  # bytes; SQLite refuses a longer text before it is read
+_PAGE = 500  # rows read at a time, so that no reader holds the database for long
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Write names of columns one after another, for SQL."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+_OUTCOMES = f"SELECT {listed(columns(Outcome))} FROM outcomes"
+_FINALS = f"SELECT {listed(columns(Final))} FROM finals ORDER BY rowid"
+
+
+class RunReader:
+    """One run, open to be read. Close it, or use `with`.
+
+    Attributes:
+        name: The run's name.
+        folder: Where it lies.
+    """
+
+    def __init__(self, folder: Path, mode: str = "ro"):
+        """For `evolve.store.folders`, which opens runs; `mode` is SQLite's."""
+        self.name = folder.name
+        self.folder = folder
+        with self._told():
+            uri = f"{folder.resolve().joinpath('run.db').as_uri()}?mode={mode}"
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
+        try:
+            self._check()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check(self) -> None:
+        """Refuse what is no run of this version."""
+        with self._told():
+            self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
+            self._db.execute("PRAGMA trusted_schema = OFF")
+            (application,) = self._db.execute("PRAGMA application_id").fetchone()
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            programmed = "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view')"
+            if application != APPLICATION or self._db.execute(programmed).fetchone():
+                raise BadProgramOrData(f"{self.folder}/run.db was not written by Pride")
+            if version != SCHEMA_VERSION:
+                newer = version > SCHEMA_VERSION
+                other, remedy = ("a newer", "update Pride") if newer else ("an older", "use that one")
+                raise RunConflict(
+                    f"run {self.name} was written by {other} Pride (store version {version}; "
+                    f"this one knows {SCHEMA_VERSION}): {remedy} to open it"
+                )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the database's errors into sentences."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise BadProgramOrData(f"cannot use {self.folder}/run.db: {error}") from error
+
+    def outcomes(self, start: int = 0) -> Iterator[Outcome]:
+        """The outcomes from index `start` on, in order, read as they are asked for."""
+        query = f'{_OUTCOMES} WHERE "index" >= ? ORDER BY "index" LIMIT {_PAGE}'
+        page = [None] * _PAGE
+        while len(page) == _PAGE:
+            page = self._outcomes(query, start)
+            yield from page
+            start += len(page)
+
+    def _outcomes(self, query: str, *arguments: int) -> list[Outcome]:
+        with self._told():
+            rows = self._db.execute(query, arguments).fetchall()
+        try:
+            return [from_row(Outcome, row) for row in rows]
+        except ValueError as error:
+            raise BadProgramOrData(f"{self.folder}/run.db holds no outcome: {error}") from None
+
+    def outcome(self, index: int) -> Outcome:
+        """One outcome.
+
+        Raises:
+            UsageError: There is none of this index.
+        """
+        found = self._outcomes(f'{_OUTCOMES} WHERE "index" = ?', index) if index < 2**63 else []
+        if not found:
+            raise UsageError(
+                f"run {self.name} has no candidate {index}; it has {self.counts().generated}, numbered from 0"
+            )
+        return found[0]
+
+    def counts(self) -> Counts:
+        """How many candidates there are, of each sort."""
+        query = "SELECT status, known_from IS NOT NULL, count(*), sum(seconds) FROM outcomes GROUP BY 1, 2"
+        counts = Counts()
+        with self._told():
+            for status, known, count, seconds in self._db.execute(query).fetchall():
+                counts = counts.plus(status, bool(known), count, seconds)
+        return counts
+
+    def best(self, count: int = 1, before: int | None = None) -> list[Outcome]:
+        """The outcomes with the best scores, the best first, one a key; of equals the earliest.
+
+        Args:
+            count: How many, at most.
+            before: Of those of smaller indexes alone; None for all.
+        """
+        found: dict[str, Outcome] = {}
+        query = (
+            f"{_OUTCOMES} WHERE status = 'ok' AND known_from IS NULL AND \"index\" < ? "
+            f'ORDER BY score DESC, "index" LIMIT {_PAGE} OFFSET ?'
+        )
+        end = 2**62 if before is None else before
+        offset = 0
+        while len(found) < count and (page := self._outcomes(query, end, offset)):
+            offset += len(page)
+            for outcome in page:
+                found.setdefault(outcome.key, outcome)
+        return list(found.values())[:count]
+
+    def pareto(self) -> list[Outcome]:
+        """The outcomes that no other beats in score, statements or state slots without being worse in another.
+
+        Of equals the earliest; the best score first.
+        """
+        sizes = (
+            'SELECT "index", row_number() OVER (PARTITION BY statements, state_slots ORDER BY score DESC, "index") '
+            "AS place FROM outcomes WHERE status = 'ok' AND known_from IS NULL"
+        )
+        query = (
+            f'{_OUTCOMES} WHERE "index" IN (SELECT "index" FROM ({sizes}) WHERE place = 1) '
+            "ORDER BY score DESC, statements, state_slots"
+        )
+        front: list[Outcome] = []
+        for outcome in self._outcomes(query):  # what beats another comes before it
+            if not any(o.statements <= outcome.statements and o.state_slots <= outcome.state_slots for o in front):
+                front.append(outcome)
+        return front
+
+    def finals(self) -> list[Final]:
+        """The second scores, in the order they were added."""
+        with self._told():
+            rows = self._db.execute(_FINALS).fetchall()
+        try:
+            return [from_row(Final, row) for row in rows]
+        except ValueError as error:
+            raise BadProgramOrData(f"{self.folder}/run.db holds no final: {error}") from None
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """What is noted of the run.
+
+        It is `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `seconds` and, once it is
+        done, `stop_reason`.
+        """
+        with self._told():
+            return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+
+    @property
+    def trained_by(self) -> dict[str, str]:
+        """By what is trained, `device` and `engines`; empty before the first session."""
+        return {name: value for name, value in self.meta.items() if name in ("device", "engines")}
+
+    @property
+    def seconds(self) -> float:
+        """What the search has taken so far, all sessions together."""
+        try:
+            return float(self.meta.get("seconds", 0.0))
+        except ValueError as error:
+            raise BadProgramOrData(f"{self.folder}/run.db is damaged: {error}") from None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run is done; None while it is not."""
+        return self.meta.get("stop_reason")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `create` was given as the environment.
+
+        Raises:
+            BadProgramOrData: The file is missing or is not what Pride writes.
+        """
+        try:
+            found = json.loads((self.folder / "env.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadProgramOrData(f"cannot read {self.folder}/env.json: {error}") from None
+        if not isinstance(found, dict):
+            raise BadProgramOrData(f"{self.folder}/env.json holds no environment")
+        return {str(name): str(value) for name, value in found.items()}
+
+    def close(self) -> None:
+        """Close the run. May be called twice."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,231 @@
+"""One run, open to be written: its SQLite file is the only truth about what was found.
+
+The one writer commits outcomes in a transaction that is on the disk before `commit` returns. While
+it is written the database is in WAL mode; at rest it is one file, so that reading it makes no files,
+and the folder can be moved, or read where nothing can be written.
+
+Nothing in a run is ever executed: there is JSON, YAML and SQLite, and no pickle.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
+from evolve.store.reader import APPLICATION, SCHEMA_VERSION, RunReader, listed
+from evolve.store.records import Counts, Final, Outcome, columns, to_row
+from workers import faults
+
+faults.declare(
+    {
+        "file.write": "a file of a run is open and empty, and about to be written",
+        "file.sync": "a file or folder of a run is about to be brought to the disk",
+        "file.rename": "a file or folder of a run is about to take the place it belongs in",
+        "store.begin": "a transaction is about to begin",
+        "store.commit": "a transaction is about to be committed",
+        "store.committed": "a transaction is on the disk, and nobody knows yet",
+    }
+)
+
+_SCHEMA = f"""
+    PRAGMA application_id = {APPLICATION};
+    PRAGMA user_version = {SCHEMA_VERSION};
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE outcomes (
+        "index" INTEGER PRIMARY KEY, key TEXT NOT NULL, program TEXT NOT NULL,
+        parents TEXT NOT NULL, mutation TEXT NOT NULL, status TEXT NOT NULL, score REAL NOT NULL,
+        losses TEXT NOT NULL, statements INTEGER NOT NULL, state_slots INTEGER NOT NULL,
+        known_from INTEGER, seconds REAL NOT NULL,
+        attempts INTEGER NOT NULL, message TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX outcomes_by_score ON outcomes (score DESC, "index")
+        WHERE status = 'ok' AND known_from IS NULL;
+    CREATE INDEX outcomes_by_size ON outcomes (statements, state_slots, score DESC, "index")
+        WHERE status = 'ok' AND known_from IS NULL;
+    CREATE TABLE finals (
+        candidate INTEGER, label TEXT NOT NULL, program TEXT NOT NULL, purpose TEXT NOT NULL, rng_seeds TEXT NOT NULL,
+        status TEXT NOT NULL, score REAL NOT NULL, losses TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX finals_once
+        ON finals (coalesce(candidate, -1), label, purpose, rng_seeds);
+"""
+
+
+def _insert(table: str, names: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({listed(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+_ADD_OUTCOME = _insert("outcomes", columns(Outcome))
+_ADD_FINAL = _insert("finals", columns(Final))
+
+
+def create_database(path: Path, meta: Mapping[str, str]) -> None:
+    """Make an empty run.db with these notes in it."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(_SCHEMA)
+        database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        database.commit()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file; it is on the disk when this returns."""
+    with path.open("w", encoding="utf-8") as file:
+        faults.hit("file.write")
+        file.write(text)
+        file.flush()
+        faults.hit("file.sync")
+        os.fsync(file.fileno())
+
+
+class RunStore(RunReader):
+    """One run, open to be written by its only writer. Close it, or use `with`."""
+
+    def __init__(self, folder: Path, lock: int):
+        """For `evolve.store.folders`, which makes and opens runs; `lock` is the writer's, closed with the run."""
+        super().__init__(folder, "rw")
+        self._lock: int | None = lock
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        with self._told():
+            self._db.execute("PRAGMA synchronous = FULL")
+            # Into WAL and out of it one page is written, in which only bytes of the first 512 change: whole or not at
+            # all. A journal of that would, after a kill, lie beside the database and keep every reader out.
+            if self._db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                self._db.execute("PRAGMA journal_mode = MEMORY")
+            if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                raise UsageError(f"{self.folder} lies on a file system that SQLite's WAL cannot use")
+            self._counts = super().counts()
+            (last,) = self._db.execute('SELECT max("index") FROM outcomes').fetchone()
+            if self._counts.generated != (0 if last is None else last + 1):
+                raise BadProgramOrData(f"run {self.name} is damaged: outcomes are missing")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the database's errors into sentences."""
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.OperationalError):
+                raise BadProgramOrData(f"cannot use {self.folder}/run.db: {error}") from error
+            raise StoppedEarly(
+                f"cannot write {self.folder}/run.db: {error}. Every committed outcome is kept. "
+                f"See to the disk, then go on with: pride resume {self.name}"
+            ) from error
+
+    def counts(self) -> Counts:
+        """How many candidates there are, of each sort."""
+        return self._counts
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._told():
+            faults.hit("store.begin")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                faults.hit("store.commit")
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            faults.hit("store.committed")
+
+    def commit(self, *outcomes: Outcome, seconds: float | None = None) -> None:
+        """Write the next outcomes, all or none; they are on the disk when this returns.
+
+        Args:
+            *outcomes: In order.
+            seconds: What the search has taken so far, all sessions together; None to leave what is noted.
+
+        Raises:
+            ValueError: One is not the next, or took its score from one with another key.
+            StoppedEarly: The disk is full or fails; nothing of them is kept.
+        """
+        with self._transaction():
+            counts = self._counts
+            for outcome in outcomes:
+                if outcome.index != counts.generated:
+                    raise ValueError(f"got outcome {outcome.index}; right would be {counts.generated}")
+                if outcome.known_from is not None:
+                    source = 'SELECT key FROM outcomes WHERE "index" = ?'
+                    if self._db.execute(source, (outcome.known_from,)).fetchone() != (outcome.key,):
+                        raise ValueError(f"outcome {outcome.known_from} has another key")
+                self._db.execute(_ADD_OUTCOME, to_row(outcome))
+                counts = counts.with_outcome(outcome)
+            if seconds is not None:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seconds', ?)", (repr(seconds),))
+        self._counts = counts
+
+    def add_final(self, final: Final) -> None:
+        """Write a second score, one for each program, purpose and set of rng seeds.
+
+        Raises:
+            ValueError: There is one already, or no such candidate.
+            StoppedEarly: The disk is full or fails.
+        """
+        if final.candidate is not None and not 0 <= final.candidate < self.counts().generated:
+            raise ValueError(f"there is no candidate {final.candidate} to score again")
+        try:
+            with self._transaction():
+                self._db.execute(_ADD_FINAL, to_row(final))
+        except sqlite3.IntegrityError:
+            raise ValueError("this program has been scored on these rng seeds already") from None
+
+    def change_config(self, resolved: str) -> None:
+        """Replace the config as resolved, such as for a larger budget on resume.
+
+        Raises:
+            StoppedEarly: The disk is full or fails; the config is as it was.
+        """
+        fresh = self.folder / "resolved.yaml.new"
+        try:
+            write_file(fresh, resolved)
+            faults.hit("file.rename")
+            fresh.replace(self.folder / "resolved.yaml")
+        except OSError as error:
+            raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
+
+    def begin_session(self, device: str, engines: str) -> None:
+        """Note by what is trained, the same in every session; a done run is so no more until it finishes.
+
+        Args:
+            device: The kind of device.
+            engines: The engine of each task, in words.
+
+        Raises:
+            RunConflict: An earlier session was trained by something else.
+        """
+        trained_by = {"device": device, "engines": engines}
+        earlier = self.trained_by
+        if earlier and earlier != trained_by:
+            then, now = (", ".join(each.values()) for each in (earlier, trained_by))
+            raise RunConflict(f"run {self.name} was trained on {then}, and scores may differ on {now}")
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
+            self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
+
+    def finish(self, reason: str) -> None:
+        """Mark the run as done, with the reason for stopping."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('stop_reason', ?)", (reason,))
+
+    def close(self) -> None:
+        """Close the run, and let others write it. May be called twice."""
+        if self._lock is not None:
+            with contextlib.suppress(sqlite3.Error):  # a reader is there, or the disk is full:
+                self._db.execute("PRAGMA busy_timeout = 0")  # then the WAL file stays, and is
+                self._db.execute("PRAGMA journal_mode = MEMORY")  # read by whoever comes next
+        super().close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
