@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import workers.ray_pool
-from workers import Result, Status
+from workers import UNKNOWN, Result, Status
 from workers.backlog import Failure
+from workers.ray_worker import Identity
 
 MANY = 2000  # more waits than any test needs
 
@@ -97,7 +98,9 @@ class FakeRay:
         assert not call.worker.killed, "a reply was read that came too late"
         call.read = True
         if call.fate == "answer":
-            return None if call.jobs is None else [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
+            if call.jobs is None:
+                return Identity("here", UNKNOWN)
+            return [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
         if call.fate == "fall short" and call.jobs is not None:
             self.failed.update(job.index for job in call.jobs)
             return [Result(job.index, Status.OOM, seconds=1.0) for job in call.jobs]
