@@ -1,8 +1,8 @@
 """One island: an evolution, what it has under way, and the order in which outcomes count. No clock, no processes.
 
 In strict order outcomes are committed in the order of the proposals, and the proposal at place i of an island sees its
-population exactly as it is after the outcome at place i - window. So what is found depends on the config alone;
-workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it is there, and
+population exactly as it is after the outcome at place i - window. So what is found depends on the config and
+the scores alone; workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it is there, and
 takes the next place; the window then only says how many proposals are under way.
 """
 

@@ -1,6 +1,7 @@
 """Scores of earlier runs: what was trained there under the same conditions is not trained again.
 
-Equal keys mean equal numbers, so a run that reuses scores finds what it would have found without them.
+Equal keys mean equal numbers if the arithmetic is the same, so a run that reuses scores finds what it would have
+found without them.
 """
 
 from collections.abc import Sequence
