@@ -1,6 +1,6 @@
 """What JAX finds here, how Ray starts, or how a cluster is joined: asked in a process of its own, which may be ended.
 
-Run as `python -m workers.probe QUESTION [ADDRESS]`; the answer is one JSON document on standard output.
+Run as `python -P -m workers.probe QUESTION [ADDRESS]`; the answer is one JSON document on standard output.
 """
 
 import json
