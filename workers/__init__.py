@@ -1,7 +1,7 @@
-"""Where evaluation runs: a Job in, a Result out; in this process or on Ray.
+"""Evaluation of candidates: a Job in, a Result out; in this process or on Ray.
 
-Importing this package imports neither JAX nor Ray: JAX comes with the first evaluation, Ray with
-the first RayPool.
+Importing this package imports neither JAX nor Ray: the first evaluation imports JAX, the first
+RayPool imports Ray.
 """
 
 from workers.cores import default_workers

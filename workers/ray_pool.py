@@ -1,8 +1,8 @@
-"""Evaluation on Ray: one process for each GPU or TPU, or single-threaded for each core, watched from here.
+"""Evaluation on Ray: one process per GPU or TPU, or one single-threaded process per core, watched from here.
 
-Ray's own retries and restarts are off. This process keeps the deadlines, kills and replaces
-workers, and tries a job again, once. Which worker evaluates what, and beside which other jobs,
-leaves no trace in a Result.
+Ray's own retries and restarts are off. This process enforces the deadlines, kills and replaces
+workers, and retries a job once. A Result does not show which worker evaluated the job, or together
+with which other jobs.
 """
 
 import math
@@ -26,10 +26,10 @@ from workers.ray_connection import ray_connection
 from workers.ray_worker import Evaluator, Expected, cause_of_death, versions_here
 
 MAX_STARTS = 2
-"""How often in a row a worker may fail to start before it is given up."""
+"""How many times in a row a worker may fail to start before it is given up."""
 
 _Ref: TypeAlias = Any
-"""A ray.ObjectRef: the reply to a call, to come."""
+"""A ray.ObjectRef: the future reply to a call."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,28 @@ class _Worker:
 
     number: int  # from 1; a replacement keeps it
     actor: Any  # the handle of its Evaluator
-    starts: int  # how often in a row it was started
+    starts: int  # how many times in a row it was started
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What a worker is doing."""
+    """A call that a worker is busy with."""
 
     worker: _Worker
-    attempts: tuple[Attempt, ...]  # none while it starts
+    attempts: tuple[Attempt, ...]  # empty while the worker starts
     started_s: float  # on the monotonic clock
-    limit_s: float  # how long it may take
+    limit_s: float  # how long the call may take
 
     @property
     def deadline_s(self) -> float:
-        """On the monotonic clock."""
+        """When the call must be done, on the monotonic clock."""
         return self.started_s + self.limit_s
 
 
 class RayPool:
-    """Evaluates on Ray: on a cluster started here, or on one that runs.
+    """Evaluates on Ray: on a cluster started here, or on a running one.
 
-    Ctrl-C reaches this process only; the workers go on.
+    Ctrl-C reaches this process only; the workers continue.
     """
 
     def __init__(
@@ -79,23 +79,23 @@ class RayPool:
         """Start the workers, without waiting for them.
 
         Args:
-            workers: How many; None for one a free GPU or TPU where the cluster has some, else one a free core.
-            address: Of a running cluster, which the pool leaves running; None for that in
-              RAY_ADDRESS, and without one to start a cluster here. A connection that this process
-              already has is used in any case.
-            batch: How many jobs are evaluated together at most. With 64, what Ray takes a job (some 30
+            workers: How many; None for one per free GPU or TPU if the cluster has any, else one per free core.
+            address: Of a running cluster, which the pool leaves running; None for the address in
+              RAY_ADDRESS or, if that is not set, to start a cluster here. If this process is already
+              connected to Ray, that connection is used in any case.
+            batch: The most jobs that are evaluated together. With 64, Ray's overhead per job (about 30
               microseconds, a millisecond for a job alone) is below 1 % of a training of 10 ms.
-            deadline_s: Seconds one attempt at a job may take; jobs that are evaluated together may
-              take the sum of theirs.
-            startup_deadline_s: Seconds a worker may take to start, and to warm up each task.
+            deadline_s: Seconds that one attempt at a job may take; jobs that are evaluated together may
+              take the sum of their deadlines.
+            startup_deadline_s: Seconds that a worker may take to start, and to warm up each task.
             warm: Names of tasks to train once before the first job, so that they are compiled.
-            lazy: Whether to rest until the first job comes.
-            versions: Of packages, which workers must have; None for those that this process has.
-            evaluate: What to do with jobs; picklable.
+            lazy: Whether to start the workers only when the first job is submitted.
+            versions: Package versions that workers must have; None for those of this process.
+            evaluate: Evaluates jobs; must be picklable.
             on_event: Called with a note when a worker or a job fails.
 
         Raises:
-            PoolError: Ray does not start, or cannot be joined.
+            PoolError: If Ray does not start, or cannot be joined.
         """
         self._batch = batch
         self._deadline_s = deadline_s
@@ -128,17 +128,17 @@ class RayPool:
 
     @property
     def device(self) -> str:
-        """What trains; see Pool."""
+        """The kind of device that trains; see Pool."""
         return self._device.name
 
     @property
     def workers(self) -> int:
-        """How many workers there are, those still starting included; while it rests, how many there will be."""
+        """How many workers there are, including those still starting; while the pool rests, how many there will be."""
         return self._count if self._rests else len(self._idle) + len(self._calls)
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were submitted and not given back yet, those waiting included."""
+        """How many jobs were submitted whose results were not returned yet, including waiting jobs."""
         return self._backlog.in_flight
 
     def submit(self, job: Job) -> None:
@@ -164,11 +164,11 @@ class RayPool:
         return self._backlog.give_back()
 
     def forget(self) -> None:
-        """Drop what is in flight. See Pool."""
+        """Drop all jobs in flight. See Pool."""
         self._backlog.forget()
 
     def close(self) -> None:
-        """Drop what is in flight, kill the workers, and end Ray where this pool started it."""
+        """Drop all jobs in flight, kill the workers, and end Ray if this pool started it."""
         self._closed = True
         self._backlog.forget()
         self._stack.close()
@@ -185,7 +185,7 @@ class RayPool:
         self.close()
 
     def share(self, parts: int) -> dict[str, Any]:
-        """Give the arguments for one of so many pools that take the place of this one while it rests."""
+        """Return the arguments for one of `parts` pools that replace this one while it rests."""
         return {
             "workers": self._count // parts,
             "batch": self._batch,
@@ -197,7 +197,7 @@ class RayPool:
         }
 
     def rest(self) -> None:
-        """End the workers, so that others can use what they had; the next job starts new ones."""
+        """End the workers and free their resources for other pools; the next job starts new workers."""
         self._backlog.forget()
         self._kill_all()
         self._rests = True
@@ -214,7 +214,7 @@ class RayPool:
         )
 
     def hand_out(self) -> None:
-        """Give every idle worker a fair share of what waits; the busy ones find theirs when they come."""
+        """Give every idle worker a fair share of the waiting jobs; busy workers get their share when they are done."""
         share = min(self._batch, math.ceil(self._backlog.waiting / max(1, self.workers)))
         while self._backlog.waiting and self._idle:
             worker, attempts = self._idle.popleft(), self._backlog.take(share)
@@ -222,7 +222,7 @@ class RayPool:
             self._calls[reply] = _Call(worker, attempts, time.monotonic(), self._deadline_s * len(attempts))
 
     def _settle_replies(self, end_s: float) -> None:
-        """Wait for a reply until `end_s` or the first deadline; take in all that are there."""
+        """Wait for a reply until `end_s` or the first deadline, and settle all replies that have arrived."""
         until_s = min(end_s, *(call.deadline_s for call in self._calls.values()))
         left_s = None if until_s == math.inf else max(0.0, until_s - time.monotonic())
         calls = list(self._calls)
@@ -250,9 +250,9 @@ class RayPool:
                 self._replace(reply, Status.TIMEOUT, f"took longer than {call.limit_s:g} s")
 
     def _replace(self, reply: _Ref, status: Status, reason: str) -> None:
-        """Kill a worker, start another in its place, and settle what it was doing.
+        """Kill a worker, start a replacement, and settle the killed worker's attempts.
 
-        A reply that still comes from the killed worker is not in `_calls` and thus never read.
+        If a reply of the killed worker still arrives, it is not in `_calls` and thus never read.
         """
         call = self._calls.pop(reply)
         worker = call.worker
