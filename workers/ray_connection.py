@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from workers import reaper
 from workers.backlog import OnEvent
 from workers.devices import jax_uses_gpus, jax_uses_tpus
 from workers.errors import PoolError, describe
+from workers.own_code import ROOT, import_paths, imports_from
 from workers.ray_address import LOOPBACK, check_reachable, is_on_loopback_alone, raylet, show_token
 
 PACKAGES = ("programs", "tasks", "workers", "evolve")
@@ -25,8 +26,6 @@ PACKAGES = ("programs", "tasks", "workers", "evolve")
 
 EXCLUDES = ["__pycache__/", "*.pyc"]
 """What is left out of PACKAGES, as patterns of a .gitignore file."""
-
-_ROOT = Path(__file__).parents[1]
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Jobs and results are small and travel with the calls, so Ray's object store stays empty."""
@@ -61,7 +60,7 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
         import ray
 
         if not ray.is_initialized():
-            stack.enter_context(_clusters_enabled(not on_loopback))
+            stack.enter_context(_ray_set(ENABLE_RAY_CLUSTER=not on_loopback, RAY_ENABLE_UV_RUN_RUNTIME_ENV=False))
             stack.enter_context(_start_here(cores) if address is None else _join(address, on_event))
             if address is None and (host := ray.util.get_node_ip_address()) != LOOPBACK:
                 on_event(f"Ray listens on {host}, guarded by a token")
@@ -69,16 +68,37 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
 
 
 @contextmanager
-def _clusters_enabled(enabled: bool) -> Iterator[None]:
-    """Allow Ray in this process clusters beyond loopback, or not; Ray read its own setting when it was imported."""
+def _ray_set(**constants: bool) -> Iterator[None]:
+    """Change constants that Ray made from the environment when this process imported it, and put them back.
+
+    ENABLE_RAY_CLUSTER: Whether Ray looks for clusters beyond loopback. RAY_ENABLE_UV_RUN_RUNTIME_ENV: Whether, below
+    `uv run`, Ray sends the current folder to the workers, for them to import from.
+    """
     from ray._private import ray_constants
 
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = enabled
+    before = {name: getattr(ray_constants, name) for name in constants}
     try:
+        for name, value in constants.items():
+            setattr(ray_constants, name, value)
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+        for name, value in before.items():
+            setattr(ray_constants, name, value)
+
+
+def _job_config(paths: Sequence[str]) -> Any:
+    """Return settings of Ray by which workers import from these folders, before those of their Python.
+
+    By default Ray adds the folder of the driver's script, and the current folder even if the driver itself does not
+    import from it: a file there named like a module would run. It adds neither if the workers get a working directory.
+    """
+    from ray.job_config import JobConfig
+
+    class Closed(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return Closed(_py_driver_sys_path=list(paths))
 
 
 @contextmanager
@@ -94,6 +114,7 @@ def _start_here(cores: int) -> Iterator[None]:
             _initialised(
                 "Ray does not start",
                 address="local",
+                job_config=_job_config([*import_paths(), *filter(imports_from, [os.getcwd()])]),
                 num_cpus=cores,
                 **_accelerators_without_jax(),
                 include_dashboard=False,
@@ -125,7 +146,8 @@ def _join(address: str, on_event: OnEvent) -> Iterator[None]:
     with _initialised(
         f"cannot join Ray at {address}",
         address=address,
-        runtime_env={"py_modules": [str(_ROOT / package) for package in PACKAGES], "excludes": EXCLUDES},
+        job_config=_job_config([]),
+        runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "excludes": EXCLUDES},
     ):
         if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
             on_event(f"Ray at {address} asks for no token: whoever can reach it can run code on it")
