@@ -67,12 +67,12 @@ class Graph:
     """The live values of one step, arguments before results.
 
     Attributes:
-        nodes: every value, once.
-        hints: for every value a variable's name that a reader would expect; no part of the meaning.
-        update: the node that is the update.
-        state: for every live state variable, the node that is its next value.
-        state_kinds: for every live state variable, its kind.
-        kinds_kept: whether the graph was built with care for kinds.
+        nodes: Every value, once.
+        hints: For every value, the variable name that a reader would expect; not part of the meaning.
+        update: The node that is the update.
+        state: For every live state variable, the node that is its next value.
+        state_kinds: For every live state variable, its kind.
+        kinds_kept: Whether the kinds of the values were tracked when the graph was built.
     """
 
     nodes: tuple[Node, ...]
@@ -94,9 +94,9 @@ class Graph:
 
     @cached_property
     def state_labels(self) -> dict[str, bytes]:
-        """A label for every state variable that no name decides; the same for two only if they are always equal.
+        """A label for every state variable, independent of its name; equal for two only if they are always equal.
 
-        All start at zero, so two of them stay equal where their next values are the same expression of equal values:
+        All start at zero, so two of them stay equal if their next values are the same expression of equal values:
         labels are refined until no two are the same or their number no longer grows.
         """
         kinds = self.state_kinds if self.kinds_kept else {}
@@ -110,18 +110,18 @@ class Graph:
         return labels
 
     def cone(self, places: Iterable[int]) -> list[int]:
-        """Give the nodes that the nodes at ``places`` are computed from within the step, these included, in order."""
+        """Return the nodes that those at ``places`` are computed from within the step, these included, in order."""
         return cone(self.nodes, places)
 
     def digests(self, labels: Mapping[str, bytes], places: Iterable[int]) -> dict[int, bytes]:
         """Hash expressions, with labels for the state variables; commutative arguments in any order.
 
         Args:
-            labels: 33 bytes for every state variable, the first being ``s``.
-            places: the nodes to hash, arguments before results.
+            labels: For every state variable 33 bytes, the first being ``s``.
+            places: The nodes to hash, arguments before results.
 
         Returns:
-            By place: bytes whose first tells where they end, so that strings of them can be read in one way only.
+            By place: bytes whose first byte determines where they end, so that joined digests remain unambiguous.
         """
         nodes = self.nodes
         digests: dict[int, bytes] = {}
@@ -141,7 +141,7 @@ class Graph:
 
 
 class GraphBuilder:
-    """Collects nodes; the same node added twice is one, whatever the order of commutative arguments.
+    """Collects nodes; equal nodes are stored once, whatever the order of commutative arguments.
 
     Attributes:
         nodes: every value so far, arguments before results.
@@ -155,8 +155,8 @@ class GraphBuilder:
         """Start an empty graph.
 
         Args:
-            state_kinds: the kind of every state variable.
-            kinds_matter: whether there will be functions that can tell kinds apart.
+            state_kinds: The kind of every state variable.
+            kinds_matter: Whether there will be functions that can distinguish kinds.
         """
         self.kinds_matter = kinds_matter
         self.nodes: list[Node] = []
@@ -214,7 +214,7 @@ class GraphBuilder:
         return FUNCTIONS[node.function].kind(tuple([self.kinds[place] for place in node.arguments]))
 
     def graph(self, update: int, state: Mapping[str, int]) -> Graph:
-        """Give the graph of what the update depends on, in this step or a later one; the rest is left out."""
+        """Return the graph of what the update depends on, in this step or a later one; the rest is left out."""
         if not self.has_leftovers:
             kinds = dict(self._state_kinds)
             return Graph(tuple(self.nodes), tuple(self.hints), update, dict(state), kinds, self.kinds_matter)
@@ -246,11 +246,11 @@ class GraphBuilder:
 
 
 Add = Callable[[GraphBuilder, Node, str], int]
-"""How a node gets into a graph: as it is (``GraphBuilder.add``), or simplified first."""
+"""How a node is added to a graph: as it is (``GraphBuilder.add``), or simplified first."""
 
 
 def cone(nodes: Sequence[Node], places: Iterable[int]) -> list[int]:
-    """Give the places of what the nodes at ``places`` are computed from, these included, arguments before results."""
+    """Return the places of all nodes that those at ``places`` are computed from, these included, arguments first."""
     found = set()
     waiting = list(places)
     while waiting:
@@ -270,12 +270,12 @@ def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bo
     """Read a program as a graph.
 
     Args:
-        program: what to read.
-        add: how every value gets into the graph.
-        idle_is_zero: whether a state variable that no live statement writes is read as the 0.0 that it stays.
+        program: The program to read.
+        add: How every value is added to the graph.
+        idle_is_zero: Whether a state variable that no live statement writes is read as 0.0, its constant value.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     facts = check(program)
     live = [s for s, alive in zip(program.statements, facts.live, strict=True) if alive]
@@ -294,7 +294,7 @@ def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bo
 
 
 def rebuilt(graph: Graph, add: Add, replaced: Mapping[str, Node] | None = None) -> Graph:
-    """Copy a graph, every value through ``add`` and the inputs named in ``replaced`` as the nodes given there."""
+    """Copy a graph, adding every value by ``add`` and replacing the inputs named in ``replaced`` by the nodes there."""
     replaced = replaced or {}
     builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
     builder.has_leftovers = bool(replaced)
@@ -309,7 +309,7 @@ def rebuilt(graph: Graph, add: Add, replaced: Mapping[str, Node] | None = None) 
 
 
 def without_dead_statements(program: Program) -> Program:
-    """Give the program with its live statements and state variables only, names and order kept."""
+    """Return the program with only its live statements and state variables, names and order kept."""
     facts = check(program)
     kept = set(facts.live_state) | facts.inputs
     return Program(

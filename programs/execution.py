@@ -1,4 +1,4 @@
-"""Running a program on arrays: one walk that serves NumPy and JAX."""
+"""Running a program on arrays: one walk over its statements for both NumPy and JAX."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from programs.checking import Facts, check, live_statements
 from programs.function import Function, Kind
 from programs.program import Program
 
-Array = Any  # of the array module in use
-Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one for each weight array
+Array = Any  # an array of the module in use
+Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one per weight array
 
 
 def execute(
@@ -24,15 +24,15 @@ def execute(
     """Run one step of a program's live statements.
 
     Args:
-        program: what to run.
-        facts: what ``check`` says of it.
+        program: The program to run.
+        facts: The facts that ``check`` finds about it.
         xp: ``numpy`` or ``jax.numpy``.
-        weights: arrays that give the shapes and dtypes of tensors.
-        inputs: the value of every parameter that live statements read.
-        scalar_dtype: the dtype of scalars and of sums over all arrays.
+        weights: Arrays that have the shapes and dtypes of tensors.
+        inputs: The value of every parameter that live statements read.
+        scalar_dtype: The dtype of scalars and of sums over all arrays.
 
     Returns:
-        The update, one array for each weight array and shaped like it; and the new value of every live state variable.
+        The update, one array per weight array and shaped like it; and the new value of every live state variable.
     """
     known = dict(inputs)
     for statement, row, _, kind in live_statements(program):
@@ -79,7 +79,7 @@ def numpy_step(
         The update, and the state after the step.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     inputs = {
         **state,
@@ -92,7 +92,7 @@ def numpy_step(
 
 
 def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:
-    """Spread a value over a kind that is at least its own, in the dtypes of the weights where that is not scalar."""
+    """Broadcast a value to a kind at least its own, in the dtypes of the weights if that kind is not scalar."""
     own, arrays = value
     if kind is Kind.SCALAR or (own is kind and kind is Kind.PER_ARRAY):
         return arrays

@@ -1,4 +1,4 @@
-"""How a raw program became a simple one: the recorded steps, each with what shows that it may be taken."""
+"""How a raw program became a simple one: the recorded steps, each with the proof that it is valid."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from programs.program import Program
 
 
 class Proof(StrEnum):
-    """What shows that a step may be taken."""
+    """The proof that a step of a derivation is valid."""
 
     EXACT = "exact"  # 32-bit floats give the same everywhere, up to rounding and the sign of zero
     REAL = "real"  # equal in real arithmetic, under the protected semantics; 32-bit floats differ in places
@@ -55,5 +55,5 @@ class Derivation:
 
     @property
     def program(self) -> Program:
-        """The last program."""
+        """The simple program: the last step's, or the start if there are no steps."""
         return self.steps[-1].program if self.steps else self.start

@@ -1,4 +1,4 @@
-"""Programs run on fixed weights and gradients, so that what two of them do can be compared by numbers."""
+"""Probes: programs run on fixed weights and gradients, so that their updates can be compared."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def probe(program: Program, steps: int = _STEPS) -> list[tuple[np.ndarray, ...]]
         The update of each step, a tuple of arrays of the shapes (3, 4), (5,) and ().
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return _probe([program], steps, _array)[0]
 
@@ -55,11 +55,11 @@ def largest_difference(first: Program, second: Program, steps: int = 20, persist
             that averages point against them; otherwise every step has gradients of its own.
 
     Returns:
-        The largest difference of two elements, relative to the largest element of the array that both belong to;
-        infinite where only one of them is no finite number.
+        The largest difference of two elements, relative to the largest element of the arrays they belong to;
+        infinite if one of two elements is finite and the other is not.
 
     Raises:
-        ProgramError: where a program is not well formed.
+        ProgramError: If a program is not well formed.
     """
     largest = 0.0
     for ours, theirs in zip(*_probe([first, second], steps, _persistent if persistent else _array), strict=True):
@@ -142,7 +142,7 @@ def _probe(some: Sequence[Program], steps: int, gradients: _Gradients) -> list[l
 
 
 def _array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
-    """Make numbers in (-1, 1) from integers alone, so that every machine has the same ones."""
+    """Make numbers in (-1, 1) from integers alone, so that they are the same on every machine."""
     size = int(np.prod(shape, dtype=np.int64))
     numbers = (np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709) % 2003
     return (numbers / 1001.0 - 1.0).reshape(shape)

@@ -1,4 +1,4 @@
-"""Applying rules to a graph while it is built: every value is simplified before others are made of it."""
+"""Applying rules to a graph while it is built: every value is simplified before others are computed from it."""
 
 import itertools
 from collections.abc import Iterator, Sequence, Set
@@ -52,11 +52,11 @@ class ReadRule:
     """A rule whose sides are graphs.
 
     Attributes:
-        order: its place among the rules it is used with.
-        pattern: what it fits.
-        replacement: what takes its place.
-        numeric: the places of the replacement that are computed from numbers alone.
-        given: what must be true of its numbers c and d.
+        order: Its place among the rules it is used with.
+        pattern: What it fits.
+        replacement: What replaces the pattern.
+        numeric: The places in the replacement that are computed from numbers alone.
+        given: What must hold for its numbers c and d.
     """
 
     order: int
@@ -69,9 +69,9 @@ class ReadRule:
 def simplifier(
     rules: tuple[Rule, ...], folding: bool, never_negative: Set[str] = frozenset(), only: int | None = None
 ) -> Add:
-    """Make the way of adding a value to a graph that adds what rules make of it.
+    """Make a function that adds a value to a graph after rewriting it by rules.
 
-    Where there are functions of whole arrays, which can tell kinds apart, a rule must leave the kind of the value.
+    If there are functions of whole arrays, which can distinguish kinds, a rule must keep the kind of the value.
 
     Args:
         rules: the rules to try, in this order, until none fits.
@@ -145,7 +145,7 @@ def fitting(rule: ReadRule, builder: GraphBuilder, place: int, never_negative: S
 def triggers_of(rules: tuple[Rule, ...]) -> dict[str, _ByHead]:
     """Sort rules by the function at the root and by what one of its arguments must be for the rule to fit.
 
-    That is a function, or a number; or, where all arguments are variables, the same value twice or any values.
+    That is a function or a number; if all arguments are variables, it is the same value twice or any values.
     """
     table: dict[str, _ByHead] = {}
     for order, rule in enumerate(rules):
@@ -217,7 +217,7 @@ def _computed(rule: ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> d
 
 
 def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
-    """Find the kind of what a side of a rule makes of the values bound to its variables."""
+    """Find the kind of a side of a rule, given the values bound to its variables."""
     kinds: list[Kind] = []
     for node in side.nodes:
         if isinstance(node, Input):
@@ -232,7 +232,7 @@ def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
 def _match(
     side: Graph, wanted: int, builder: GraphBuilder, place: int, bound: dict[str, int], never_negative: Set[str]
 ) -> Iterator[dict[str, int]]:
-    """Find the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
+    """Yield the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
     pattern, node = side.nodes[wanted], builder.nodes[place]
     if isinstance(pattern, Input):
         variable = pattern.name
@@ -250,7 +250,7 @@ def _match(
 
 
 def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Set[str]) -> bool:
-    """Tell whether a rule's variable may stand for a value."""
+    """Return whether a rule's variable may stand for a value."""
     if variable in "xyzu":
         return True
     if variable == "a":

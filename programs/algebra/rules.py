@@ -1,4 +1,4 @@
-"""The algebra of the language: rewrite rules as data, one a line.
+"""The algebra of the language: rewrite rules as data, one per line.
 
 Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else
 lr less deep or else numbers deeper; nothing counted as shared; a call on numbers alone is a number), so rewriting ends.

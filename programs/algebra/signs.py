@@ -42,12 +42,12 @@ SIGNS = of_every_function(
 
 
 def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> bool:
-    """Tell whether a value is known to be zero, positive or no number.
+    """Return whether a value is known to be zero, positive or NaN.
 
     Args:
-        nodes: every value, arguments before results.
-        place: of the value.
-        state: the state variables that are never negative.
+        nodes: Every value, arguments before results.
+        place: The place of the value.
+        state: The state variables that are never negative.
     """
     known: dict[int, bool] = {}
     for index in _deciding(nodes, place):

@@ -1,4 +1,4 @@
-"""Simplifying a program without training it: dead statements, rules, equal and idle state; step by step or at once."""
+"""Simplifying a program without training it: dead statements, rules, equal and idle state variables."""
 
 import math
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ _SCALE_GAPS = (Gap.OVERFLOW, Gap.UNDERFLOW)  # of a state variable at another sc
 def simplify(program: Program, prove: bool = True) -> Derivation:
     """Simplify a program by everything that needs no training.
 
-    Dead statements (across steps) go first; then one rule after the other is applied until none fits.
+    Dead statements (across steps) are dropped first; then rules are applied, one at a time, until none fits.
 
     Args:
         program: Any program.
@@ -82,7 +82,7 @@ def normal_form(program: Program) -> Graph:
     """Apply all rules that hold for every float, and the rules of state, until nothing changes.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     add = _key_simplifier()
     graph = from_program(program, add, idle_is_zero=True)
@@ -175,7 +175,7 @@ def _rewritten(
 
 
 def _calls(program: Program) -> int:
-    """Count the statements that are no copies."""
+    """Count the statements that are not copies."""
     return sum(statement.function != "copy" for statement in program.statements)
 
 
@@ -247,7 +247,7 @@ def _ordered_rules() -> tuple[Rule, ...]:
 
 
 def _keeps_state_kinds(before: Graph, after: Graph) -> bool:
-    """Tell whether the state variables' kinds stay what they were, as a program of the new graph would have them."""
+    """Return whether the state variables keep their kinds in the program that the new graph is written as."""
     if not after.kinds_matter:
         return True
     own = check(to_program(after, tuple(node.name for node in after.nodes if isinstance(node, Input)))).state_kinds

@@ -1,4 +1,4 @@
-"""How large a program's steps are, and what it takes away from the weights: as the program says, and as measured."""
+"""The effective learning rate and weight decay of a program: as read from the program, and as measured."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ def effective(program: Program) -> Effective:
     """Find a program's effective learning rate and weight decay, in the program and by measurement.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     decays = tuple(feature for feature in recognise(program) if feature.name in _DECAYS)
     return Effective(rate_factor(roles_of(program).anatomy), decays, measure(program))

@@ -1,4 +1,4 @@
-"""The seed programs that a program is the same as, by key or by behaviour."""
+"""The seed programs that equal a program, by key or by behaviour."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _ALIKE = 1e-5  # of the largest element of an update
 
 @dataclass(frozen=True)
 class Relatives:
-    """The seed programs that a program is the same as.
+    """The seed programs that equal a program.
 
     Attributes:
         same_key: names of those with the same dataflow.
@@ -29,7 +29,7 @@ def seed_relatives(program: Program) -> Relatives:
     """Find the seed programs with the same key, or else the same fingerprint and the same updates over many steps.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     own_key, own_fingerprint = key(program), fingerprint(program)
     seeds = {name: load(name) for name in seed_programs()}
