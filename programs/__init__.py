@@ -5,9 +5,9 @@ JAX is imported when ``to_optax`` or ``interpret`` is first used, so that readin
 
 from typing import TYPE_CHECKING, Any
 
-from programs.algebra.derivation import Derivation, Proof, Step
+from programs.algebra.derivation import Derivation, Gap, Proof, Step
 from programs.algebra.keys import fingerprint, key
-from programs.algebra.probes import TOLERANCES, largest_difference
+from programs.algebra.probes import TOLERANCES, gaps, largest_difference
 from programs.algebra.reductions import Reduction, reductions, roundings, size
 from programs.algebra.simplification import simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
@@ -56,6 +56,7 @@ __all__ = [
     "Facts",
     "Feature",
     "Function",
+    "Gap",
     "Kind",
     "Limits",
     "MachineCode",
@@ -82,6 +83,7 @@ __all__ = [
     "export_optax",
     "export_torch",
     "fingerprint",
+    "gaps",
     "interpret",
     "is_elementwise",
     "key",

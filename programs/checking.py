@@ -80,10 +80,48 @@ def _examine(program: Program) -> Facts:
     )
 
 
+class LiveStatement(NamedTuple):
+    """A live statement with what abstract execution knows of it.
+
+    Attributes:
+        statement: The statement.
+        row: Its function's row in the table.
+        kinds: The kind of each argument; numbers are scalars.
+        kind: The kind of its value.
+    """
+
+    statement: Statement
+    row: Function
+    kinds: tuple[Kind, ...]
+    kind: Kind
+
+
+def live_statements(program: Program) -> tuple[LiveStatement, ...]:
+    """Return a program's live statements in order; they are kept with the program.
+
+    Whatever runs a program or writes it in another language walks these.
+
+    Raises:
+        ProgramError: If the program is not well formed.
+    """
+    found = program.__dict__.get("live_statements")
+    if found is None:
+        found = program.__dict__["live_statements"] = tuple(_live_statements(program, check(program)))
+    return found
+
+
+def _live_statements(program: Program, facts: Facts) -> Iterator[LiveStatement]:
+    known: dict[str | float, Kind] = {**INPUT_KINDS, **facts.state_kinds}
+    for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
+        if live:
+            kinds = tuple([known.get(argument, SCALAR) for argument in statement.arguments])
+            yield LiveStatement(statement, _ROWS[statement.function], kinds, kind)
+        known[statement.target] = kind
+
+
 def is_elementwise(program: Program) -> bool:
-    """Tell whether no live statement looks at more than one element of an array at a time."""
-    live = check(program).live
-    return all(FUNCTIONS[s.function].elementwise for s, kept in zip(program.statements, live, strict=True) if kept)
+    """Return whether no live statement looks at more than one element of an array at a time."""
+    return all(live.row.elementwise for live in live_statements(program))
 
 
 @contextmanager

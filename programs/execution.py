@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from programs.checking import Facts, check
+from programs.checking import Facts, check, live_statements
 from programs.function import Function, Kind
-from programs.functions import FUNCTIONS
 from programs.program import Program
 
 Array = Any  # of the array module in use
@@ -36,26 +35,24 @@ def execute(
         The update, one array for each weight array and shaped like it; and the new value of every live state variable.
     """
     known = dict(inputs)
-    for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
-        if live:
-            row = FUNCTIONS[statement.function]
-            # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
-            alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
-            arguments = [
-                known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
-                for x in statement.arguments
-            ]
-            apply = _leafwise if row.leafwise else _whole
-            known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
+    for statement, row, _, kind in live_statements(program):
+        # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
+        alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
+        arguments = [
+            known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
+            for x in statement.arguments
+        ]
+        apply = _leafwise if row.leafwise else _whole
+        known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
     update = broadcast(xp, known[program.update], Kind.TENSOR, weights)
     return update, {name: known[name] for name in facts.live_state}
 
 
-def zero_state(facts: Facts, weights: Sequence[Array]) -> dict[str, Value]:
-    """Give the state before the first step: every live state variable as zeros, float64 in NumPy."""
+def zero_state(facts: Facts, weights: Sequence[Array], dtype: type = np.float64) -> dict[str, Value]:
+    """Return the state before the first step: every live state variable as zeros, in NumPy."""
     shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(weights), Kind.TENSOR: tuple(w.shape for w in weights)}
     kinds = {name: facts.state_kinds[name] for name in facts.live_state}
-    return {name: (kind, tuple(np.zeros(shape) for shape in shapes[kind])) for name, kind in kinds.items()}
+    return {name: (kind, tuple(np.zeros(shape, dtype) for shape in shapes[kind])) for name, kind in kinds.items()}
 
 
 def numpy_step(
@@ -65,8 +62,9 @@ def numpy_step(
     state: Mapping[str, Value],
     rate: float,
     step: int,
+    dtype: Any = np.float64,
 ) -> tuple[tuple[Array, ...], dict[str, Value]]:
-    """Run one step in NumPy (float64).
+    """Run one step in NumPy.
 
     Args:
         program: what to run.
@@ -75,6 +73,7 @@ def numpy_step(
         state: of the program, before the step.
         rate: what the program reads as ``lr``.
         step: what it reads as ``t``, from 1.
+        dtype: of scalars; that of tensors is the weights'.
 
     Returns:
         The update, and the state after the step.
@@ -86,10 +85,10 @@ def numpy_step(
         **state,
         "w": (Kind.TENSOR, tuple(weights)),
         "g": (Kind.TENSOR, tuple(gradient)),
-        "lr": (Kind.SCALAR, (np.float64(rate),)),
-        "t": (Kind.SCALAR, (np.float64(step),)),
+        "lr": (Kind.SCALAR, (dtype(rate),)),
+        "t": (Kind.SCALAR, (dtype(step),)),
     }
-    return execute(program, check(program), np, weights, inputs, np.float64)
+    return execute(program, check(program), np, weights, inputs, dtype)
 
 
 def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:

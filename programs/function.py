@@ -1,6 +1,7 @@
 """What a function of the language is: the record that each row of the function table fills in."""
 
 import enum
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,20 @@ class Function:
     multiply_adds: int = 1
     transcendentals: int = 0
     source: str = PAPER
+
+    def __post_init__(self):
+        """Check that the row fits together.
+
+        Raises:
+            ValueError: If the text does not read each parameter, or a scalar is no parameter.
+        """
+        read = {field for _, field, _, _ in string.Formatter().parse(self.text) if field}
+        for name in (*self.parameters, *self.scalars, *(read - {"dtype"})):
+            if name not in read or name not in self.parameters:
+                raise ValueError(
+                    f"the function '{self.name}' in programs/functions.py has the parameters "
+                    f"({', '.join(self.parameters)}) and the text {self.text}: '{name}' is not in both"
+                )
 
     @cached_property
     def arity(self) -> int:

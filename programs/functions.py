@@ -1,8 +1,11 @@
 """The functions of the language: one table, a row each.
 
-Every row holds the whole meaning of a function: its parameters, the kind of its result, one body that serves NumPy and
-JAX alike, the text that an exported module uses, and what it costs. Adding a function is adding a row. Rows whose
-source is not the paper (Chen et al., 2023, https://arxiv.org/abs/2302.06675) are extensions.
+A row says what a function is: its parameters, the kind of its result, one body that serves NumPy and JAX alike, the
+text that a module for Optax uses, and what it costs. What else is said of every function stands in a table that is
+checked against this one when it is loaded: its sign (SIGNS in programs/algebra/signs.py), its definition in modules for
+Optax (programs/exports/definitions.py), its text for PyTorch and Keras (programs/exports/torch_dialect.py and
+keras_dialect.py) and for LaTeX (programs/exports/latex.py). An entry that is missing is an error that names function
+and table. Rows whose source is not the paper (Chen et al., 2023, https://arxiv.org/abs/2302.06675) are extensions.
 """
 
 import importlib
@@ -312,4 +315,3 @@ _ROWS = (
 FUNCTIONS = MappingProxyType({row.name: row for row in _ROWS})
 PAPER_FUNCTIONS = tuple(sorted(row.name for row in _ROWS if row.paper))
 SCALAR_PLACES = MappingProxyType({row.name: row.scalar_places for row in _ROWS if row.scalars})
-INFIX = MappingProxyType({row.infix: row for row in _ROWS if row.infix})

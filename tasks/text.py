@@ -63,7 +63,7 @@ def _unpacked() -> bytes:
 
 
 class Transformer(eqx.Module):
-    """A decoder: each position sees those before it and itself."""
+    """A decoder: each position sees itself and the positions before it."""
 
     embedding: jax.Array  # f32 (128, width)
     position: jax.Array  # f32 (length, width)
@@ -78,7 +78,7 @@ class Transformer(eqx.Module):
         self.predict = jnp.zeros((WIDTH, VOCABULARY))
 
     def __call__(self, characters: jax.Array) -> jax.Array:
-        """Return f32 (..., length, 128): after each of the int32 (..., length), what comes next."""
+        """Return the logits of the character after each of int32 (..., length), as f32 (..., length, 128)."""
         earlier = jnp.tril(jnp.ones((LENGTH, LENGTH), bool))
         stream = self.blocks(self.embedding[characters] + self.position, visible=earlier)
         return normalise(stream) @ self.predict
@@ -91,7 +91,7 @@ def text_gpt(*, name: str, description: str, steps: int, reference: float) -> Ta
         name: As in TASKS.
         description: One sentence.
         steps: Updates in one training.
-        reference: Held-out loss of AdamW as given, nats.
+        reference: Held-out loss of AdamW with its constants as given, nats.
     """
 
     def loss(params: Params, batch: Batch) -> jax.Array:

@@ -168,7 +168,7 @@ def test_an_exported_module_tells_where_the_program_comes_from(
     assert f"    {champion['name']}, written by Pride {version}\n" in told
     assert f" candidates by Pride {version}, on digits_tiny\n" in told
     assert f"    score in the search {champion['search_score']:.4f} (" in told
-    assert re.search(rf"score on \d+ fresh rng seeds, which chose nothing, {champion['fresh_score']:.4f}\n", told)
+    assert re.search(rf"score on \d+ fresh rng seeds, used for no choice, {champion['fresh_score']:.4f}\n", told)
     finalists = {row["name"] for row in status["finalists"]} | {champion["name"]}
     other = next(f"small:{number}" for number in range(12) if f"small:{number}" not in finalists)
     told = printed(["export", other, "--to", target], capsys)

@@ -131,7 +131,7 @@ def test_an_accelerator_that_jax_leaves_alone(answers, monkeypatch, tmp_path):
     [
         (64.0, "ok", ""),
         (1.4, "warning", "use --workers 1"),
-        (0.1, "warning", "end something else, or use --pool serial"),
+        (0.1, "warning", "close other programs, or use --pool serial"),
     ],
 )
 def test_memory(monkeypatch, gib, state, advice):
@@ -213,7 +213,7 @@ def test_disk(monkeypatch, free, state):
 
 def test_the_cache_is_private_and_its_writer_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PRIDE_CACHE", "off")
-    assert folder_checks.check_cache() == Finding("ok", "off, as PRIDE_CACHE says: each worker compiles anew")
+    assert folder_checks.check_cache() == Finding("ok", "off, as PRIDE_CACHE says: each worker compiles for itself")
     monkeypatch.setenv("PRIDE_CACHE", str(tmp_path / "cache"))
     assert folder_checks.check_cache().found.endswith(" is private, 0.0 MiB, free")
     entries = tmp_path / "cache" / compile_cache.kind_of_machine()

@@ -29,7 +29,7 @@ ISLANDS = CONFIG.model_copy(
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> str:
     reason, dump = run(tmp_path_factory.mktemp("runs"), "unbroken", ISLANDS)
-    assert reason == "every round was gone through"
+    assert reason == "every round is complete"
     assert len(dump.splitlines()) == 3 * 30 + 20
     return dump
 
@@ -135,7 +135,7 @@ def slow_for_one(jobs):
 def test_seconds_of_training_are_counted_by_what_was_committed(tmp_path: Path):
     config = ISLANDS.model_copy(update={"budget": Budget(accelerator_seconds=60.0)})
     reason, dump = run(tmp_path, "one", config, pool=workers.SerialPool(slow_for_one))
-    assert reason == "60 seconds were spent with training"
+    assert reason == "60 seconds were spent on training"
     assert dump.count('"known_from":null') == 30
 
 
@@ -176,5 +176,5 @@ def test_an_islands_process_that_dies_costs_nothing_but_time(commands: Commands)
         "search", "smoke", "--name", "killed", "--workers", "2", *settings, PRIDE_FAULTS="search.propose:18:kill"
     )
     assert killed.returncode == 0, killed.stderr
-    assert killed.stderr.count("is started again: the worker died") >= 2
+    assert killed.stderr.count("is restarted: the worker died") >= 2
     assert commands.dump("killed") == commands.dump("quiet")

@@ -11,6 +11,8 @@ from programs.understanding.recognition import PATTERNS
 
 # By hand: every named part with its numbers (decays and bounds; of weight decay, that over the rate and that a step).
 ADAM = ("EMA 0.9", "EMA 0.999", "bias correction 0.9", "bias correction 0.999", "RMS normalisation")
+AVERAGE = ["EMA 0.9"]
+GROWTH = "weight growth -0.1"
 LOOKAHEAD = "lookahead 7"
 PARTS = {
     "accelerated_gradient": ["value of the step before", "change since the step before"],
@@ -190,7 +192,7 @@ def test_a_transformation_is_recognised(given, expected):
 def test_every_pattern_is_found_somewhere():
     parts = [part for parts in PARTS.values() for part in parts]
     assert {pattern.name for pattern in PATTERNS} == {
-        re.sub(r"( [-0-9.e]+)*$", "", part) for part in [*parts, LOOKAHEAD]
+        re.sub(r"( [-0-9.e]+)*$", "", part) for part in [*parts, LOOKAHEAD, GROWTH]
     }
 
 
@@ -225,7 +227,19 @@ def test_an_average_is_recognised_however_it_is_written(average):
         (("x = sign(g * w)", "update = x * lr"), "", []),
         (("b = 1.0 - power(0.5, t)", "m = interp(g, m, 0.9)", "update = m / b"), "m", ["EMA 0.9"]),
         (("x = norm(g)", "update = x * lr"), "", []),
-        (("update = g - w * 0.1",), "", []),
+        (("update = g - w * 0.1",), "", [GROWTH]),
+        (("m = interp(g, m, 0.9)", "b = power(0.9, t)", "b = 1.0 - b", "update = m * b"), "m", ["EMA 0.9"]),
+        (
+            ("m = interp(g, m, 0.9)", "b = power(0.9, t)", "b = 1.0 - b", "b = b * lr", "update = m * b"),
+            "m",
+            ["EMA 0.9"],
+        ),
+        (
+            ("m = interp(g, m, 0.9)", "b = power(0.9, t)", "b = 1.0 - b", "update = m / b"),
+            "m",
+            ["EMA 0.9", "bias correction 0.9"],
+        ),
+        (("x = square(g)", "v = interp(x, v, 0.9)", "x = sqrt(v + w)", "update = g / x"), "v", ["EMA 0.9"]),
     ],
 )
 def test_what_only_looks_alike_is_not_recognised(lines, state, expected):
@@ -277,6 +291,23 @@ def test_a_sentence_claims_no_more_than_is_so(lines, state, expected):
     parameters = ", ".join(name for name in ("w", "g", state, "t", "lr") if name)
     given = program(parameters, *lines, returns=", ".join(name for name in ("update", state) if name))
     assert sentences(given) == expected
+
+
+def test_a_root_of_more_than_the_second_moment_says_so():
+    given = program(
+        "g, m, v, lr",
+        "g2 = square(g)",
+        "m = interp(g, m, 0.9)",
+        "v = interp(g2, v, 0.9)",
+        "x = square(m)",
+        "x = v + x",
+        "x = sqrt(x)",
+        "update = g / x",
+        returns="update, m, v",
+    )
+    assert "division by the square root of v + square(m), v being an average of the squared gradient" in sentences(
+        given
+    )
 
 
 def test_sentences_tell_the_numbers():

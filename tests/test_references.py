@@ -334,7 +334,7 @@ def test_what_wins_where_a_transformation_has_the_name_of_a_run_or_file(folder):
         ("lookahead,k=2.5:adamw", 2, "k is 2.5; right would be a whole number"),
         ("lookahead,alpha=nan:adamw", 2, "alpha is 'nan'; right would be a number from 0 to 1"),
         ("l2,decay=1e999:adamw", 2, "decay is inf; right would be a finite number from 0"),
-        ("lookahead,k=2,k=2:adamw", 2, "lookahead,k=2,k=2: k is there twice"),
+        ("lookahead,k=2,k=2:adamw", 2, "lookahead,k=2,k=2: k is given twice"),
         ("lookahead:lino", 4, "no seed program is called 'lino' (did you mean 'lion'?)"),
         ("lookahead:best", 4, "no seed program is called 'best'"),
         ("lookahead:no/such.opt", 4, "there is no file no/such.opt"),

@@ -163,7 +163,7 @@ def test_a_start_program_that_cannot_be_trained_stops_the_search(tmp_path: Path)
     def broken(jobs: Sequence[workers.Job]) -> list[workers.Result]:
         raise RuntimeError("no such device")
 
-    with pytest.raises(StoppedEarly, match="adamw, where the search starts, cannot be trained: RuntimeError"):
+    with pytest.raises(StoppedEarly, match="adamw, which the search starts from, cannot be trained: RuntimeError"):
         run(tmp_path, "one", pool=workers.SerialPool(broken))
     with open_to_write(tmp_path, "one") as store:
         assert store.counts().generated == 0

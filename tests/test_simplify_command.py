@@ -241,11 +241,11 @@ def test_wrong_input_gets_a_sentence_and_its_exit_code(case: str, capsys):
 
 
 DAMAGED = {
-    "no JSON": (lambda text: text[:100], "no derivation"),
+    "no JSON": (lambda text: text[:100], "is not a derivation"),
     "a missing key": (lambda text: text.replace('"start"', '"begin"'), "start"),
     "an unknown proof": (lambda text: text.replace('"exact"', '"sure"', 1), "proof"),
     "a bad program": (lambda text: text.replace("sign(v)", "sgin(v)"), "sgin"),
-    "other tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"', 1), "other tasks"),
+    "other tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"', 1), "different tasks"),
     "another program at the end": (lambda text: json.dumps(json.loads(text) | {"program": SHORT}), "at the end"),
     "another key": (lambda text: text.replace('"key": "', '"key": "0'), "at the end"),
     "a score that is no number": (lambda text: re.sub(r'(_few": \[\s*)[0-9.]+', r"\1NaN", text, count=1), "scores"),

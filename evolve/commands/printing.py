@@ -1,4 +1,4 @@
-"""Printing on stdout, whatever is printed: JSON documents and tables."""
+"""Printing on stdout: JSON documents and tables."""
 
 import json
 import math
@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_PLAIN_WIDTH = 140  # columns where there is no terminal
+_PLAIN_WIDTH = 140  # columns if there is no terminal
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout; what is not finite becomes null, so that there are no NaN tokens."""
+    """Print one JSON document on stdout; numbers that are not finite become null, so that there are no NaN tokens."""
     click.echo(json_text(document))
 
 
 def json_text(document: Any) -> str:
-    """Write a JSON document; what is not finite becomes null."""
+    """Return a JSON document as text; numbers that are not finite become null."""
     return json.dumps(_finite(document), indent=2, allow_nan=False)
 
 
@@ -38,7 +38,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def printable(text: str) -> str:
-    """Give a text with what a terminal would take for a command, such as escape sequences, as replacement marks."""
+    """Return a text with replacement marks instead of characters that could control a terminal, such as escapes."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
 
 

@@ -26,7 +26,7 @@ _SHOWN_WHEN_INTERRUPTED = 5  # programs
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
 
-@click.command("search", help=f"Search for an optimizer by a YAML file or a preset ({', '.join(presets())}).")
+@click.command("search", help=f"Search for an optimizer, as a YAML file or a preset says ({', '.join(presets())}).")
 @click.argument("config")
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
@@ -47,7 +47,7 @@ def search_command(config: str, name: str | None, overrides: tuple[str, ...], as
 @placed
 @json_option
 def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
-    """Go on with a run that was interrupted, or that got a larger budget by --set."""
+    """Resume a run that was interrupted, or that gets a larger budget by --set."""
     return _report_search(resume(run, overrides, Placement(**placement)), as_json)
 
 
@@ -61,7 +61,7 @@ def _report_search(ended: Ended, as_json: bool) -> int:
             _print_best(store, run_config(store), store.best(_SHOWN_WHEN_INTERRUPTED))
     if ended.signal is None:
         return 0
-    click.echo(f"interrupted; go on with: pride resume {ended.name}", err=True)
+    click.echo(f"interrupted; to continue: pride resume {ended.name}", err=True)
     return 128 + ended.signal
 
 
@@ -70,7 +70,7 @@ def _print_comparison(store: RunReader, config: Config) -> None:
     print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
     click.echo()
     columns, rows = documents.standing_rows(comparison(store, config), config.tasks)
-    title = "The first of them beside known optimizers, on yet other rng seeds (1 = AdamW as given, more is better)"
+    title = "The first of them beside known optimizers, on other fresh rng seeds (1 = AdamW as given, higher is better)"
     print_table(title, columns, rows)
     champion = find_champion(store, config)
     if champion is not None:
@@ -119,7 +119,7 @@ def list_command(as_json: bool) -> None:
 @click.argument("run")
 @json_option
 def status_command(run: str, as_json: bool) -> None:
-    """Show how a run stands: counts, best, the comparison with known optimizers."""
+    """Show the state of a run: its counts, its best program and the comparison with known optimizers."""
     summary = summarise(runs_folder(), run)
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
@@ -143,7 +143,7 @@ def status_command(run: str, as_json: bool) -> None:
 @click.command("top")
 @click.argument("run")
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many.")
-@click.option("--pareto", is_flag=True, help="Only those that no other beats in score, statements and state slots.")
+@click.option("--pareto", is_flag=True, help="Only programs that no other beats in score, statements and state slots.")
 @json_option
 def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
     """List a run's best programs by the score of the search."""
@@ -161,7 +161,7 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
 @output_option
 @json_option
 def dump_command(run: str, output: str | None, as_json: bool) -> None:
-    """Print a run's outcomes in order, one canonical JSON document a line (with --json: one list of them)."""
+    """Print a run's outcomes in order, one canonical JSON document per line (with --json: one list of them)."""
     with open_to_read(runs_folder(), run) as store:
         if as_json:
             print_json([json.loads(line) for line in dump_lines(store.outcomes())])

@@ -28,14 +28,14 @@ from workers import faults
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a search's trainings run; it changes nothing of what is found.
+    """Where a search's trainings run, which does not change what is found.
 
     Attributes:
         pool: ``ray`` or ``serial``.
-        workers: how many; None for one a core.
-        address: of a running Ray cluster; None to start Ray here.
-        reuse: names of runs whose scores are taken where they are those that a training would give.
-        other_arithmetic: whether what is gone on with or reused may come from another arithmetic.
+        workers: The number of workers; None for one per core.
+        address: The address of a running Ray cluster; None to start Ray here.
+        reuse: Names of runs whose scores are reused if a training would give the same ones.
+        other_arithmetic: Whether resumed runs and reused scores may come from another arithmetic.
     """
 
     pool: str
@@ -50,9 +50,9 @@ class Ended:
     """How a session of a search ended.
 
     Attributes:
-        name: the run's.
-        reason: why it ended.
-        signal: the number of the signal that interrupted it; None where the search is done.
+        name: The run's name.
+        reason: Why it ended.
+        signal: The number of the signal that interrupted it; None if the search is done.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Ended:
 
 
 def start(source: str, name: str | None, overrides: tuple[str, ...], placement: Placement) -> Ended:
-    """Make a run of a config or preset and search until it ends."""
+    """Make a run from a config or preset and search until it ends."""
     given = config_text(source)
     config = _load_config(source, overrides)
     name = name or default_name(source)
@@ -76,11 +76,11 @@ def start(source: str, name: str | None, overrides: tuple[str, ...], placement: 
 
 
 def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended:
-    """Go on with a run from what it holds.
+    """Resume a run from the outcomes that it holds.
 
     Raises:
-        RunConflict: where an override would change what was computed, or versions or the arithmetic differ from those
-            that made it.
+        RunConflict: If an override would change what was computed, or if versions or the arithmetic differ from those
+            that made the run.
     """
     check_placement(placement)
     with open_to_read(runs_folder(), name) as store:  # so that a refusal changes nothing
@@ -102,14 +102,14 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
 
 
 def default_name(source: str) -> str:
-    """Make a run's name from its config's and the time."""
+    """Make a run's name from its config's name and the time."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(source).stem)[:40].lstrip(".-_") or "run"
     return f"{stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
-    """Read a config, with the tasks' names in place of the suites'."""
-    import tasks  # brings JAX
+    """Return a config in which suites are replaced by the names of their tasks."""
+    import tasks  # imports JAX
 
     config = load_config(
         source,
@@ -127,10 +127,10 @@ def _load_config(source: str, overrides: tuple[str, ...]) -> Config:
 
 
 def check_placement(placement: Placement) -> None:
-    """Refuse what does not go together, before anything is started.
+    """Check that the settings of a placement fit together, before anything is started.
 
     Raises:
-        UsageError: where pool, workers and address do not fit, or a run to reuse is not there.
+        UsageError: If pool, workers and address do not fit together, or a run to reuse does not exist.
     """
     try:
         faults.check_plan()
@@ -144,7 +144,7 @@ def check_placement(placement: Placement) -> None:
 
 @dataclass(frozen=True)
 class _Stage:
-    """All that a search needs beside its run: workers, a display, and an ear for signals."""
+    """What a search needs besides its run: workers, a display, and the signals received."""
 
     pool: workers.Pool
     display: ProgressDisplay
@@ -182,14 +182,14 @@ def _stage(
     """Open all that a search needs.
 
     Args:
-        name: the run's.
-        config: its settings.
-        placement: where it trains.
-        arithmetic: which its workers must have; None for any.
+        name: The name of the run.
+        config: The settings of the run.
+        placement: Where trainings run.
+        arithmetic: The arithmetic that workers must have; None for that of the first worker.
     """
     with ProgressDisplay(name) as display, hear_signals(display.note) as received:
         try:
-            lazy = config.rounds[0].islands > 1  # which may have workers of their own
+            lazy = config.rounds[0].islands > 1  # islands may have workers of their own
             pool = make_pool(placement, config.tasks, config.deadline_seconds, display.note, lazy, arithmetic)
         except workers.PoolError as error:
             raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
@@ -225,8 +225,8 @@ def make_pool(
     """Open the pool that a placement names, for trainings of these tasks.
 
     Raises:
-        DeviceError: If it is to train in this process, and JAX cannot start its device.
-        PoolError: where Ray does not start, or cannot be joined.
+        DeviceError: If trainings run in this process, and JAX cannot start its device.
+        PoolError: If Ray does not start, or cannot be joined.
     """
     if placement.pool == "serial":
         workers.device_here()
@@ -245,7 +245,7 @@ def make_pool(
 
 @contextmanager
 def hear_signals(note: Callable[[str], None]) -> Iterator[list[int]]:
-    """Collect interrupts: the first lets what is under way be finished, the second ends the process."""
+    """Yield a list of received interrupts: the first lets work under way be finished, the second ends the process."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -253,7 +253,7 @@ def hear_signals(note: Callable[[str], None]) -> Iterator[list[int]]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         received.append(number)
-        note("finishing what is under way; once more stops at once (what is done so far is kept)")
+        note("finishing what is under way; interrupt again to stop at once (what is done so far is kept)")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, handle) for number in numbers}

@@ -23,18 +23,18 @@ faults.declare(
     }
 )
 
-_POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
+_POLL_SECONDS = 0.2  # the longest that a wait for results delays a signal or the end of the budget
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a search has done so far, for whoever watches it.
+    """What a search has done so far, for a watcher.
 
     Attributes:
-        counts: of the outcomes that were committed, or are about to be; earlier sessions' too.
-        best: the best score of the search.
-        seconds: since this session began.
-        share: how much of the budget is used, from 0 to 1.
+        counts: Counts of the outcomes committed or about to be, of earlier sessions too.
+        best: The best score of the search.
+        seconds: Seconds since this session began.
+        share: How much of the budget is used, from 0 to 1.
         stage: ``search``, ``confirm`` or ``report``.
     """
 
@@ -47,11 +47,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watcher:
-    """How a search talks to the outside.
+    """Callbacks by which a search reports its progress and can be interrupted.
 
     Attributes:
-        on_progress: called whenever outcomes came, and now and then while waiting.
-        interrupted: asked now and then; where it gives a reason, the search ends and can be resumed.
+        on_progress: Called whenever outcomes arrived, and regularly while waiting.
+        interrupted: Called regularly; if it returns a reason, the search ends and can be resumed.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
@@ -60,7 +60,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a session of a search ended; where it was interrupted, the search is not done."""
+    """Why a session of a search ended; if it was interrupted, the search is not done."""
 
     reason: str
     interrupted: bool
@@ -76,20 +76,20 @@ def search(
     borrowed: Sequence[workers.Arithmetic] = (),
     other_arithmetic: bool = False,
 ) -> Stop:
-    """Run a search, or go on with one, until its budget is used up.
+    """Run a search, or resume one, until its budget is used up.
 
     Args:
-        store: open to write; what it holds already is taken up, not done again.
-        config: the search's settings; its tasks are names of tasks, no suites.
-        pool: where jobs run; it may be of any size, which changes nothing but the time.
-        watcher: who is told of the progress, and may interrupt.
-        open_islands: where islands are, which changes nothing but the time, too.
-        borrowed: the arithmetics of runs whose scores the pool reuses, for the run to note.
-        other_arithmetic: whether the pool may have another arithmetic than the run's earlier sessions.
+        store: The run, open for writing; outcomes that it holds already are not computed again.
+        config: The search's settings; its tasks are names of tasks, not of suites.
+        pool: Where jobs run; its size changes nothing but the time.
+        watcher: Callbacks, called regularly.
+        open_islands: Opens the islands; where they run changes nothing but the time, too.
+        borrowed: The arithmetics of runs whose scores the pool reuses; the run notes them.
+        other_arithmetic: Whether the pool may have another arithmetic than the run's earlier sessions.
 
     Raises:
-        RunConflict: If an earlier session was trained by something else.
-        StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
+        RunConflict: If an earlier session was trained with something else.
+        StoppedEarly: If the program that the search starts from cannot be trained, or the disk fails.
     """
     arithmetic = wait_for_arithmetic(pool, watcher)
     if isinstance(arithmetic, Stop):
@@ -103,7 +103,7 @@ def search(
         session.score_again()
     if session.interruption is not None:
         return Stop(session.interruption, interrupted=True)
-    reason = session.spent or session.ending or "every round was gone through"
+    reason = session.spent or session.ending or "every round is complete"
     store.finish(reason)
     return Stop(reason, interrupted=False)
 
@@ -121,8 +121,8 @@ def wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithme
 
 
 def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:
-    """Say by what a pool trains, as `RunStore.trained_by` has it: the device, and the engine of each task."""
-    import tasks  # brings JAX
+    """Return what a pool trains with, as in `RunStore.trained_by`: the device, and the engine of each task."""
+    import tasks  # imports JAX
 
     engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
     return {"device": pool.device, "engines": ", ".join(engines)}
@@ -137,23 +137,23 @@ class _Session:
         self.store, self.config, self.pool, self.watcher = store, config, pool, watcher
         self.open_islands = open_islands
         self.stage = "search"
-        self.counts = store.counts()  # of what is committed and what is lined up
+        self.counts = store.counts()  # of the outcomes committed or lined up
         self.best = max((outcome.score for outcome in store.best(1)), default=0.0)
         self.earlier_seconds = store.seconds
         self.began = time.monotonic()
-        self.arrived: dict[int, Outcome] = {}  # by index, whose turn has not come
+        self.arrived: dict[int, Outcome] = {}  # by index, those whose turn has not come
         self.lined_up: list[Outcome] = []  # the next to be committed, in order
-        self.spent: str | None = None  # why nothing more is committed: what the budget says
-        self.ending: str | None = None  # why nothing more is proposed, while what is under way is finished
+        self.spent: str | None = None  # why nothing more is committed
+        self.ending: str | None = None  # why nothing more is proposed, while proposals under way are finished
         self.interruption: str | None = None  # why the session ends before the search does
 
     @property
     def seconds(self) -> float:
-        """What the search has taken so far, all sessions together."""
+        """Seconds that the search has taken so far, summed over all sessions."""
         return self.earlier_seconds + time.monotonic() - self.began
 
     def evolve(self) -> None:
-        """Go through the rounds, or what is left of them."""
+        """Run the rounds, or what is left of them."""
         for leg in legs(self.config):
             self.look_around()
             if self.spent or self.ending:
@@ -162,7 +162,7 @@ class _Session:
                 self.go_through(leg)
 
     def go_through(self, leg: Leg) -> None:
-        """Let islands propose and train, and commit what comes of it, until the round or the budget ends."""
+        """Run the islands of a round and commit their outcomes, until the round or the budget ends."""
         islands = self.open_islands(self.config, leg, self.founder(leg), self.pool, self.history)
         try:
             while not islands.idle and not self.spent:
@@ -181,27 +181,27 @@ class _Session:
             islands.close()
 
     def founder(self, leg: Leg) -> Founder:
-        """Give what a round begins with."""
+        """Return the program that a round begins with."""
         if leg.starts_with_best:
             for best in self.store.best(1, before=leg.first):
                 return Founder(best.program, (best.index,))
         return Founder(str(programs.load(self.config.start)))
 
     def history(self) -> Iterator[Outcome]:
-        """Give all outcomes so far, by index; those that arrived before their turn last."""
+        """Yield all outcomes so far, by index; those that arrived before their turn come last."""
         yield from self.store.outcomes()
         yield from self.lined_up
         yield from (outcome for _, outcome in sorted(self.arrived.items()))
 
     def line_up(self) -> None:
-        """Take in every outcome whose turn it is, as far as the budget goes."""
+        """Line up every outcome whose turn has come, as far as the budget allows."""
         while self.spent is None:
             outcome = self.arrived.pop(self.counts.generated, None)
             if outcome is None:
                 return
             if outcome.index == 0 and outcome.status in workers.FAILURES:
                 raise StoppedEarly(
-                    f"{self.config.start}, where the search starts, cannot be trained: {outcome.message}"
+                    f"{self.config.start}, which the search starts from, cannot be trained: {outcome.message}"
                 )
             self.lined_up.append(self.with_losses(outcome))
             self.counts = self.counts.with_outcome(outcome)
@@ -209,7 +209,7 @@ class _Session:
             self.spent = used_up(self.config, self.counts, self.best, 0.0)
 
     def with_losses(self, outcome: Outcome) -> Outcome:
-        """Complete what took a known score by the losses and the message of where it is known from."""
+        """Return an outcome; if it took a known score, with the losses and message of the outcome that was known."""
         if outcome.known_from is None:
             return outcome
         place = outcome.known_from - self.store.counts().generated
@@ -217,13 +217,13 @@ class _Session:
         return replace(outcome, losses=known.losses, message=known.message)
 
     def commit(self) -> None:
-        """Write what is lined up; many outcomes in one transaction take little longer than one."""
+        """Write the outcomes that are lined up; many outcomes in one transaction take little longer than one."""
         if self.lined_up:
             self.store.commit(*self.lined_up, seconds=self.seconds)
             self.lined_up.clear()
 
     def look_around(self) -> None:
-        """Show the progress, and see whether time is up or someone wants an end."""
+        """Report the progress, and check whether the budget is used up or the watcher interrupts."""
         share = share_used(self.config, self.counts, self.best, self.seconds)
         seconds = time.monotonic() - self.began
         self.watcher.on_progress(Progress(self.counts, self.best, seconds, share, self.stage))
@@ -233,7 +233,7 @@ class _Session:
         self.ending = self.ending or self.interruption or used_up(self.config, self.counts, self.best, self.seconds)
 
     def score_again(self) -> None:
-        """Score the best on fresh rng seeds to choose the champion, and it and what it is compared with on others."""
+        """Choose the champion by scores on fresh rng seeds, then score it and the compared programs on other ones."""
         best = self.store.best(self.config.finalists)
         self.train_finals("confirm", [(outcome.index, "", outcome.program) for outcome in best])
         champion = find_champion(self.store, self.config)
@@ -271,5 +271,5 @@ class _Session:
 
 
 def _winning_score(outcome: Outcome) -> float:
-    """Give the score with which an outcome may become the best; what is hopeless may not."""
+    """Return the score with which an outcome competes for the best: its own if it is ``ok``, else 0."""
     return outcome.score if outcome.status == workers.Status.OK else 0.0

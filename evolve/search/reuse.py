@@ -1,4 +1,4 @@
-"""Scores of earlier runs: what was trained there under the same conditions is not trained again.
+"""Scores of earlier runs: a program that was trained there under the same conditions is not trained again.
 
 Equal keys mean equal numbers if the arithmetic is the same, so a run that reuses scores finds what it would have
 found without them.
@@ -23,10 +23,10 @@ from workers import Arithmetic, Job, Result
 
 
 class ReusingPool:
-    """A pool that answers what earlier runs know, and leaves the rest to another.
+    """A pool that answers jobs with scores of earlier runs, and leaves the rest to another pool.
 
     Attributes:
-        reused: How many scores came from earlier runs so far.
+        reused: The number of scores that came from earlier runs so far.
         borrowed: The arithmetics of the earlier runs.
     """
 
@@ -42,15 +42,15 @@ class ReusingPool:
         """Open the earlier runs.
 
         Args:
-            pool: Who trains what they do not know; closed with this one.
+            pool: The pool that trains the rest; closed with this one.
             root: The folder of the runs.
-            names: Which ones.
-            config: Of the run that is to reuse them.
-            trained_by: Its device and engines, as `RunReader.trained_by` has them.
-            arithmetic: That of the pool, which theirs must be; None to take scores of any arithmetic.
+            names: The names of the earlier runs.
+            config: The config of the run that reuses their scores.
+            trained_by: The device and engines of the new run, as in `RunReader.trained_by`.
+            arithmetic: The arithmetic of the pool, which the earlier runs must have; None to accept any.
 
         Raises:
-            UsageError: A score of theirs could differ from what would come of a training now.
+            UsageError: If a score of an earlier run could differ from that of a training now.
         """
         self._pool = pool
         self._ready: list[Result] = []
@@ -76,12 +76,12 @@ class ReusingPool:
 
     @property
     def device(self) -> str:
-        """What trains; see Pool."""
+        """The device that trains; see Pool."""
         return self._pool.device
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were submitted and not given back yet."""
+        """How many jobs were submitted and not returned yet."""
         return self._pool.in_flight + len(self._ready)
 
     def arithmetic(self, timeout_s: float | None = None) -> Arithmetic | None:
@@ -101,11 +101,11 @@ class ReusingPool:
         self._ready.append(_result(job.index, store.outcome(index)))
 
     def hand_out(self) -> None:
-        """Let idle workers begin; see Pool."""
+        """Start idle workers; see Pool."""
         self._pool.hand_out()
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
-        """Give what is known, or else wait for the pool; see Pool."""
+        """Return the known results, or else wait for the pool; see Pool."""
         ready, self._ready = self._ready, []
         return ready or self._pool.wait(timeout_s)
 
@@ -133,7 +133,7 @@ def _conditions(config: Config) -> tuple[tuple[str, ...], tuple[int, ...], float
 
 
 def _check(store: RunReader, config: Config, trained_by: dict[str, str], arithmetic: Arithmetic | None) -> None:
-    """Refuse a run whose scores came about under other conditions."""
+    """Raise if a run's scores were made under other conditions."""
     theirs = run_config(store)
     conditions = zip(("tasks", "rng seeds", "hurdle"), _conditions(theirs), _conditions(config), strict=True)
     differing = [f"{name}: {then}, now {now}" for name, then, now in conditions if then != now]

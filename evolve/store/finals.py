@@ -1,4 +1,4 @@
-"""Which rng seeds a search trains with, which it keeps fresh, and who is best by the fresh ones."""
+"""The rng seeds that a search trains with, those it keeps fresh, and the best candidate by the fresh ones."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,17 +9,17 @@ from evolve.store.records import Final, Outcome
 
 Purpose = Literal["confirm", "report"]  # to choose the champion; to show how good it is
 
-_SEEDS_PER_SEARCH = 10_000  # so far apart are the rng seeds of two searches' trainings
-_FIRST_FRESH = {"confirm": 4_000, "report": 7_000}  # where, within these, the fresh ones begin
+_SEEDS_PER_SEARCH = 10_000  # the distance between the first rng seeds of two searches
+_FIRST_FRESH = {"confirm": 4_000, "report": 7_000}  # where among these the fresh ones begin
 
 
 def search_rng_seeds(config: Config) -> tuple[int, ...]:
-    """Give the rng seeds of the trainings in every score of a search."""
+    """Return the rng seeds of the trainings in every score of a search."""
     return _rng_seeds(config, 0, config.rng_seeds)
 
 
 def fresh_rng_seeds(config: Config, purpose: Purpose) -> tuple[int, ...]:
-    """Give rng seeds that the search has not seen."""
+    """Return rng seeds that the search has not used."""
     return _rng_seeds(config, _FIRST_FRESH[purpose], config.fresh_rng_seeds)
 
 
@@ -29,13 +29,13 @@ def _rng_seeds(config: Config, start: int, count: int) -> tuple[int, ...]:
 
 
 def current_finals(store: RunReader, config: Config, purpose: Purpose) -> Sequence[Final]:
-    """Give the second scores on the rng seeds that the config has for the purpose."""
+    """Return the second scores on the rng seeds that the config has for the purpose."""
     seeds = fresh_rng_seeds(config, purpose)
     return [final for final in store.finals() if final.purpose == purpose and final.rng_seeds == seeds]
 
 
 def find_champion(store: RunReader, config: Config) -> Outcome | None:
-    """Give the best candidate: of the finalists the best on fresh rng seeds, before there are any the best so far."""
+    """Return the best candidate: the finalist with the best score on fresh rng seeds; without any, the best so far."""
     confirmed = [
         (final.score, -final.candidate)
         for final in current_finals(store, config, "confirm")

@@ -1,4 +1,4 @@
-"""One run, open to be read, whether or not it is being written: nothing of it changes, and nothing is executed."""
+"""One run, open for reading, whether or not it is being written: nothing in it is changed or executed."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ _PAGE = 500  # rows read at a time, so that no reader holds the database for lon
 
 
 def listed(names: tuple[str, ...]) -> str:
-    """Write names of columns one after another, for SQL."""
+    """Return a list of columns in SQL."""
     return ", ".join(f'"{name}"' for name in names)
 
 
@@ -30,11 +30,11 @@ _FINALS = f"SELECT {listed(columns(Final))} FROM finals ORDER BY rowid"
 
 
 class RunReader:
-    """One run, open to be read. Close it, or use `with`.
+    """One run, open for reading. Close it, or use `with`.
 
     Attributes:
         name: The run's name.
-        folder: Where it lies.
+        folder: The run's folder.
     """
 
     def __init__(self, folder: Path, mode: str = "ro"):
@@ -51,7 +51,7 @@ class RunReader:
             raise
 
     def _check(self) -> None:
-        """Refuse what is no run of this version."""
+        """Raise if the folder holds no run of this version."""
         with self._told():
             self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
             self._db.execute("PRAGMA trusted_schema = OFF")
@@ -70,14 +70,14 @@ class RunReader:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn the database's errors into sentences."""
+        """Raise the database's errors as sentences for people."""
         try:
             yield
         except sqlite3.Error as error:
             raise BadProgramOrData(f"cannot use {self.folder}/run.db: {error}") from error
 
     def outcomes(self, start: int = 0) -> Iterator[Outcome]:
-        """The outcomes from index `start` on, in order, read as they are asked for."""
+        """Yield the outcomes from index `start` on, in order, read as they are asked for."""
         query = f'{_OUTCOMES} WHERE "index" >= ? ORDER BY "index" LIMIT {_PAGE}'
         page = [None] * _PAGE
         while len(page) == _PAGE:
@@ -91,13 +91,13 @@ class RunReader:
         try:
             return [from_row(Outcome, row) for row in rows]
         except ValueError as error:
-            raise BadProgramOrData(f"{self.folder}/run.db holds no outcome: {error}") from None
+            raise BadProgramOrData(f"{self.folder}/run.db holds an invalid outcome: {error}") from None
 
     def outcome(self, index: int) -> Outcome:
-        """One outcome.
+        """Return one outcome.
 
         Raises:
-            UsageError: There is none of this index.
+            UsageError: If there is no outcome with this index.
         """
         found = self._outcomes(f'{_OUTCOMES} WHERE "index" = ?', index) if index < 2**63 else []
         if not found:
@@ -107,7 +107,7 @@ class RunReader:
         return found[0]
 
     def counts(self) -> Counts:
-        """How many candidates there are, of each sort."""
+        """Return how many candidates there are, of each kind."""
         query = "SELECT status, known_from IS NOT NULL, count(*), sum(seconds) FROM outcomes GROUP BY 1, 2"
         counts = Counts()
         with self._told():
@@ -116,11 +116,11 @@ class RunReader:
         return counts
 
     def best(self, count: int = 1, before: int | None = None) -> list[Outcome]:
-        """The outcomes with the best scores, the best first, one a key; of equals the earliest.
+        """Return the outcomes with the best scores, the best first, one per key; of equals the earliest.
 
         Args:
-            count: How many, at most.
-            before: Of those of smaller indexes alone; None for all.
+            count: The most outcomes to return.
+            before: Return only outcomes with smaller indexes; None for no bound.
         """
         found: dict[str, Outcome] = {}
         query = (
@@ -136,7 +136,7 @@ class RunReader:
         return list(found.values())[:count]
 
     def pareto(self) -> list[Outcome]:
-        """The outcomes that no other beats in score, statements or state slots without being worse in another.
+        """Return the outcomes that no other beats in score, statements or state slots without being worse in another.
 
         Of equals the earliest; the best score first.
         """
@@ -149,33 +149,33 @@ class RunReader:
             "ORDER BY score DESC, statements, state_slots"
         )
         front: list[Outcome] = []
-        for outcome in self._outcomes(query):  # what beats another comes before it
+        for outcome in self._outcomes(query):  # an outcome comes after those that beat it
             if not any(o.statements <= outcome.statements and o.state_slots <= outcome.state_slots for o in front):
                 front.append(outcome)
         return front
 
     def finals(self) -> list[Final]:
-        """The second scores, in the order they were added."""
+        """Return the second scores, in the order in which they were added."""
         with self._told():
             rows = self._db.execute(_FINALS).fetchall()
         try:
             return [from_row(Final, row) for row in rows]
         except ValueError as error:
-            raise BadProgramOrData(f"{self.folder}/run.db holds no final: {error}") from None
+            raise BadProgramOrData(f"{self.folder}/run.db holds an invalid second score: {error}") from None
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run.
+        """The notes that the run holds about itself.
 
-        It is `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `arithmetics` (JSON),
-        `seconds` and, once it is done, `stop_reason`.
+        They are `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `arithmetics` (JSON),
+        `seconds` and, once the run is done, `stop_reason`.
         """
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
 
     @property
     def trained_by(self) -> dict[str, str]:
-        """By what is trained, `device` and `engines`; empty before the first session."""
+        """What the run is trained with, `device` and `engines`; empty before the first session."""
         return {name: value for name, value in self.meta.items() if name in ("device", "engines")}
 
     @property
@@ -198,7 +198,7 @@ class RunReader:
 
     @property
     def seconds(self) -> float:
-        """What the search has taken so far, all sessions together."""
+        """Seconds that the search has taken so far, summed over all sessions."""
         try:
             return float(self.meta.get("seconds", 0.0))
         except ValueError as error:
@@ -206,15 +206,15 @@ class RunReader:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the run is done; None while it is not."""
+        """Why the run is done; None if it is not."""
         return self.meta.get("stop_reason")
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `create` was given as the environment.
+        """The environment that the run was created with.
 
         Raises:
-            BadProgramOrData: The file is missing or is not what Pride writes.
+            BadProgramOrData: If the file is missing or is not what Pride writes.
         """
         try:
             found = json.loads((self.folder / "env.json").read_text(encoding="utf-8"))

@@ -15,8 +15,10 @@ _DIGITS = 6  # significant ones of a fingerprint's updates
 def key(program: Program) -> str:
     """Hash what a program computes: the key by which a search knows it again.
 
-    Names, order, dead code (across steps), the order of state variables, commutativity, folding of constants and exact
-    identities make no difference.
+    Names, order, dead code (across steps), the order of state variables, commutativity, folding of constants and the
+    identities that say that they decide keys make no difference. These are exact: programs with the same key give the
+    same in 32-bit floats, up to rounding and the sign of zero. What is equal in real arithmetic alone, and overflows,
+    underflows or is no number elsewhere, has another key.
 
     Returns:
         64 hexadecimal digits (SHA-256).

@@ -1,15 +1,17 @@
 """Smaller programs that a training may show to be as good: a value replaced by another one, or a number rounded."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 from programs.algebra.derivation import Proof, Step
 from programs.algebra.keys import key
-from programs.algebra.simplification import simplify
+from programs.algebra.simplification import proved, simplify
 from programs.algebra.tidying import tidy
 from programs.checking import check
-from programs.dataflow import INPUT, NUMBER, Graph, GraphBuilder, Node, from_program
+from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number, from_program
 from programs.program import Program, ProgramError, with_argument
 from programs.writing import to_program
 
@@ -26,17 +28,30 @@ class Reduction:
     Attributes:
         statement: the statement, as text, whose value is replaced.
         replacement: what takes its place.
-        steps: the replacement, then the rules that apply after it.
+        replaced: The program after the replacement.
+        rules: The rules that apply after it, with what they promise.
     """
 
     statement: str
     replacement: str
-    steps: tuple[Step, ...]
+    replaced: Program
+    rules: tuple[Step, ...]
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The replacement, then the rules that apply after it, each with what numbers show of it.
+
+        A step by rules that moves updates on the probes too far is called measured: only training tells of it.
+        """
+        steps = [Step(f"{self.statement} -> {self.replacement}", Proof.MEASURED, self.replaced)]
+        for step in self.rules:
+            steps.append(proved(steps[-1].program, step) or replace(step, proof=Proof.MEASURED))
+        return tuple(steps)
 
     @property
     def program(self) -> Program:
         """What is left."""
-        return self.steps[-1].program
+        return self.rules[-1].program if self.rules else self.replaced
 
 
 def size(program: Program) -> tuple[int, int, int]:
@@ -83,8 +98,7 @@ def _distinct(program: Program, changed: Iterable[tuple[str, str, Program]], par
             continue
         seen.add(own)
         tidied = tidy(other)
-        first = Step(f"{statement} -> {replacement}", Proof.MEASURED, tidied)
-        reduced = Reduction(statement, replacement, (first, *simplify(tidied).steps))
+        reduced = Reduction(statement, replacement, tidied, simplify(tidied, prove=False).steps)
         if size(reduced.program)[:parts] < size(program)[:parts] and _reads_as_much(program, reduced.program):
             found.setdefault(key(reduced.program), reduced)
     found.pop(key(program), None)
@@ -111,28 +125,30 @@ def _rounded(number: float) -> Iterator[float]:
     for digits in range(1, _MOST_DIGITS + 1):
         distance = float(f"{1.0 - number:.{digits}g}")
         short = round(1.0 - distance, 15) if near_one else float(f"{number:.{digits}g}")
-        if len(repr(short)) < len(repr(number)):
+        if math.isfinite(short) and len(repr(short)) < len(repr(number)):
             yield short
 
 
 def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
     """Replace values in every way: the statement it is about, what takes its value's place, and the graph."""
     graph = from_program(program)
-    calls = [place for place, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER)]
+    calls = [place for place, node in enumerate(graph.nodes) if isinstance(node, Call)]
     statements = [statement for statement in program.statements if statement.function != "copy"]
     texts = {place: str(statement) for place, statement in zip(calls, statements, strict=True)}
     names = {
-        place: _INPUTS.get(node[1], f"the old {node[1]}") for place, node in enumerate(graph.nodes) if node[0] == INPUT
+        place: _INPUTS.get(node.name, f"the old {node.name}")
+        for place, node in enumerate(graph.nodes)
+        if isinstance(node, Input)
     }
     names |= {place: text.partition(" = ")[2] for place, text in texts.items()}
     for place in calls:
-        arguments = graph.nodes[place][1:]
-        theirs = [a for argument in arguments if argument in texts for a in graph.nodes[argument][1:]]
+        arguments = graph.nodes[place].arguments
+        theirs = [a for argument in arguments for a in graph.nodes[argument].arguments]
         readers = set(calls) - {place}
         for other in sorted({*arguments, *theirs} & names.keys()):
             yield texts[place], names[other], _redirected(graph, place, other, readers)
         for number in _NUMBERS:
-            yield texts[place], str(number), _redirected(graph, place, (NUMBER, number), readers)
+            yield texts[place], str(number), _redirected(graph, place, Number(number), readers)
     for place in graph.state.values():
         if place not in texts:
             continue
@@ -143,7 +159,11 @@ def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
 
 def _made_from(graph: Graph, place: int) -> set[int]:
     """Find the values that a value is needed for within the step, itself included."""
-    return {other for other in range(len(graph.nodes)) if place in graph.cone([other])}
+    found = {place}
+    for other, node in enumerate(graph.nodes):
+        if not found.isdisjoint(node.arguments):
+            found.add(other)
+    return found
 
 
 def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int]) -> Graph:
@@ -159,13 +179,14 @@ def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int
 
     arguments = {}
     for place, node in enumerate(nodes):
-        given = () if node[0] in (INPUT, NUMBER) else node[1:]
-        arguments[place] = tuple(map(seen, given)) if place in readers else given
+        arguments[place] = tuple(map(seen, node.arguments)) if place in readers else node.arguments
     builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
     builder.has_leftovers = True
     moved: dict[int, int] = {}
     for place in TopologicalSorter(arguments).static_order():
-        node = nodes[place] if not arguments[place] else (nodes[place][0], *[moved[a] for a in arguments[place]])
+        node = nodes[place]
+        if arguments[place]:
+            node = Call(node.function, tuple([moved[argument] for argument in arguments[place]]))
         moved[place] = builder.add(node, hints[place])
     state = {name: moved[seen(place)] for name, place in graph.state.items()}
     return builder.graph(moved[seen(graph.update)], state)

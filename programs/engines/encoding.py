@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from programs.checking import check
+from programs.checking import check, live_statements
 from programs.engines.operations import CODES, MAX_OPERANDS, TENSOR_OPERATIONS
-from programs.function import PER_ARRAY, SCALAR, TENSOR, Kind
+from programs.function import PER_ARRAY, SCALAR, TENSOR, Function, Kind
 from programs.functions import FUNCTIONS
 from programs.program import Argument, Program
 
@@ -133,10 +133,9 @@ class _Encoder:
         homes = {name: self._new(facts.state_kinds[name]) for name in facts.live_state}
         self.fixed = self.tensors  # tensors up to here have registers of their own
         known |= homes
-        for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
-            if live:
-                arguments = [self._argument(x, known) for x in statement.arguments]
-                known[statement.target] = self._call(statement.function, kind, arguments, statement.arguments)
+        for statement, row, _, kind in live_statements(program):
+            arguments = [self._argument(x, known) for x in statement.arguments]
+            known[statement.target] = self._call(row, kind, arguments, statement.arguments)
         self.update = self._tensor(known[program.update])
         self._keep_state([(home, known[name]) for name, home in homes.items()])
 
@@ -163,8 +162,8 @@ class _Encoder:
         self.instructions.append(_Instruction(CODES[function, sorts], tuple(operands), target.place))
         return target
 
-    def _call(self, function: str, kind: Kind, arguments: list[_Value], written: tuple[Argument, ...]) -> _Value:
-        row = FUNCTIONS[function]
+    def _call(self, row: Function, kind: Kind, arguments: list[_Value], written: tuple[Argument, ...]) -> _Value:
+        function = row.name
         if not row.arity:
             return self._literal(row.body(np))
         if function == "interp":
@@ -199,7 +198,7 @@ class _Encoder:
         else:
             rest = self._literal(1.0 - written)
         terms = [_Value(value.kind, self._plain(value).place, part.place) for value, part in ((x, rest), (y, a))]
-        return self._call("add", kind, terms, ())
+        return self._call(FUNCTIONS["add"], kind, terms, ())
 
     def _plain(self, value: _Value) -> _Value:
         """Multiply a value by its factor, if it has one."""

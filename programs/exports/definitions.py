@@ -1,5 +1,8 @@
 """What an exported module defines beside its factory: the functions that are more than one expression."""
 
+from programs.completeness import with_definitions
+from programs.functions import FUNCTIONS
+
 DEFINITIONS = {
     "refuse_complex": """
 def _refuse_complex(params, name):
@@ -63,3 +66,6 @@ def _orthogonalize(x):
     return (wide if rows.shape[0] <= rows.shape[1] else wide.T).reshape(x.shape)
 """,
 }
+with_definitions(
+    {row.name: row.text for row in FUNCTIONS.values()}, DEFINITIONS, "DEFINITIONS in programs/exports/definitions.py"
+)

@@ -1,9 +1,12 @@
 """How Keras writes what programs are made of: an expression for every function, and what modules define for them."""
 
+from programs.completeness import with_definitions
 from programs.exports.lists import Dialect, translated
 
+_FILE = "programs/exports/keras_dialect.py"
 _SAME = ("abs", "cos", "sin", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh")
 _SAME += ("arctanh", "exp", "exp2", "expm1", "log", "log10", "log2", "sqrt", "square", "sum", "floor", "round")
+_NAMES = {name: name for name in _SAME}
 _OWN = {
     "cbrt": "_cbrt({x})",
     "sign": "_sign({x})",
@@ -135,7 +138,9 @@ def _orthogonalize(x):
 ''',
 }
 KERAS = Dialect(
-    texts=translated({name: name for name in _SAME}, "ops", _OWN),
+    texts=with_definitions(
+        translated({name: name for name in _SAME}, "ops", _OWN, _FILE), _DEFINITIONS, f"_DEFINITIONS in {_FILE}"
+    ),
     definitions=_DEFINITIONS,
     weight="variable",
     number="_number({x})",

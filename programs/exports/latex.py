@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
-from programs.dataflow import INPUT, NUMBER, Graph, from_program
+from programs.completeness import of_every_function
+from programs.dataflow import Call, Graph, Input, Number, from_program
 from programs.function import SCALAR, TENSOR, Kind
 from programs.program import Program
 from programs.understanding.anatomy import Anatomy
@@ -46,7 +47,7 @@ def _named(name: str, count: int = 1) -> Form:
     return Form(rf"\operatorname{{{name}}}\left({arguments}\right)")
 
 
-FORMS = {
+_FORMS = {
     "get_pi": Form(r"\pi"),
     "get_e": Form(r"\mathrm{e}"),
     "get_eps": Form(r"\epsilon"),
@@ -106,6 +107,7 @@ FORMS = {
     "std": _named("std"),
     "orthogonalize": _named("orthogonalize"),
 }
+FORMS = of_every_function(_FORMS, "_FORMS in programs/exports/latex.py", "a Form")
 """How every function of the language is written. Square brackets are 1 where what they hold is true, else 0;
 ``where`` gives its second argument where the first is not 0, else the third."""
 
@@ -155,7 +157,7 @@ class _Printer:
         self.lines: list[tuple[str, str]] = []
         self.uses = [0] * len(graph.nodes)
         for node in graph.nodes:
-            for argument in () if node[0] in (INPUT, NUMBER) else node[1:]:
+            for argument in node.arguments:
                 self.uses[argument] += 1
         for place in graph.state.values():
             self.uses[place] += 1
@@ -164,11 +166,11 @@ class _Printer:
         """Write all of it."""
         owners: dict[int, str] = {}
         for name, place in self.graph.state.items():
-            if self.graph.nodes[place][0] not in (INPUT, NUMBER):
+            if isinstance(self.graph.nodes[place], Call):
                 owners.setdefault(place, name)
         for place, node in enumerate(self.graph.nodes):
             self.written[place] = self.value(place)
-            if node[0] not in (INPUT, NUMBER):
+            if isinstance(node, Call):
                 if place in owners:
                     self.name(place, _with_step(self.state[owners[place]], "t"))
                 elif self.uses[place] > 1 or (len(self.written[place].text) > _LONGEST and self.uses[place]):
@@ -200,15 +202,16 @@ class _Printer:
 
     def value(self, place: int) -> _Written:
         """Write a value, with those that it is made of as they have been written."""
-        head, *rest = self.graph.nodes[place]
-        if head == NUMBER:
-            return _number(rest[0])
-        if head == INPUT:
-            return _Written(_INPUTS.get(rest[0]) or _with_step(self.state[rest[0]], "t-1"))
+        node = self.graph.nodes[place]
+        if isinstance(node, Number):
+            return _number(node.value)
+        if isinstance(node, Input):
+            return _Written(_INPUTS.get(node.name) or _with_step(self.state[node.name], "t-1"))
+        head, rest = node
         if head in ("multiply", "divide", "reciprocal"):
             return self.product(place)
-        if head == "interp" and self.graph.nodes[rest[2]][0] == NUMBER:
-            return self.mean(rest[0], rest[1], self.graph.nodes[rest[2]][1])
+        if head == "interp" and (weight := self.anatomy.number(rest[2])) is not None:
+            return self.mean(rest[0], rest[1], weight)
         form = _POSITIVE_ROOT if head == "sqrt" and self.is_never_negative(rest[0]) else FORMS[head]
 
         def argument(hole: re.Match) -> str:
@@ -224,13 +227,12 @@ class _Printer:
 
     def is_positive(self, place: int) -> bool:
         """Tell whether a value is known to be from 0, or is 1 - b^t."""
-        nodes = self.graph.nodes
-        head, *rest = nodes[place]
-        if head == "subtract" and nodes[rest[0]] == (NUMBER, 1.0) and nodes[rest[1]][0] == "power":
-            base, exponent = nodes[rest[1]][1:]
-            known = nodes[base][0] == NUMBER and 0.0 <= nodes[base][1] <= 1.0
-            return known and is_never_negative(nodes, exponent, self.never_negative)
-        return is_never_negative(nodes, place, self.never_negative)
+        if power := self.anatomy.one_less_power(place):
+            base, exponent = power
+            number = self.anatomy.number(base)
+            known = number is not None and 0.0 <= number <= 1.0
+            return known and is_never_negative(self.graph.nodes, exponent, self.never_negative)
+        return is_never_negative(self.graph.nodes, place, self.never_negative)
 
     def mean(self, x: int, y: int, weight: float) -> _Written:
         """Write interp with a number: (1 - a) x + a y."""
@@ -245,7 +247,7 @@ class _Printer:
         waiting = [place]
         while waiting:
             at = waiting.pop()
-            head, *rest = self.graph.nodes[at]
+            head, rest = self.anatomy.function(at), self.anatomy.arguments(at)
             inside = at == place or self.written[at].level < ATOM  # and so no symbol
             if inside and head == "multiply":
                 waiting += rest[::-1]
@@ -256,7 +258,7 @@ class _Printer:
                 bottoms.append(self.written[rest[0]])
             else:
                 tops.append(at)
-        tops.sort(key=lambda at: (self.graph.nodes[at][0] != NUMBER, self.kinds[at]))
+        tops.sort(key=lambda at: (self.anatomy.number(at) is None, self.kinds[at]))
         above = self.times([(self.written[at], self.kinds[at]) for at in tops])
         if not bottoms:
             return above

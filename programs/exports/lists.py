@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from programs.exports.plan import Plan, statements
-from programs.function import Kind
+from programs.checking import LiveStatement, live_statements
+from programs.exports.plan import Plan
+from programs.function import Function, Kind
 from programs.functions import FUNCTIONS
-from programs.program import Statement
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,35 @@ class Body:
 
 def looks_at_all(plan: Plan) -> bool:
     """Tell whether a function of the program looks at all weight arrays together."""
-    return any(not FUNCTIONS[statement.function].leafwise for statement in plan.program.statements)
+    return any(not live.row.leafwise for live in live_statements(plan.program))
 
 
-def translated(names: Mapping[str, str], module: str, own: Mapping[str, str]) -> dict[str, str]:
+def translated(names: Mapping[str, str], module: str, own: Mapping[str, str], file: str) -> dict[str, str]:
     """Write the expression of every function for another library than JAX.
 
     Args:
         names: what the functions of ``jax.numpy`` are called there.
         module: how the library is imported.
         own: by function of the language, the expressions that differ by more than names.
+        file: Where the two tables stand.
 
     Raises:
-        KeyError: where an expression has a function of which neither says anything.
+        ValueError: If neither table says how a function is written.
     """
-    return {
-        name: own[name] if name in own else re.sub(r"jnp\.(\w+)", lambda found: f"{module}.{names[found[1]]}", row.text)
-        for name, row in FUNCTIONS.items()
-    }
+    for name in own:
+        if name not in FUNCTIONS:
+            raise ValueError(f"{file} has an expression for '{name}', which is no function of programs/functions.py")
+    texts = dict(own)
+    for name, row in FUNCTIONS.items():
+        foreign = [found for found in re.findall(r"\b(?:jnp|jax)\.([\w.]+)", row.text) if found not in names]
+        if name not in own and foreign:
+            raise ValueError(
+                f"the function '{name}' is written as {row.text} for JAX, and {file} does not say what {foreign[0]} is "
+                f"for {module}: right would be a name in _SAME or _NAMES, or an expression in _OWN"
+            )
+        if name not in own:
+            texts[name] = re.sub(r"jnp\.(\w+)", lambda found: f"{module}.{names[found[1]]}", row.text)
+    return texts
 
 
 def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
@@ -84,8 +95,8 @@ def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
     """
     writer = _Writer(plan, dialect, rate, lists)
     lines = [
-        f"{plan.names[statement.target]} = {writer.expression(index, statement, kinds)}"
-        for index, statement, kinds, _ in statements(plan)
+        f"{plan.names[live.statement.target]} = {writer.expression(index, live)}"
+        for index, live in enumerate(live_statements(plan.program))
     ]
     return Body(tuple(lines), frozenset(writer.used))
 
@@ -101,17 +112,18 @@ class _Writer:
         self.used: set[str] = set()
         self.names: dict[str, None] = {}
 
-    def expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
-        row = FUNCTIONS[statement.function]
+    def expression(self, index: int, live: LiveStatement) -> str:
+        _, row, kinds, _ = live
         joined = max((kind for place, kind in enumerate(kinds) if place not in row.scalar_places), default=Kind.SCALAR)
         if self.plan.is_rate(index):
             return self.rate
         if row.leafwise:
-            return self.of_one_array(index, statement, kinds)
-        return self.of_numbers(index, kinds) if joined is Kind.SCALAR else self.of_all_arrays(index, kinds, joined)
+            return self.of_one_array(index, live)
+        return self.of_numbers(index, live) if joined is Kind.SCALAR else self.of_all_arrays(index, live, joined)
 
-    def of_one_array(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
+    def of_one_array(self, index: int, live: LiveStatement) -> str:
         self.names = {}
+        statement, row, kinds, _ = live
         joined = max(kinds, default=Kind.SCALAR)
         words = [self.word(index, place, kind) for place, kind in enumerate(kinds)]
         if all(not isinstance(x, str) for x in statement.arguments):
@@ -121,23 +133,23 @@ class _Writer:
                 self.template(self.dialect.cast, word) if isinstance(x, str) and kind is Kind.SCALAR else word
                 for word, x, kind in zip(words, statement.arguments, kinds, strict=True)
             ]
-        text = self.call(index, words)
+        text = self.call(row, words)
         if not words:
             text = self.template(self.dialect.number, text)
         return self.comprehension(text, joined)
 
-    def of_numbers(self, index: int, kinds: list[Kind]) -> str:
+    def of_numbers(self, index: int, live: LiveStatement) -> str:
         """Write a function of all arrays on numbers, each of which is an array that is alone."""
         self.names = {}
-        row = FUNCTIONS[self.plan.program.statements[index].function]
+        _, row, kinds, _ = live
         bare = () if self.dialect.number_lists else row.scalar_places
         words = [self.as_number(index, place, kind) for place, kind in enumerate(kinds)]
-        text = self.call(index, [word if place in bare else f"[{word}]" for place, word in enumerate(words)])
+        text = self.call(row, [word if place in bare else f"[{word}]" for place, word in enumerate(words)])
         alone = row.largest is Kind.SCALAR and not self.dialect.number_lists
         return self.comprehension(text if alone else f"{text}[0]", Kind.SCALAR)
 
-    def of_all_arrays(self, index: int, kinds: list[Kind], joined: Kind) -> str:
-        row = FUNCTIONS[self.plan.program.statements[index].function]
+    def of_all_arrays(self, index: int, live: LiveStatement, joined: Kind) -> str:
+        _, row, kinds, _ = live
         words = []
         for place, kind in enumerate(kinds):
             self.names = {}
@@ -147,7 +159,7 @@ class _Writer:
                 word = self.template(self.dialect.filled if wanted is Kind.TENSOR else self.dialect.cast, word)
             is_list = list(self.names) == [word]
             words.append(word if is_list else self.comprehension(word, wanted))
-        return self.call(index, words)
+        return self.call(row, words)
 
     def word(self, index: int, place: int, kind: Kind) -> str:
         """Write an argument, and note where it stands for a list."""
@@ -168,8 +180,7 @@ class _Writer:
             self.names[self.dialect.weight] = None
         return form.format(x=word)
 
-    def call(self, index: int, words: list[str]) -> str:
-        row = FUNCTIONS[self.plan.program.statements[index].function]
+    def call(self, row: Function, words: list[str]) -> str:
         text = self.dialect.texts[row.name].format(**dict(zip(row.parameters, words, strict=True)))
         self.used |= {name for name in self.dialect.definitions if f"_{name}(" in text}
         return text

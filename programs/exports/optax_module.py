@@ -6,11 +6,11 @@ parser. Nothing else of a program's text is copied but its canonical form, insid
 
 from collections.abc import Callable, Sequence
 
+from programs.checking import LiveStatement, live_statements
 from programs.exports.definitions import DEFINITIONS
-from programs.exports.plan import Plan, defined, docstring, make_plan, statements
-from programs.function import Kind
-from programs.functions import FUNCTIONS
-from programs.program import Program, Statement
+from programs.exports.plan import Plan, defined, docstring, make_plan
+from programs.function import Function, Kind
+from programs.program import Program
 
 _TAKEN = {
     "jax",
@@ -155,25 +155,25 @@ class _Module:
         read = {name: text for name, text in values.items() if name in inputs and not (name == "lr" and folded)}
         read |= {name: f"state.{self.names[name]}" for name in self.facts.live_state}
         lines += [f"{self.names[name]} = {text}" for name, text in read.items()]
-        for index, statement, kinds, _ in statements(self.plan):
-            lines.append(f"{self.names[statement.target]} = {self.expression(index, statement, kinds)}")
+        for index, live in enumerate(live_statements(self.plan.program)):
+            lines.append(f"{self.names[live.statement.target]} = {self.expression(index, live)}")
         spread = self.spread(self.names[self.plan.program.update], self.facts.update_kind, Kind.TENSOR)
         fields = "".join(f", {self.names[name]}={self.names[name]}" for name in self.facts.live_state)
         lines.append(f"return jax.tree.map(jnp.negative, {spread}), {self.state_class}(count=count{fields})")
         return lines
 
-    def expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
+    def expression(self, index: int, live: LiveStatement) -> str:
         if self.plan.is_rate(index):
             return "rate"
-        row = FUNCTIONS[statement.function]
+        statement, row, kinds, _ = live
         joined = max(kinds, default=Kind.SCALAR)
         if not row.leafwise:
-            return self.whole_expression(index, statement, kinds)
+            return self.whole_expression(index, live)
         if joined is Kind.SCALAR:
             wrap = all(not isinstance(x, str) for x in statement.arguments)
             return self.call_text(
                 index,
-                statement,
+                row,
                 lambda word: f"jnp.asarray({word}, jnp.result_type(float))" if wrap else word,
                 "jnp.result_type(float)",
             )
@@ -184,23 +184,22 @@ class _Module:
         scalars = {self.names[x] for x, kind in arguments if isinstance(x, str) and kind is Kind.SCALAR}
         text = self.call_text(
             index,
-            statement,
+            row,
             lambda word: f"{word}.astype({mapped[0]}.dtype)" if word in scalars else word,
             f"{mapped[0]}.dtype",
         )
         names = ", ".join(mapped)
         return f"jax.tree.map(lambda {names}: {text}, {names})"
 
-    def call_text(self, index: int, statement: Statement, word: Callable[[str], str], dtype: str) -> str:
-        row = FUNCTIONS[statement.function]
+    def call_text(self, index: int, row: Function, word: Callable[[str], str], dtype: str) -> str:
         if row.name in DEFINITIONS:
             self.used.add(row.name)
-        words = [word(self.plan.word(index, place)) for place in range(len(statement.arguments))]
+        words = [word(self.plan.word(index, place)) for place in range(row.arity)]
         text = row.text.format(**dict(zip(row.parameters, words, strict=True)), dtype=dtype)
         return f"jnp.asarray({text}, jnp.result_type(float))" if not row.arity else text
 
-    def whole_expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
-        row = FUNCTIONS[statement.function]
+    def whole_expression(self, index: int, live: LiveStatement) -> str:
+        statement, row, kinds, _ = live
         self.used.add(row.name)
         free = max(kind for place, kind in enumerate(kinds) if place not in row.scalar_places)
         words = []

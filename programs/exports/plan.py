@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from programs.algebra.keys import key
-from programs.checking import INPUT_KINDS, Facts, check, is_elementwise
+from programs.checking import Facts, check, is_elementwise
 from programs.dataflow import without_dead_statements
 from programs.function import Kind
 from programs.functions import FUNCTIONS
-from programs.program import Argument, Program, ProgramError, Statement, variables
+from programs.program import Argument, Program, ProgramError, variables
 
 Place = tuple[int, int]  # of an argument: its statement, and its place there
 
@@ -214,14 +214,3 @@ def defined(used: Collection[str], definitions: Mapping[str, str]) -> str:
         needed.add(name)
         waiting += [other for other in definitions if other not in needed and f"_{other}(" in definitions[name]]
     return "\n".join(text for name, text in definitions.items() if name in needed)
-
-
-def statements(plan: Plan) -> list[tuple[int, Statement, list[Kind], Kind]]:
-    """Give each statement with the kinds of its arguments and of its value."""
-    known = {**INPUT_KINDS, **plan.facts.state_kinds}
-    found = []
-    for index, (statement, kind) in enumerate(zip(plan.program.statements, plan.facts.kinds, strict=True)):
-        kinds = [known[x] if isinstance(x, str) else Kind.SCALAR for x in statement.arguments]
-        found.append((index, statement, kinds, kind))
-        known[statement.target] = kind
-    return found

@@ -1,7 +1,9 @@
 """How PyTorch writes what programs are made of: an expression for every function, and what modules define for them."""
 
+from programs.completeness import with_definitions
 from programs.exports.lists import Dialect, translated
 
+_FILE = "programs/exports/torch_dialect.py"
 _SAME = ("abs", "cos", "sin", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh")
 _SAME += ("arctanh", "exp", "exp2", "expm1", "log", "log10", "log2", "sqrt", "square", "sum", "floor", "round")
 _NAMES = {name: name for name in _SAME} | {"power": "pow"}
@@ -131,7 +133,7 @@ def _orthogonalize(x):
 ''',
 }
 TORCH = Dialect(
-    texts=translated(_NAMES, "torch", _OWN),
+    texts=with_definitions(translated(_NAMES, "torch", _OWN, _FILE), _DEFINITIONS, f"_DEFINITIONS in {_FILE}"),
     definitions=_DEFINITIONS,
     weight="param",
     number="_number({x}, param)",

@@ -7,7 +7,8 @@ from programs.understanding.behaviour import Measured, measure
 from programs.understanding.recognition import Feature, recognise, roles_of
 from programs.understanding.update_patterns import rate_factor
 
-_DECAYS = {"decoupled weight decay", "L2 regularisation", "weight decay inside the momentum"}
+_DECAYS = {"decoupled weight decay", "weight growth", "L2 regularisation", "weight decay inside the momentum"}
+_LEAST = 1e-9  # of the weights: less is rounding
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,18 @@ class Effective:
     Attributes:
         rate_factor: read off the program: the number that multiplies the update as a whole together with ``lr``; None
             where ``lr`` enters in another way or not at all.
-        decays: read off the program: the features that take weights away.
+        decays: read off the program: the features that take weights away, or add to them.
         measured: the same by running the program.
     """
 
     rate_factor: float | None
     decays: tuple[Feature, ...]
     measured: Measured
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether steps without a gradient change the weights, and nothing that was read off the program says why."""
+        return not self.decays and abs(self.measured.shrinkage or 0.0) > _LEAST
 
 
 def effective(program: Program) -> Effective:

@@ -1,9 +1,9 @@
 """Patterns of a program's memory: averages and momenta, what is kept, and how momenta and the gradient are mixed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from programs.dataflow import INPUT, NUMBER
+from programs.function import SCALAR
 from programs.understanding.anatomy import NEAR, Anatomy
 from programs.understanding.phrasing import expression, number, phrase, steps
 from programs.understanding.recurrence import Course, Recurrence, Roles
@@ -78,19 +78,37 @@ def change(roles: Roles) -> Iterator[Found]:
 def _made_of(roles: Roles, place: int) -> str:
     """Say what a state variable's next value is, without its name."""
     anatomy = roles.anatomy
-    return phrase(anatomy, place) if anatomy.graph.nodes[place][0] == INPUT else expression(anatomy, place)
+    return phrase(anatomy, place) if anatomy.input(place) else expression(anatomy, place)
 
 
 def bias_correction(roles: Roles) -> Iterator[Found]:
-    """Find 1 - b^t where b is the decay of an average."""
-    nodes = roles.anatomy.graph.nodes
-    decays = [way.decay for way in roles.recurrences.values() if way.course is Course.AVERAGE]
-    for place, head, arguments in roles.anatomy.calls:
-        if head == "subtract" and nodes[arguments[0]] == (NUMBER, 1.0) and nodes[arguments[1]][0] == "power":
-            base, exponent = nodes[arguments[1]][1:]
-            decay = roles.anatomy.late[base]
-            if roles.anatomy.inputs[exponent] == {"t"} and decay in decays:
-                yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
+    """Find averages with decay b that are divided by 1 - b^t, or their roots by its root."""
+    anatomy = roles.anatomy
+    averages = {name: way.decay for name, way in roles.recurrences.items() if way.course is Course.AVERAGE}
+    corrections = {place: decay for place, _, _ in anatomy.calls if (decay := _correction(anatomy, place))}
+    products = [anatomy.powers(product) for product in anatomy.products] if corrections else []
+    for place, decay in corrections.items():
+        names = [name for name, own in averages.items() if own == decay]
+        uses = [(powers, use) for powers in products for use in powers if use[0] == place]
+        if names and any(_corrects(roles, names, powers, sign, rooted) for powers, (_, sign, rooted) in uses):
+            yield place, f"bias correction of the average with decay {number(decay)}", (("decay", decay),)
+
+
+def _correction(anatomy: Anatomy, place: int) -> float:
+    """Return b if a value is 1 - b^t; 0 if it is not."""
+    power = anatomy.one_less_power(place)
+    return anatomy.late[power[0]] or 0.0 if power and anatomy.inputs[power[1]] == {"t"} else 0.0
+
+
+def _corrects(roles: Roles, names: Sequence[str], powers: Set[tuple[int, int, bool]], sign: int, rooted: bool) -> bool:
+    """Return whether 1 - b^t divides averages with decay b, in a product with them or in one of scalars alone."""
+    anatomy = roles.anatomy
+    places = {anatomy.graph.state[name] for name in names} | {anatomy.place_of(name) for name in names}
+    beside = {own for factor, own, _ in powers if not places.isdisjoint(anatomy.graph.cone([factor]))}
+    if beside:
+        return beside == {-sign}
+    scalars = all(anatomy.kinds[factor] is SCALAR for factor, _, _ in powers)
+    return scalars and (sign < 0 or (rooted and not roles.second_moments.isdisjoint(names)))
 
 
 @dataclass(frozen=True)
@@ -114,11 +132,11 @@ def _mixture(roles: Roles, place: int) -> _Mixture | None:
     """Read a value as such a sum; None where there is anything else in it, or no momentum."""
     mixture = _Mixture(place, {}, {}, {})
     for atom, factor in roles.anatomy.terms(place, closed=roles.collected).items():
-        node = roles.anatomy.graph.nodes[atom]
+        name = roles.anatomy.input(atom)
         if roles.anatomy.next_of.get(atom) in roles.momenta:
             mixture.new[roles.anatomy.next_of[atom]] = factor
-        elif node[0] == INPUT and node[1] in roles.momenta:
-            mixture.old[node[1]] = factor
+        elif name in roles.momenta:
+            mixture.old[name] = factor
         elif atom in roles.collected:
             mixture.fresh[atom] = factor
         else:

@@ -86,6 +86,7 @@ PATTERNS = (
     Pattern("clipping by value", update.clipped_by_value),
     Pattern("lookahead", update.lookahead),
     Pattern("decoupled weight decay", update.decoupled_decay),
+    Pattern("weight growth", update.weight_growth),
     Pattern("L2 regularisation", update.decay_in_gradient),
     Pattern("weight decay inside the momentum", update.decay_in_momentum),
 )
@@ -117,4 +118,4 @@ def roles_of(program: Program) -> Roles:
     Raises:
         ProgramError: where the program is not well formed.
     """
-    return Roles(Anatomy(from_program(simplify(program).program)))
+    return Roles(Anatomy(from_program(simplify(program, prove=False).program)))

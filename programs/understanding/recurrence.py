@@ -1,12 +1,13 @@
 """How each state variable of a program goes from one step to the next, and what part it so plays."""
 
 import enum
+import itertools
 from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
 
 from programs.algebra.signs import is_never_negative, never_negative_state
-from programs.dataflow import INPUT, NUMBER
+from programs.dataflow import Input
 from programs.function import SCALAR
 from programs.understanding.anatomy import NEAR, Anatomy
 
@@ -79,10 +80,10 @@ class Roles:
         nodes = self.anatomy.graph.nodes
         weights = self.anatomy.place_of("w")
         for name, place in self.anatomy.graph.state.items():
-            starts = {(INPUT, "w"), (INPUT, name)}
-            for node in nodes:
-                by_step = node[0] == "where" and self.anatomy.late[node[1]] is not None
-                if by_step and {nodes[branch] for branch in node[2:]} == starts:
+            starts = {Input("w"), Input(name)}
+            for _, head, arguments in self.anatomy.calls:
+                by_step = head == "where" and self.anatomy.late[arguments[0]] is not None
+                if by_step and {nodes[branch] for branch in arguments[1:]} == starts:
                     found.add(name)
             if abs(self.anatomy.terms(place).get(weights, 0.0) - 1.0) <= NEAR:
                 found.add(name)
@@ -122,7 +123,7 @@ def _is_square(anatomy: Anatomy, place: int, never_negative: Set[str]) -> bool:
     if not anatomy.depends_on_gradient(place):
         return False
     if is_never_negative(nodes, place, never_negative) or (
-        nodes[place][0] == "dot" and nodes[place][1] == nodes[place][2]
+        anatomy.function(place) == "dot" and len(set(anatomy.arguments(place))) == 1
     ):
         return True
     product = anatomy.product(place)
@@ -138,13 +139,12 @@ def _recurrence(anatomy: Anatomy, name: str) -> Recurrence:
     if name not in anatomy.inputs[graph.state[name]]:
         return Recurrence(Course.PREVIOUS, of=graph.state[name])
     if place == old:
-        node = graph.nodes[graph.state[name]]
-        branches = [argument for argument in anatomy.arguments(node)[1:] if argument != old]
+        branches = [argument for argument in anatomy.arguments(graph.state[name])[1:] if argument != old]
         return Recurrence(Course.FIRST, decay=1.0, of=branches[0] if branches else None)
     terms = anatomy.terms(place, name)
     decay = terms.pop(old, 0.0)
-    numbers = {atom: terms.pop(atom) for atom in list(terms) if graph.nodes[atom][0] == NUMBER}
-    constant = sum(factor * graph.nodes[atom][1] for atom, factor in numbers.items())
+    numbers = {atom: number for atom in terms if (number := anatomy.number(atom)) is not None}
+    constant = sum(terms.pop(atom) * number for atom, number in numbers.items())
     if decay and terms:
         (of, gain), *others = terms.items()
         if not others and abs(decay - 1.0) <= NEAR and (squares := _additive(anatomy, old, of, gain)) is not None:
@@ -161,28 +161,26 @@ def _recurrence(anatomy: Anatomy, name: str) -> Recurrence:
 def _additive(anatomy: Anatomy, old: int, of: int, gain: float) -> int | None:
     """Find x in sign(s - x) x."""
     product = anatomy.product(of)
-    nodes = anatomy.graph.nodes
     if gain * product.number < 0.0 and not product.bottoms:
         for sign in product.tops:
-            difference = nodes[sign][1] if nodes[sign][0] == "sign" else -1
-            if difference >= 0 and nodes[difference][0] == "subtract" and nodes[difference][1] == old:
-                return nodes[difference][2]
+            for difference in anatomy.arguments(sign) if anatomy.function(sign) == "sign" else ():
+                if anatomy.function(difference) == "subtract" and anatomy.arguments(difference)[0] == old:
+                    return anatomy.arguments(difference)[1]
     return None
 
 
 def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
     """Read a value as the larger of the old one, with a decay or none, and another."""
-    nodes = anatomy.graph.nodes
     waiting, others, decay = [place], [], None
     while waiting:
         at = anatomy.usual(waiting.pop())
-        if nodes[at][0] == "max":
-            waiting += nodes[at][1:]
+        if anatomy.function(at) == "max":
+            waiting += anatomy.arguments(at)
         elif set(terms := anatomy.terms(at)) == {old}:
             decay = terms[old]
-        elif nodes[at][0] != NUMBER:
+        elif anatomy.number(at) is None:
             others.append(at)
-    if nodes[place][0] != "max" or decay is None or not 0.0 < decay <= 1.0 or not others:
+    if anatomy.function(place) != "max" or decay is None or not 0.0 < decay <= 1.0 or not others:
         return None
     first, *rest = sorted(others)
     return Recurrence(Course.MAXIMUM, decay, of=first, others=tuple((place, 1.0) for place in rest))
@@ -190,21 +188,22 @@ def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
 
 def _scaled(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
     """Read a value as the old one times another value, or that and the rest of a new one."""
-    nodes = anatomy.graph.nodes
 
     def of_old(at: int) -> int | None:
-        sides = nodes[at][1:] if nodes[at][0] == "multiply" else ()
+        sides = anatomy.arguments(at) if anatomy.function(at) == "multiply" else ()
         kept = [side for side in sides if anatomy.usual(side) != old]
         return kept[0] if len(sides) == 2 and len(kept) == 1 else None
 
     if of_old(place) is not None:
         return Recurrence(Course.PRODUCT, of=of_old(place))
-    if nodes[place][0] == "add":
-        for one, other in (nodes[place][1:], nodes[place][:0:-1]):
+    if anatomy.function(place) == "add":
+        for one, other in itertools.permutations(anatomy.arguments(place)):
             decay = of_old(one)
-            if decay is None or nodes[other][0] != "multiply":
+            if decay is None or anatomy.function(other) != "multiply":
                 continue
-            for rest, new in (nodes[other][1:], nodes[other][:0:-1]):
-                if nodes[rest][0] == "subtract" and nodes[rest][2] == decay and anatomy.late[nodes[rest][1]] == 1.0:
-                    return Recurrence(Course.OWN_DECAY, of=new)
+            for rest, new in itertools.permutations(anatomy.arguments(other)):
+                if anatomy.function(rest) == "subtract":
+                    whole, part = anatomy.arguments(rest)
+                    if part == decay and anatomy.late[whole] == 1.0:
+                        return Recurrence(Course.OWN_DECAY, of=new)
     return None
