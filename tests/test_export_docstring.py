@@ -71,6 +71,7 @@ def test_the_docstring_holds_the_program_and_its_facts():
         "statements": "7, all live",
         "state": "m (one number per weight), n (one number per weight array), s (one number)",
         "reads": "g",
+        "rate": "learning_rate is not read: a learning rate or schedule has no effect",
         "elementwise": "no: norm, global_norm, clip",
     }
     assert "Where it comes from" not in found
@@ -79,6 +80,7 @@ def test_the_docstring_holds_the_program_and_its_facts():
 def test_of_an_elementwise_program_the_docstring_says_so(tmp_path):
     found = import_module(programs.export_optax(programs.load("sgd"), name="opt"), tmp_path).__doc__
     assert "elementwise  yes" in found
+    assert "is not read" not in found
     assert "state        none" in found
 
 

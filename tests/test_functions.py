@@ -152,7 +152,8 @@ def test_numpy_jax_and_exported_text_agree(row, dtype, tmp_path):
     for g, w, lr in inputs(row, dtype):
         with jax.enable_x64(dtype == "float64"):
             gradients, weights = ([jnp.asarray(leaf) for leaf in leaves] for leaves in (g, w))
-            transform, other = programs.to_optax(subject, learning_rate=lr), factory(learning_rate=lr)
+            given = {"learning_rate": lr} if row.scalars else {}
+            transform, other = programs.to_optax(subject, **given), factory(**given)
             updates, _ = transform.update(gradients, transform.init(weights), weights)
             assert_same_bits(other.update(gradients, other.init(weights), weights)[0], updates)
         x, y = ([leaf.astype(np.float64) for leaf in leaves] for leaves in (g, w))

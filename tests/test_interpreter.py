@@ -72,7 +72,8 @@ def interpreted(subject, learning_rate=1.0):
 
 
 def compiled(subject, learning_rate=1.0):
-    transform = programs.to_optax(subject, learning_rate)
+    given = (learning_rate,) if "lr" in programs.check(subject).inputs else ()
+    transform = programs.to_optax(subject, *given)
     state, updates = transform.init(PARAMS), []
     for gradient in GRADIENTS:
         update, state = transform.update(gradient, state, PARAMS)
