@@ -143,7 +143,7 @@ def import_module(text, folder, name="exported"):
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where a NamedTuple looks for its module
+    sys.modules[name] = module  # in which a NamedTuple looks up its module
     try:
         spec.loader.exec_module(module)
     finally:

@@ -13,7 +13,7 @@ import signal
 WRITES = ("write", "pwrite", "pwrite64")
 OTHERS = ("ftruncate", "unlink", "fallocate")
 ACTIONS = ("torn", "full")
-"""What happens at the call: a write is cut in half, any other call left out, and the process killed; or a full disk."""
+"""Cut a write in half, or skip any other call, and kill the process; or have the disk full from then on."""
 
 calls = 0  # how many calls that change a file SQLite has made
 

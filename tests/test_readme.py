@@ -1,4 +1,4 @@
-"""Every block of README.md runs, and prints what README says it prints."""
+"""Every block of README.md runs, and prints what README says."""
 
 import doctest
 import os
@@ -26,20 +26,20 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DO
 
 
 def commands(block: str) -> Iterator[tuple[str, str]]:
-    """Split a console block into commands and what each prints."""
+    """Yield the commands of a console block, each with what it prints."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
 
 
 def matches(expected: str, got: str) -> bool:
-    """Compare an output with README's: ``...`` stands for anything, numbers for each other, spaces are not counted."""
+    """Return whether an output is README's: ``...`` matches anything, all numbers are equal, spaces do not count."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(masked(expected), masked(got), options)
 
 
 def masked(output: str) -> str:
-    """Replace the numbers, which another processor may compute otherwise."""
+    """Replace the numbers, which may differ on another processor."""
     return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", output)
 
 
@@ -72,7 +72,7 @@ def test_commands_print_what_readme_says(tmp_path: Path):
 
 
 def test_the_functions_are_those_of_the_language():
-    """All of the table, the numbers too, which the test of the commands masks."""
+    """The whole table, including the numbers, which the test of the commands masks."""
     printed = CliRunner().invoke(functions_command).stdout
     lines = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
     assert f"$ pride functions\n{lines}```" in README

@@ -1,4 +1,4 @@
-"""What people name: programs, suites, and what is said where there is no such thing."""
+"""References to programs and suites, and the errors if they do not exist."""
 
 import io
 import subprocess
@@ -24,7 +24,7 @@ SIGNED = "# name: Mine\n#source: here\n\ndef train(w, g, lr):\n    update = sign
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Every test is in an empty folder, with no runs elsewhere."""
+    """Run every test in an empty folder, with no runs elsewhere."""
     monkeypatch.delenv("PRIDE_RUNS", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(folder):
-    """A run of three candidates, the first the best."""
+    """Make a run of three candidates, the first of which is the best."""
     with runs.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
         for index in range(3):
             store.commit(outcome(index))
@@ -44,7 +44,7 @@ def stdin(monkeypatch, content: bytes) -> None:
 
 
 def exit_code(capsys, *arguments: str) -> tuple[int | str | None, str]:
-    """Run `pride` and give its exit code and what it said on stderr."""
+    """Run `pride`; return its exit code and its stderr."""
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     return caught.value.code, capsys.readouterr().err
