@@ -50,9 +50,9 @@ class FakeRay:
     """The part of the module `ray` that RayPool uses, and a record of the jobs.
 
     Attributes:
-        now_s: The time; it advances only while the pool waits in vain.
-        calls: All calls that were made.
-        failed: By a job's index, how often it failed by itself: evaluated alone, or with its own result.
+        now_s: The time; waiting for nothing makes it pass.
+        calls: All that were made.
+        failed: By a job's index, how often it failed by itself: with no other beside it, or with a result of its own.
     """
 
     exceptions = SimpleNamespace(RayError=RayError)

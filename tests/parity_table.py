@@ -1,4 +1,4 @@
-"""Print README's table of the seed programs: their sources, and how closely each agrees with its references.
+"""Print README's table of the seed programs: their sources, and how closely each agrees with what it is compared with.
 
 Run it as ``python tests/parity_table.py``; it trains every parity case, which takes about half a minute.
 """

@@ -82,7 +82,7 @@ def test_constants_alone_keep_the_structure(tmp_path: Path):
 
 
 def best_of_five(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Return results in which the last variant of each job is the best, if the job has variants."""
+    """Let the last variant of each be the best, where there are some."""
     results = []
     for job, result in zip(jobs, evaluate(jobs), strict=True):
         results.append(replace(result, variant=len(job.variants)))

@@ -1,4 +1,4 @@
-"""Every block of README.md runs, and prints what README says."""
+"""Every block of README.md runs, and prints what README says it prints."""
 
 import doctest
 import os
@@ -33,7 +33,7 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Return whether an output is README's: ``...`` matches anything, all numbers are equal, spaces do not count."""
+    """Compare an output with README's: ``...`` stands for anything, numbers for each other, spaces are not counted."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(masked(expected), masked(got), options)
 

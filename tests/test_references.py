@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(folder):
-    """Make a run of three candidates, the first of which is the best."""
+    """A run of three candidates, the first the best."""
     with runs.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
         for index in range(3):
             store.commit(outcome(index))

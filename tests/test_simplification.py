@@ -25,7 +25,7 @@ NUMBERS = {"p": 0.3, "b": -1.7, "c": 0.375, "d": 0.625, "k": 2.5, "e": 1.109}
 
 
 def expression(text, given=Given.NUMBERS):
-    """Parse one side of a rule as a program with x = g, y = w, the scalar a = lr and numbers for the other letters."""
+    """Read one side of a rule as a program of x = g, y = w, the scalar a = lr and numbers for the other letters."""
     numbers = NUMBERS | ({"c": 0.25, "d": 4.0} if given is Given.RECIPROCALS else {})
     text = re.sub(r"\b[pbcdke]\b", lambda letter: str(numbers[letter[0]]), text)
     values = ("x = g", "y = w", "z = cos(w)", "u = sin(g)", "n = exp(w)", "s = cos(g)", "o = g", "r = lr", "a = lr")
