@@ -1,4 +1,4 @@
-"""Programs to scores: the two engines, lanes, hurdles, early ends, and what fits into memory."""
+"""From programs to scores: the two engines, lanes, hurdles, early ends, and what fits into memory."""
 
 import dataclasses
 import os
@@ -69,11 +69,11 @@ def test_a_hurdle_ends_what_is_hopeless():
     (ended,) = tasks.evaluate_programs([IRIS, TINY], [programs.load("sgd")], [0], 100.0)
     assert ended.score == alone.score / 2
     assert ended.reason == f"{alone.score:.4g} on iris, below the hurdle of 100"
-    # Hopeless on the second, it does not keep what it had on the first: scores have no upper end.
+    # If it is hopeless on the second task, its score on the first is not kept: scores have no upper end.
     (second,) = tasks.evaluate_programs([IRIS, TINY, IRIS], [programs.load("sgd")], [0], alone.score * 0.9)
     assert (second.hopeless, len(second.trainings)) == (True, 2)
     assert second.score == tasks.score(TINY, second.losses[1][0]) / 3
-    # After the last task nothing is left to be saved.
+    # After the last task nothing is left to skip.
     assert not tasks.evaluate_programs([IRIS], [programs.load("sgd")], [0], 100.0)[0].hopeless
     assert tasks.evaluate_optimizer([IRIS, TINY], programs.to_optax(programs.load("sgd")), [0], 100.0).hopeless
 
@@ -136,7 +136,7 @@ def test_lanes_side_by_side_train_the_same():
         len(ours) == len(theirs) and np.allclose([t.loss for t in ours], [t.loss for t in theirs], rtol=1e-3)
         for ours, theirs in zip(one_by_one, together, strict=True)
     ]
-    assert sum(close) >= len(some) - 2  # mutants may make much of roundings
+    assert sum(close) >= len(some) - 2  # mutants may amplify rounding
 
 
 DEVICES = """
@@ -162,7 +162,7 @@ def test_lanes_are_dealt_to_all_devices_of_a_process():
 
 @pytest.mark.slow
 def test_the_memory_of_a_lane_is_bounded_by_the_model(monkeypatch):
-    """XLA's own count for a compiled population is at most that of the model, and not far below."""
+    """XLA's own count for a compiled population is at most the model's bound, and not far below it."""
     built = []
     compile_ahead = interpreted_training.compile_ahead
     monkeypatch.setattr(

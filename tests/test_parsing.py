@@ -1,4 +1,4 @@
-"""Reading programs: canonical text, flattening, errors with their place, and limits."""
+"""Parsing programs: canonical text, flattening, errors with their place, and limits."""
 
 import re
 
@@ -300,7 +300,7 @@ def test_limit_of_operators_brackets_and_commas_in_a_text():
 def test_limit_of_canonical_text():
     name = "x" * MAX_WORD
 
-    def squeezed(count):  # a line of the canonical text is longer by as many blanks as it has more
+    def squeezed(count):  # a line of the canonical text has that many more blanks
         return f"def train({name}):\n" + f" {name}=interp({name},{name},9)\n" * count + f" return {name},{name}\n"
 
     shown = len(str(programs.parse(squeezed(1)))) - len(str(programs.parse(squeezed(0))))
