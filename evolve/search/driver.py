@@ -8,7 +8,7 @@ import programs
 import workers
 from evolve.config.settings import Config
 from evolve.errors import StoppedEarly
-from evolve.search.budget import share_used, used_up
+from evolve.search.budget import found_nothing, share_used, used_up
 from evolve.search.island import Founder
 from evolve.search.local_islands import IslandsHere, OpenIslands
 from evolve.search.rounds import Leg, legs
@@ -120,6 +120,7 @@ class _Session:
         self.began = time.monotonic()
         self.arrived: dict[int, Outcome] = {}  # by index, those whose turn has not come
         self.lined_up: list[Outcome] = []  # the next to be committed, in order
+        self.known = 0  # how many of the last outcomes of the round took known scores, without one between that did not
         self.spent: str | None = None  # why nothing more is committed
         self.ending: str | None = None  # why nothing more is proposed, while proposals under way are finished
         self.interruption: str | None = None  # why the session ends before the search does
@@ -140,6 +141,10 @@ class _Session:
 
     def go_through(self, leg: Leg) -> None:
         """Run the islands of a round and commit their outcomes, until the round or the budget ends."""
+        self.known = min(self.store.known_at_the_end(), self.counts.generated - leg.first)
+        self.spent = found_nothing(self.config, leg.islands, self.known)
+        if self.spent:
+            return
         islands = self.open_islands(self.config, leg, self.founder(leg), self.pool, self.history)
         try:
             while not islands.idle and not self.spent:
@@ -148,7 +153,7 @@ class _Session:
                 for outcome in islands.advance(_POLL_SECONDS):
                     self.arrived[outcome.index] = outcome
                 faults.hit("search.results")
-                self.line_up()
+                self.line_up(leg)
                 self.commit()
                 self.look_around()
             if not self.spent and not self.ending and (leg.end is None or self.counts.generated < leg.end):
@@ -170,7 +175,7 @@ class _Session:
         yield from self.lined_up
         yield from (outcome for _, outcome in sorted(self.arrived.items()))
 
-    def line_up(self) -> None:
+    def line_up(self, leg: Leg) -> None:
         """Line up every outcome whose turn has come, as far as the budget allows."""
         while self.spent is None:
             outcome = self.arrived.pop(self.counts.generated, None)
@@ -183,7 +188,9 @@ class _Session:
             self.lined_up.append(self.with_losses(outcome))
             self.counts = self.counts.with_outcome(outcome)
             self.best = max(self.best, _winning_score(outcome))
+            self.known = 0 if outcome.known_from is None else self.known + 1
             self.spent = used_up(self.config, self.counts, self.best, 0.0)
+            self.spent = self.spent or found_nothing(self.config, leg.islands, self.known)
 
     def with_losses(self, outcome: Outcome) -> Outcome:
         """Return an outcome; if it took a known score, with the losses and message of the outcome that was known."""
