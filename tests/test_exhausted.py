@@ -1,4 +1,4 @@
-"""Searches whose mutations make nothing new: time and signals are looked at, and a sentence ends them, always the same."""
+"""Searches whose mutations make nothing new: time and signals are looked at, and all end with the same sentence."""
 
 import itertools
 from pathlib import Path

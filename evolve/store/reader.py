@@ -174,7 +174,7 @@ class RunReader:
         """The notes that the run holds about itself.
 
         They are `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `seconds` and, once the
-        run is done, `stop_reason`.
+        run is done, `stop_reason`; before that `interruption`, if the last session said why it ended.
         """
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
