@@ -1,13 +1,13 @@
-"""The language: what a program is, means, and can be turned into. Knows no training.
+"""The language: what a program is, what it means, and what it can be turned into. Nothing here depends on training.
 
 JAX is imported when ``to_optax`` or ``interpret`` is first used, so that reading and listing programs stays quick.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from programs.algebra.derivation import Derivation, Proof, Step
+from programs.algebra.derivation import Derivation, Gap, Proof, Step
 from programs.algebra.keys import fingerprint, key
-from programs.algebra.probes import TOLERANCES, largest_difference
+from programs.algebra.probes import TOLERANCES, gaps, largest_difference
 from programs.algebra.reductions import Reduction, reductions, roundings, size
 from programs.algebra.simplification import simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
@@ -56,6 +56,7 @@ __all__ = [
     "Facts",
     "Feature",
     "Function",
+    "Gap",
     "Kind",
     "Limits",
     "MachineCode",
@@ -82,6 +83,7 @@ __all__ = [
     "export_optax",
     "export_torch",
     "fingerprint",
+    "gaps",
     "interpret",
     "is_elementwise",
     "key",

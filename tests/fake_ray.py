@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import workers.ray_pool
-from workers import Result, Status
+from workers import UNKNOWN, Result, Status
 from workers.backlog import Failure
+from workers.ray_worker import Identity
 
 MANY = 2000  # more waits than any test needs
 
@@ -52,6 +53,7 @@ class FakeRay:
     Attributes:
         now_s: The time; waiting for nothing makes it pass.
         calls: All that were made.
+        arithmetics: Of the workers that start, in the order in which they do; then UNKNOWN.
         failed: By a job's index, how often it failed by itself: with no other beside it, or with a result of its own.
     """
 
@@ -61,6 +63,7 @@ class FakeRay:
         self.now_s = 0.0
         self.waits = 0
         self.calls = []
+        self.arithmetics = []
         self.failed = Counter()
 
     def install(self, patch):
@@ -97,7 +100,9 @@ class FakeRay:
         assert not call.worker.killed, "a reply was read that came too late"
         call.read = True
         if call.fate == "answer":
-            return None if call.jobs is None else [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
+            if call.jobs is None:
+                return Identity("here", self.arithmetics.pop(0) if self.arithmetics else UNKNOWN)
+            return [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
         if call.fate == "fall short" and call.jobs is not None:
             self.failed.update(job.index for job in call.jobs)
             return [Result(job.index, Status.OOM, seconds=1.0) for job in call.jobs]

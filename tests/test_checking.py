@@ -272,9 +272,9 @@ def test_only_live_statements_count_as_elementwise():
 @pytest.mark.parametrize(
     ("lines", "line", "column", "message"),
     [
-        (["update = clip(g, g)"], 2, 14, "clip's argument 'c' must be a scalar, and 'g' is tensor"),
+        (["update = clip(g, g)"], 2, 14, "clip's argument 'c' must be a scalar, but 'g' is tensor"),
         (["x = norm(g)", "update = clip(g, x)"], 3, 14, "'x' is per-array"),
-        (["update = interp(g, m, m)", "m = g"], 2, 14, "interp's argument 'a' must be a scalar, and 'm' is tensor"),
+        (["update = interp(g, m, m)", "m = g"], 2, 14, "interp's argument 'a' must be a scalar, but 'm' is tensor"),
         (["a = m", "update = g + interp(g, g, a * 2.0)", "m = norm(g)"], 3, 18, "is per-array; global_norm, dot"),
     ],
 )

@@ -271,5 +271,5 @@ def test_the_command_joins_a_cluster():
     assert checks["ray"]["found"] == f"joined {node.address}: 1 node(s) with 2 CPU; it asks for a token", done
     assert done.returncode == 0
     checks = {check["name"]: check for check in json.loads(refused.stdout)["checks"]}
-    assert checks["ray"]["found"].startswith(f"cannot join Ray at {node.address}: it asks for another token")
+    assert checks["ray"]["found"].startswith(f"cannot join Ray at {node.address}: it requires a token other")
     assert refused.returncode == 2

@@ -69,7 +69,7 @@ def test_the_docstring_holds_the_program_and_its_facts():
     assert facts == {
         "key": programs.key(subject),
         "statements": "7, all live",
-        "state": "m (a number for each weight), n (a number for each weight array), s (one number)",
+        "state": "m (one number per weight), n (one number per weight array), s (one number)",
         "reads": "g",
         "elementwise": "no: norm, global_norm, clip",
     }

@@ -291,7 +291,7 @@ def test_complex_weights_are_refused(tmp_path):
     class Complex:
         dtype = "complex64"
 
-    with pytest.raises(ValueError, match=r"^found takes real weights, got complex64: keep both parts as two$"):
+    with pytest.raises(ValueError, match=r"^found takes real weights, got complex64: split them in two$"):
         exported(programs.load("lion"), tmp_path, name="found")().build([Complex()])
 
 

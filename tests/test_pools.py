@@ -14,7 +14,7 @@ import pytest
 from pool_cases import drain, each, echo, job, only_for, run
 
 import programs
-from workers import PoolError, RayPool, Result, SerialPool, Status
+from workers import Arithmetic, PoolError, RayPool, Result, SerialPool, Status, arithmetic_here
 from workers.ray_connection import ray_connection
 from workers.ray_worker import Evaluator
 
@@ -294,6 +294,29 @@ def test_ray_workers_that_cannot_start_are_a_pool_error(ray_here):
         assert pool.workers == 0
     assert sum("started again" in note for note in notes) == 2
     assert sum("given up" in note for note in notes) == 2
+
+
+def measure_by_process():
+    return Arithmetic(str(os.getpid()), "a processor")
+
+
+@pytest.mark.slow
+def test_ray_workers_of_another_arithmetic_are_refused(ray_here):
+    notes = []
+    with RayPool(2, evaluate=each(echo), measure=measure_by_process, on_event=notes.append) as pool:
+        arithmetic = pool.arithmetic()
+        while pool.workers > 1:
+            assert run(pool, 1) == [echo(job(0))]
+        assert pool.arithmetic() == arithmetic
+    assert [note.rpartition("; ")[2] for note in notes] == ["started again", "given up"]
+    assert all(f"which gives other bits than {arithmetic};" in note for note in notes)
+
+
+@pytest.mark.slow
+def test_ray_workers_have_the_arithmetic_of_this_process(ray_here):
+    with RayPool(1, lazy=True) as pool:
+        assert pool.arithmetic() == arithmetic_here()
+        assert pool.workers == 1
 
 
 def test_local_ray_is_closed_to_others(ray_here):

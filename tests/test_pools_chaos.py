@@ -346,7 +346,7 @@ def test_ray_refuses_a_driver_without_the_token(tmp_path):
     environment = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64}
     environment.pop("RAY_AUTH_TOKEN_PATH")
     told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert told.stdout.startswith(f"cannot join Ray at {address}: it asks for another token"), told
+    assert told.stdout.startswith(f"cannot join Ray at {address}: it requires a token other"), told
     assert "InvalidAuthToken" in told.stderr
 
 

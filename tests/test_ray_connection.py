@@ -170,7 +170,7 @@ def test_a_worker_that_trains_on_less_than_promised_is_an_error(node, script):
     assert len(notes) == 2
     assert error.startswith("no worker can be started: WorkerMismatchError: node ")
     assert error.endswith(
-        "has a GPU by Ray's count, but its JAX computes on the cpu: install pride[cuda] on every such node, "
+        "has a GPU according to Ray, but its JAX computes on the cpu: install pride[cuda] on every such node, "
         "or start Ray there without it"
     )
 
@@ -179,7 +179,7 @@ def test_a_worker_that_trains_on_less_than_promised_is_an_error(node, script):
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        ("0" * 64, "it asks for another token than "),
+        ("0" * 64, "it requires a token other than "),
         ("", "which holds no token"),
         (None, "which holds no token"),
     ],

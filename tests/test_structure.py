@@ -38,6 +38,11 @@ def test_imports_go_one_way(path):
         assert top not in ("tests", "conftest", "pytest", "hypothesis"), f"{module} is for tests"
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_data_differ_between_versions_of_python(path):
+    assert "pydoc_data" not in {module.split(".")[0] for module in imported(ast.parse(path.read_text("utf-8")))}
+
+
 ROOMS = {
     "programs": {
         "core": (),

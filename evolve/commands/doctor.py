@@ -23,6 +23,7 @@ from evolve.commands.options import json_option
 from evolve.commands.printing import print_json
 from workers.cores import default_workers
 from workers.errors import describe
+from workers.own_code import ROOT, environment, python_module
 from workers.ray_address import LOOPBACK
 from workers.ray_connection import OBJECT_STORE_BYTES
 
@@ -37,7 +38,6 @@ _WORKER_BYTES = 0.6 * _GIB  # of one worker that trains; see README.md
 _RAY_BYTES = 0.7 * _GIB  # of Ray itself
 _OLDEST_SQLITE = (3, 37)  # which has strict tables
 _ACCELERATORS = {"/dev/nvidia0": "cuda", "/dev/accel0": "tpu"}  # device files, and the extra with which JAX uses each
-_ROOT = Path(__file__).parents[2]
 
 
 def examine(address: str | None) -> dict[str, Finding]:
@@ -205,8 +205,13 @@ def _ask(question: str, *arguments: str) -> dict[str, Any]:
     """Return the answer of `workers.probe`, from a process that is ended if it takes too long; or an `error`."""
     # Output goes to files: processes that outlive the probe for a moment would keep a pipe open.
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaint:
-        command = [sys.executable, "-m", "workers.probe", question, *arguments]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=complaint) as process:
+        with subprocess.Popen(
+            python_module("workers.probe", question, *arguments),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=complaint,
+        ) as process:
             try:
                 code = process.wait(ANSWER_SECONDS)
             except subprocess.TimeoutExpired:
@@ -233,7 +238,7 @@ def _suits(requirement: Requirement, version: str) -> bool:
 def _tested_versions() -> Iterator[tuple[str, str]]:
     """Yield the packages that the tests run with, and their versions, if Pride runs from a clone."""
     try:
-        lines = (_ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:

@@ -9,7 +9,7 @@ import click
 
 import programs
 from evolve.commands import documents
-from evolve.commands.options import json_option, output_option, placed, reuse_option, write
+from evolve.commands.options import json_option, other_arithmetic_option, output_option, placed, reuse_option, write
 from evolve.commands.printing import print_json, print_table, printable
 from evolve.commands.running import Ended, Placement, resume, start
 from evolve.config.files import presets
@@ -31,6 +31,7 @@ _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
 @reuse_option
+@other_arithmetic_option
 @placed
 @json_option
 def search_command(config: str, name: str | None, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
@@ -42,6 +43,7 @@ def search_command(config: str, name: str | None, overrides: tuple[str, ...], as
 @click.argument("run")
 @_set
 @reuse_option
+@other_arithmetic_option
 @placed
 @json_option
 def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
@@ -94,6 +96,7 @@ def _status_document(store: RunReader, config: Config) -> dict[str, Any]:
         "seconds": store.seconds,
         "reason": store.stop_reason,
         "trained_by": store.trained_by,
+        "arithmetics": [asdict(each) for each in store.arithmetics],
         "finalists": [asdict(entry) for entry in finalists(store, config)],
         "comparison": [asdict(entry) for entry in comparison(store, config)],
     }
@@ -132,6 +135,7 @@ def status_command(run: str, as_json: bool) -> None:
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
             click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
+            click.echo(printable(f"bits    {', then '.join(map(str, store.arithmetics))}"))
         click.echo()
         _print_comparison(store, config)
 

@@ -17,7 +17,7 @@ from evolve.commands.references import read_suite
 from evolve.config.files import config_text, difference, load_config, to_yaml
 from evolve.config.settings import FREE_TO_CHANGE, Config
 from evolve.errors import RunConflict, StoppedEarly, UsageError
-from evolve.search.driver import Watcher, search, trained_by
+from evolve.search.driver import Watcher, search, trained_by, wait_for_arithmetic
 from evolve.search.ray_islands import open_islands
 from evolve.search.reuse import ReusingPool
 from evolve.store.folders import check_new, create, environment, open_to_read, open_to_write, runs_folder
@@ -35,12 +35,14 @@ class Placement:
         workers: The number of workers; None for one per core.
         address: The address of a running Ray cluster; None to start Ray here.
         reuse: Names of runs whose scores are reused if a training would give the same ones.
+        other_arithmetic: Whether a run that is resumed or reused may come from another arithmetic.
     """
 
     pool: str
     workers: int | None
     address: str | None
     reuse: tuple[str, ...] = ()
+    other_arithmetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
     """Resume a run from the outcomes that it holds.
 
     Raises:
-        RunConflict: If an override would change what was computed, or versions differ from those that made the run.
+        RunConflict: If an override would change what was computed, or if versions or the arithmetic differ from those
+            that made the run.
     """
     check_placement(placement)
     with open_to_read(runs_folder(), name) as store:  # so that a refusal changes nothing
@@ -90,7 +93,9 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
         if other:
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
-    with open_to_write(runs_folder(), name) as store, _stage(name, config, placement) as stage:
+        wanted = store.arithmetics[-1] if store.arithmetics and not placement.other_arithmetic else None
+    with open_to_write(runs_folder(), name) as store, _stage(name, config, placement, wanted) as stage:
+        stage.check_arithmetic(store)  # so that this refusal changes nothing, too
         if config != old:
             store.change_config(to_yaml(config))
         return stage.search(store, config)
@@ -144,30 +149,69 @@ class _Stage:
     pool: workers.Pool
     display: ProgressDisplay
     received: list[int]  # signals, in the order they came
+    other_arithmetic: bool
+
+    @property
+    def watcher(self) -> Watcher:
+        return Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
+
+    def check_arithmetic(self, store: RunStore) -> None:
+        """Refuse to go on with a run of another arithmetic, unless that is wanted."""
+        arithmetic = wait_for_arithmetic(self.pool, self.watcher)
+        if not self.other_arithmetic and isinstance(arithmetic, workers.Arithmetic):
+            store.check_arithmetic(arithmetic)
 
     def search(self, store: RunStore, config: Config) -> Ended:
-        watcher = Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
-        stop = search(store, config, self.pool, watcher, open_islands)
+        borrowed = self.pool.borrowed if isinstance(self.pool, ReusingPool) else ()
+        stop = search(
+            store,
+            config,
+            self.pool,
+            self.watcher,
+            open_islands,
+            borrowed=borrowed,
+            other_arithmetic=self.other_arithmetic,
+        )
         return Ended(store.name, stop.reason, self.received[0] if stop.interrupted else None)
 
 
 @contextmanager
-def _stage(name: str, config: Config, placement: Placement) -> Iterator[_Stage]:
+def _stage(
+    name: str, config: Config, placement: Placement, arithmetic: workers.Arithmetic | None = None
+) -> Iterator[_Stage]:
+    """Open all that a search needs.
+
+    Args:
+        name: the run's.
+        config: its settings.
+        placement: where it trains.
+        arithmetic: which its workers must have; None for any.
+    """
     with ProgressDisplay(name) as display, hear_signals(display.note) as received:
         try:
             lazy = config.rounds[0].islands > 1  # islands may have workers of their own
-            pool = make_pool(placement, config.tasks, config.deadline_seconds, display.note, lazy)
+            pool = make_pool(placement, config.tasks, config.deadline_seconds, display.note, lazy, arithmetic)
         except workers.PoolError as error:
             raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
         try:
             if placement.reuse:
-                pool = ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool))
+                pool = _reusing(pool, config, placement)
             with pool:
-                yield _Stage(pool, display, received)
+                yield _Stage(pool, display, received, placement.other_arithmetic)
             if isinstance(pool, ReusingPool):
                 display.note(f"{pool.reused} score(s) came from {', '.join(placement.reuse)}")
         except workers.PoolError as error:
             raise StoppedEarly(f"{error}. What was committed is kept: pride resume {name}") from error
+
+
+def _reusing(pool: workers.Pool, config: Config, placement: Placement) -> ReusingPool:
+    """Have a pool answer what earlier runs know; it is closed if that is refused."""
+    try:
+        arithmetic = None if placement.other_arithmetic else pool.arithmetic()
+    except BaseException:
+        pool.close()
+        raise
+    return ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool), arithmetic)
 
 
 def make_pool(
@@ -176,13 +220,16 @@ def make_pool(
     deadline_seconds: float,
     on_event: Callable[[str], None],
     lazy: bool = False,
+    arithmetic: workers.Arithmetic | None = None,
 ) -> workers.Pool:
     """Open the pool that a placement names, for trainings of these tasks.
 
     Raises:
+        DeviceError: If it is to train in this process, and JAX cannot start its device.
         PoolError: If Ray does not start, or cannot be joined.
     """
     if placement.pool == "serial":
+        workers.device_here()
         return workers.SerialPool(on_event=on_event)
     on_event("starting workers on Ray")
     return workers.RayPool(
@@ -191,6 +238,7 @@ def make_pool(
         deadline_s=deadline_seconds,
         warm=tuple(tasks),
         lazy=lazy,
+        arithmetic=arithmetic,
         on_event=on_event,
     )
 

@@ -1,7 +1,7 @@
 """The driver of a search: the one place where proposals, a pool of workers and the run store meet."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import programs
@@ -72,6 +72,9 @@ def search(
     pool: workers.Pool,
     watcher: Watcher,
     open_islands: OpenIslands = IslandsHere,
+    *,
+    borrowed: Sequence[workers.Arithmetic] = (),
+    other_arithmetic: bool = False,
 ) -> Stop:
     """Run a search, or resume one, until its budget is used up.
 
@@ -81,12 +84,20 @@ def search(
         pool: Where jobs run; its size changes nothing but the time.
         watcher: Callbacks, called regularly.
         open_islands: Opens the islands; where they run changes nothing but the time, too.
+        borrowed: The arithmetics of runs whose scores the pool reuses, for the run to record.
+        other_arithmetic: Whether the pool may have another arithmetic than the run's earlier sessions.
 
     Raises:
+        RunConflict: If an earlier session was trained by something else.
         StoppedEarly: If the program that the search starts from cannot be trained, or the disk fails.
         UsageError: If that program does not pass the hurdle.
     """
-    store.begin_session(**trained_by(config, pool))
+    arithmetic = wait_for_arithmetic(pool, watcher)
+    if isinstance(arithmetic, Stop):
+        return arithmetic
+    store.begin_session(
+        **trained_by(config, pool), arithmetic=arithmetic, borrowed=borrowed, other_arithmetic=other_arithmetic
+    )
     session = _Session(store, config, pool, watcher, open_islands)
     session.evolve()
     seconds = session.seconds
@@ -97,6 +108,18 @@ def search(
     reason = session.spent or session.ending or "every round is complete"
     store.finish(reason, seconds)
     return Stop(reason, interrupted=False)
+
+
+def wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithmetic | Stop:
+    """Wait until a pool knows its workers' arithmetic, or until somebody interrupts.
+
+    Raises:
+        PoolError: If no worker can be started.
+    """
+    while (arithmetic := pool.arithmetic(_POLL_SECONDS)) is None:
+        if reason := watcher.interrupted():
+            return Stop(reason, interrupted=True)
+    return arithmetic
 
 
 def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:

@@ -12,14 +12,15 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import workers
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.store.reader import APPLICATION, SCHEMA_VERSION, RunReader, listed
 from evolve.store.records import Counts, Final, Outcome, columns, to_row
-import workers
-from workers import faults
+from workers import UNKNOWN, Arithmetic, faults
 
 faults.declare(
     {
@@ -184,7 +185,12 @@ class RunStore(RunReader):
             raise ValueError(f"there is no candidate {final.candidate} to score again")
         try:
             with self._transaction():
-                place = (final.candidate, final.label, final.purpose, json.dumps(final.rng_seeds, separators=(",", ":")))
+                place = (
+                    final.candidate,
+                    final.label,
+                    final.purpose,
+                    json.dumps(final.rng_seeds, separators=(",", ":")),
+                )
                 self._db.execute(_REMOVE_FAILED_FINAL, place)
                 self._db.execute(_ADD_FINAL, to_row(final))
         except sqlite3.IntegrityError:
@@ -204,23 +210,51 @@ class RunStore(RunReader):
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is unchanged") from error
 
-    def begin_session(self, device: str, engines: str) -> None:
+    def check_arithmetic(self, arithmetic: Arithmetic) -> None:
+        """Raise if the arithmetic is not that of the last session.
+
+        Raises:
+            RunConflict: If it is not.
+        """
+        earlier = self.arithmetics
+        if earlier and earlier[-1] != arithmetic:
+            raise RunConflict(
+                f"run {self.name} was trained with the arithmetic {earlier[-1]}; here it is {arithmetic}, so that the "
+                "same training may give other bits. Resume the run on a machine like the first, or add "
+                "--other-arithmetic: then the run notes both"
+            )
+
+    def begin_session(
+        self,
+        device: str,
+        engines: str,
+        arithmetic: Arithmetic = UNKNOWN,
+        borrowed: Sequence[Arithmetic] = (),
+        other_arithmetic: bool = False,
+    ) -> None:
         """Record what the run is trained with, the same in all sessions; a done run is reopened until it finishes.
 
         Args:
             device: The kind of device.
             engines: The engine of each task, in words.
+            arithmetic: That of the workers.
+            borrowed: Those of runs whose scores are reused.
+            other_arithmetic: Whether the arithmetic may be another one than that of earlier sessions.
 
         Raises:
             RunConflict: If an earlier session was trained with something else.
         """
+        if not other_arithmetic:
+            self.check_arithmetic(arithmetic)
         trained_by = {"device": device, "engines": engines}
         earlier = self.trained_by
         if earlier and earlier != trained_by:
             then, now = (", ".join(each.values()) for each in (earlier, trained_by))
             raise RunConflict(f"run {self.name} was trained on {then}, and scores may differ on {now}")
+        others = dict.fromkeys(each for each in (*self.arithmetics, *borrowed) if each != arithmetic)
+        noted = {"arithmetics": json.dumps([asdict(each) for each in (*others, arithmetic)])}
         with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", (trained_by | noted).items())
             self._db.execute("DELETE FROM meta WHERE name IN ('stop_reason', 'interruption')")
 
     def finish(self, reason: str, seconds: float | None = None) -> None:

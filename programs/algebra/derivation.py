@@ -1,4 +1,4 @@
-"""How a raw program became a simple one: the recorded steps, each with what shows that it may be taken."""
+"""How a raw program became a simple one: the recorded steps, each with the proof that it is valid."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,11 +7,21 @@ from programs.program import Program
 
 
 class Proof(StrEnum):
-    """What shows that a step may be taken."""
+    """The proof that a step of a derivation is valid."""
 
-    EXACT = "exact"  # both sides are equal in real arithmetic, under the protected semantics
+    EXACT = "exact"  # 32-bit floats give the same everywhere, up to rounding and the sign of zero
+    REAL = "real"  # equal in real arithmetic, under the protected semantics; 32-bit floats differ in places
     NEARLY = "nearly"  # up to the 1e-8 that division adds, or the rounding of a 32-bit float
     MEASURED = "measured"  # trained with both, and the score stayed within its noise
+
+
+class Gap(StrEnum):
+    """What makes floats differ that are equal in real arithmetic."""
+
+    OVERFLOW = "overflow"  # one side is infinite, the other is not
+    UNDERFLOW = "underflow"  # one side is zero, the other is not
+    NAN = "NaN"  # one side is no number, the other is
+    ROUNDING = "rounding"  # both are finite; what is small beside another number is lost
 
 
 @dataclass(frozen=True)
@@ -19,18 +29,20 @@ class Step:
     """One step of a derivation.
 
     Attributes:
-        reason: the rule that was used, what was left out, or what was replaced.
-        proof: what shows that the step may be taken.
-        program: what the step leads to.
+        reason: The rule that was used, what was left out, or what was replaced.
+        proof: What shows that the step may be taken.
+        program: What the step leads to.
+        gaps: What makes the step change a value in 32-bit floats; none if it is exact.
     """
 
     reason: str
     proof: Proof
     program: Program
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def exact(self) -> bool:
-        """Whether it is exact in real arithmetic."""
+        """Whether 32-bit floats give the same everywhere."""
         return self.proof is Proof.EXACT
 
 
@@ -43,5 +55,5 @@ class Derivation:
 
     @property
     def program(self) -> Program:
-        """The last program."""
+        """The simple program: the last step's, or the start if there are no steps."""
         return self.steps[-1].program if self.steps else self.start
