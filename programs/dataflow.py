@@ -5,16 +5,56 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
-from programs.checking import INPUT_KINDS, check
+from programs.checking import INPUT_KINDS, check, live_statements
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
 from programs.program import Program
 
-INPUT, NUMBER = "input", "number"
-Node = tuple
-"""(INPUT, name), or (function, place, ...) with places in Graph.nodes, or (NUMBER, value), or, for a number that was
-computed, (NUMBER, value, what 32-bit floats give)."""
+
+class Input(NamedTuple):
+    """A node of the graph: an input of the step, or a state variable's value before the step.
+
+    Attributes:
+        name: The reserved name or the state variable.
+    """
+
+    name: str
+    function = ""
+    arguments = ()
+
+
+class Number(NamedTuple):
+    """A node of the graph: a number.
+
+    Attributes:
+        value: The number in 64-bit floats.
+        narrow: For a computed number, its value in 32-bit floats; else None.
+    """
+
+    value: float
+    narrow: float | None = None
+    function = ""
+    arguments = ()
+
+
+class Call(NamedTuple):
+    """A node of the graph: a function of other nodes.
+
+    Attributes:
+        function: The function's name; empty for nodes that are not calls.
+        arguments: The places of the arguments among the graph's nodes; none for nodes that are not calls.
+    """
+
+    function: str
+    arguments: tuple[int, ...]
+
+
+Node = Input | Number | Call
+
+INPUT = "input"
+"""The head of an input in a builder; no function has this name."""
 
 COMMUTATIVE = frozenset(name for name, row in FUNCTIONS.items() if row.commutative)
 _OF_WHOLE_ARRAYS = frozenset(name for name, row in FUNCTIONS.items() if not row.elementwise)
@@ -27,12 +67,12 @@ class Graph:
     """The live values of one step, arguments before results.
 
     Attributes:
-        nodes: every value, once.
-        hints: for every value a variable's name that a reader would expect; no part of the meaning.
-        update: the node that is the update.
-        state: for every live state variable, the node that is its next value.
-        state_kinds: for every live state variable, its kind.
-        kinds_kept: whether the graph was built with care for kinds.
+        nodes: Every value, once.
+        hints: For every value, the variable name that a reader would expect; not part of the meaning.
+        update: The node that is the update.
+        state: For every live state variable, the node that is its next value.
+        state_kinds: For every live state variable, its kind.
+        kinds_kept: Whether the kinds of the values were tracked when the graph was built.
     """
 
     nodes: tuple[Node, ...]
@@ -44,14 +84,19 @@ class Graph:
 
     @property
     def kinds_matter(self) -> bool:
-        """Whether there are functions of whole arrays, which can tell a scalar from an array filled with it."""
-        return any(node[0] in _OF_WHOLE_ARRAYS for node in self.nodes)
+        """Whether there are functions of whole arrays, which can distinguish a scalar from an array filled with it."""
+        return any(node.function in _OF_WHOLE_ARRAYS for node in self.nodes)
+
+    @cached_property
+    def calls(self) -> int:
+        """The number of calls, which is the number of statements, other than copies, of the graph's program."""
+        return sum(isinstance(node, Call) for node in self.nodes)
 
     @cached_property
     def state_labels(self) -> dict[str, bytes]:
-        """A label for every state variable that no name decides; the same for two only if they are always equal.
+        """A label for every state variable, independent of its name; equal for two only if they are always equal.
 
-        All start at zero, so two of them stay equal where their next values are the same expression of equal values:
+        All start at zero, so two of them stay equal if their next values are the same expression of equal values:
         labels are refined until no two are the same or their number no longer grows.
         """
         kinds = self.state_kinds if self.kinds_kept else {}
@@ -65,53 +110,53 @@ class Graph:
         return labels
 
     def cone(self, places: Iterable[int]) -> list[int]:
-        """Give the nodes that the nodes at ``places`` are computed from within the step, these included, in order."""
+        """Return the nodes that those at ``places`` are computed from within the step, these included, in order."""
         return cone(self.nodes, places)
 
     def digests(self, labels: Mapping[str, bytes], places: Iterable[int]) -> dict[int, bytes]:
         """Hash expressions, with labels for the state variables; commutative arguments in any order.
 
         Args:
-            labels: 33 bytes for every state variable, the first being ``s``.
-            places: the nodes to hash, arguments before results.
+            labels: For every state variable 33 bytes, the first being ``s``.
+            places: The nodes to hash, arguments before results.
 
         Returns:
-            By place: bytes whose first tells where they end, so that strings of them can be read in one way only.
+            By place: bytes whose first byte determines where they end, so that joined digests remain unambiguous.
         """
         nodes = self.nodes
         digests: dict[int, bytes] = {}
         for place in places:
             node = nodes[place]
-            head = node[0]
-            if head is INPUT:
-                digests[place] = labels.get(node[1]) or b"i" + node[1].encode() + b"\0"
-            elif head is NUMBER:
-                digests[place] = b"n" + _as_bytes(node[1])
-            else:
-                parts = [digests[argument] for argument in node[1:]]
-                if head in COMMUTATIVE:
+            if type(node) is Call:
+                function, arguments = node
+                parts = [digests[argument] for argument in arguments]
+                if function in COMMUTATIVE:
                     parts.sort()
-                digests[place] = b"d" + hashlib.sha256(_ENCODED[head] + b"".join(parts)).digest()
+                digests[place] = b"d" + hashlib.sha256(_ENCODED[function] + b"".join(parts)).digest()
+            elif type(node) is Input:
+                digests[place] = labels.get(node.name) or b"i" + node.name.encode() + b"\0"
+            else:
+                digests[place] = b"n" + _as_bytes(node.value)
         return digests
 
 
 class GraphBuilder:
-    """Collects nodes; the same node added twice is one, whatever the order of commutative arguments.
+    """Collects nodes; equal nodes are stored once, whatever the order of commutative arguments.
 
     Attributes:
-        nodes: every value so far, arguments before results.
-        hints: a name for every value.
-        heads: of every value, the function's name, INPUT, or the number itself.
-        kinds: the kind of every value; empty where kinds do not matter.
-        has_leftovers: whether there may be values that nothing needs.
+        nodes: Every value so far, arguments before results.
+        hints: A name for every value.
+        heads: For every value the function's name, the number itself, or ``INPUT``.
+        kinds: The kind of every value; empty if kinds do not matter.
+        has_leftovers: Whether there may be values that nothing needs.
     """
 
     def __init__(self, state_kinds: Mapping[str, Kind], kinds_matter: bool = True):
         """Start an empty graph.
 
         Args:
-            state_kinds: the kind of every state variable.
-            kinds_matter: whether there will be functions that can tell kinds apart.
+            state_kinds: The kind of every state variable.
+            kinds_matter: Whether there will be functions that can distinguish kinds.
         """
         self.kinds_matter = kinds_matter
         self.nodes: list[Node] = []
@@ -120,36 +165,56 @@ class GraphBuilder:
         self.kinds: list[Kind] = []
         self.has_leftovers = False
         self._state_kinds = state_kinds
-        self._places: dict[Node, int] = {}
+        self._places: dict[tuple, int] = {}
+        self._inputs: list[frozenset[str]] = []  # of the values so far requested
 
     def add(self, node: Node, hint: str = "") -> int:
-        """Give the place of a node, new or known."""
-        head = node[0]
-        identity = node
-        if head in COMMUTATIVE:
-            if node[1] > node[2]:
-                identity = (head, node[2], node[1])
-        elif head is NUMBER and not node[1]:
-            identity = (NUMBER, str(node[1]))  # tells -0.0 from 0.0
+        """Add a node if it is new, and return its place."""
+        identity: tuple = node
+        if type(node) is Call:
+            head = node.function
+            if head in COMMUTATIVE:
+                one, other = node.arguments
+                if one > other:
+                    identity = (head, (other, one))
+        elif type(node) is Number:
+            head = node.value
+            if not head:
+                identity = (str(head),)  # distinguishes -0.0 from 0.0
+        else:
+            head = INPUT
         place = self._places.get(identity)
         if place is None:
             place = self._places[identity] = len(self.nodes)
             self.nodes.append(node)
             self.hints.append(hint)
-            self.heads.append(node[1] if head is NUMBER else head)
+            self.heads.append(head)
             if self.kinds_matter:
                 self.kinds.append(self._kind(node))
         return place
 
+    def place_of(self, node: Node) -> int | None:
+        """Return the place of a node; None if it has not been added."""
+        if type(node) is Call and node.function in COMMUTATIVE:
+            return self._places.get((node.function, tuple(sorted(node.arguments))))
+        return self._places.get((str(node.value),) if type(node) is Number and not node.value else node)
+
+    def inputs_of(self, place: int) -> frozenset[str]:
+        """Return the inputs and state variables that a value is computed from."""
+        for node in self.nodes[len(self._inputs) : place + 1]:
+            made = [self._inputs[argument] for argument in node.arguments]
+            self._inputs.append(frozenset({node.name}) if isinstance(node, Input) else frozenset().union(*made))
+        return self._inputs[place]
+
     def _kind(self, node: Node) -> Kind:
-        if node[0] == NUMBER:
+        if isinstance(node, Number):
             return SCALAR
-        if node[0] == INPUT:
-            return INPUT_KINDS[node[1]] if node[1] in INPUT_KINDS else self._state_kinds[node[1]]
-        return FUNCTIONS[node[0]].kind(tuple(self.kinds[place] for place in node[1:]))
+        if isinstance(node, Input):
+            return INPUT_KINDS[node.name] if node.name in INPUT_KINDS else self._state_kinds[node.name]
+        return FUNCTIONS[node.function].kind(tuple([self.kinds[place] for place in node.arguments]))
 
     def graph(self, update: int, state: Mapping[str, int]) -> Graph:
-        """Give the graph of what the update depends on, in this step or a later one; the rest is left out."""
+        """Return the graph of what the update depends on, in this step or a later one; the rest is left out."""
         if not self.has_leftovers:
             kinds = dict(self._state_kinds)
             return Graph(tuple(self.nodes), tuple(self.hints), update, dict(state), kinds, self.kinds_matter)
@@ -162,12 +227,12 @@ class GraphBuilder:
                 continue
             needed.add(place)
             node = self.nodes[place]
-            if node[0] is INPUT:
-                if node[1] in state:
-                    live.add(node[1])
-                    waiting.append(state[node[1]])
-            elif node[0] is not NUMBER:
-                waiting.extend(node[1:])
+            if isinstance(node, Input):
+                if node.name in state:
+                    live.add(node.name)
+                    waiting.append(state[node.name])
+            else:
+                waiting.extend(node.arguments)
         kept = sorted(needed)
         moved = {place: index for index, place in enumerate(kept)}
         return Graph(
@@ -181,37 +246,36 @@ class GraphBuilder:
 
 
 Add = Callable[[GraphBuilder, Node, str], int]
-"""How a node gets into a graph: as it is (``GraphBuilder.add``), or simplified first."""
+"""How a node is added to a graph: as it is (``GraphBuilder.add``), or simplified first."""
 
 
 def cone(nodes: Sequence[Node], places: Iterable[int]) -> list[int]:
-    """Give the places of what the nodes at ``places`` are computed from, these included, arguments before results."""
+    """Return the places of all nodes that those at ``places`` are computed from, these included, arguments first."""
     found = set()
     waiting = list(places)
     while waiting:
         place = waiting.pop()
         if place not in found:
             found.add(place)
-            if nodes[place][0] in FUNCTIONS:
-                waiting.extend(nodes[place][1:])
+            waiting.extend(nodes[place].arguments)
     return sorted(found)
 
 
 def renumbered(node: Node, moved: Mapping[int, int]) -> Node:
-    """Give a node with its arguments at their new places."""
-    return node if node[0] in (INPUT, NUMBER) else (node[0], *[moved[place] for place in node[1:]])
+    """Return a node with its arguments at their new places."""
+    return Call(node.function, tuple([moved[place] for place in node.arguments])) if type(node) is Call else node
 
 
 def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bool = False) -> Graph:
     """Read a program as a graph.
 
     Args:
-        program: what to read.
-        add: how every value gets into the graph.
-        idle_is_zero: whether a state variable that no live statement writes is read as the 0.0 that it stays.
+        program: The program to read.
+        add: How every value is added to the graph.
+        idle_is_zero: Whether a state variable that no live statement writes is read as 0.0, its constant value.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     facts = check(program)
     live = [s for s, alive in zip(program.statements, facts.live, strict=True) if alive]
@@ -219,25 +283,25 @@ def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bo
     state = [name for name in facts.live_state if name in written or not idle_is_zero]
     kinds_matter = not _OF_WHOLE_ARRAYS.isdisjoint([statement.function for statement in live])
     builder = GraphBuilder({name: facts.state_kinds[name] for name in state}, kinds_matter)
-    known = {name: builder.add((INPUT, name), name) for name in (*sorted(facts.inputs), *state)}
-    known |= {name: builder.add((NUMBER, 0.0)) for name in facts.live_state if name not in known}
+    known = {name: builder.add(Input(name), name) for name in (*sorted(facts.inputs), *state)}
+    known |= {name: builder.add(Number(0.0)) for name in facts.live_state if name not in known}
     for target, function, arguments in live:
         places = [
-            known[argument] if isinstance(argument, str) else builder.add((NUMBER, argument)) for argument in arguments
+            known[argument] if isinstance(argument, str) else builder.add(Number(argument)) for argument in arguments
         ]
-        known[target] = places[0] if function == "copy" else add(builder, (function, *places), target)
+        known[target] = places[0] if function == "copy" else add(builder, Call(function, tuple(places)), target)
     return builder.graph(known[program.update], {name: known[name] for name in state})
 
 
 def rebuilt(graph: Graph, add: Add, replaced: Mapping[str, Node] | None = None) -> Graph:
-    """Copy a graph, every value through ``add`` and the inputs named in ``replaced`` as the nodes given there."""
+    """Copy a graph, adding every value by ``add`` and replacing the inputs named in ``replaced`` by the nodes there."""
     replaced = replaced or {}
     builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
     builder.has_leftovers = bool(replaced)
     moved: dict[int, int] = {}
     for place, (node, hint) in enumerate(zip(graph.nodes, graph.hints, strict=True)):
-        if node[0] == INPUT:
-            moved[place] = builder.add(replaced.get(node[1], node), hint)
+        if isinstance(node, Input):
+            moved[place] = builder.add(replaced.get(node.name, node), hint)
         else:
             moved[place] = add(builder, renumbered(node, moved), hint)
     state = {name: moved[place] for name, place in graph.state.items() if name not in replaced}
@@ -245,11 +309,11 @@ def rebuilt(graph: Graph, add: Add, replaced: Mapping[str, Node] | None = None) 
 
 
 def without_dead_statements(program: Program) -> Program:
-    """Give the program with its live statements and state variables only, names and order kept."""
+    """Return the program with only its live statements and state variables, names and order kept."""
     facts = check(program)
     kept = set(facts.live_state) | facts.inputs
     return Program(
         tuple(name for name in program.parameters if name in kept),
-        tuple(statement for statement, live in zip(program.statements, facts.live, strict=True) if live),
+        tuple(live.statement for live in live_statements(program)),
         program.update,
     )

@@ -1,17 +1,16 @@
-"""Running a program on arrays: one walk that serves NumPy and JAX."""
+"""Running a program on arrays: one walk over its statements for both NumPy and JAX."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from programs.checking import Facts, check
+from programs.checking import Facts, check, live_statements
 from programs.function import Function, Kind
-from programs.functions import FUNCTIONS
 from programs.program import Program
 
-Array = Any  # of the array module in use
-Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one for each weight array
+Array = Any  # an array of the module in use
+Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one per weight array
 
 
 def execute(
@@ -25,37 +24,35 @@ def execute(
     """Run one step of a program's live statements.
 
     Args:
-        program: what to run.
-        facts: what ``check`` says of it.
+        program: The program to run.
+        facts: The facts that ``check`` finds about it.
         xp: ``numpy`` or ``jax.numpy``.
-        weights: arrays that give the shapes and dtypes of tensors.
-        inputs: the value of every parameter that live statements read.
-        scalar_dtype: the dtype of scalars and of sums over all arrays.
+        weights: Arrays that have the shapes and dtypes of tensors.
+        inputs: The value of every parameter that live statements read.
+        scalar_dtype: The dtype of scalars and of sums over all arrays.
 
     Returns:
-        The update, one array for each weight array and shaped like it; and the new value of every live state variable.
+        The update, one array per weight array and shaped like it; and the new value of every live state variable.
     """
     known = dict(inputs)
-    for statement, kind, live in zip(program.statements, facts.kinds, facts.live, strict=True):
-        if live:
-            row = FUNCTIONS[statement.function]
-            # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
-            alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
-            arguments = [
-                known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
-                for x in statement.arguments
-            ]
-            apply = _leafwise if row.leafwise else _whole
-            known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
+    for statement, row, _, kind in live_statements(program):
+        # Next to arrays, a number stays a Python float; alone it becomes an array, since Python raises for 1 / 0.
+        alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
+        arguments = [
+            known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
+            for x in statement.arguments
+        ]
+        apply = _leafwise if row.leafwise else _whole
+        known[statement.target] = (kind, apply(row, xp, arguments, weights, scalar_dtype))
     update = broadcast(xp, known[program.update], Kind.TENSOR, weights)
     return update, {name: known[name] for name in facts.live_state}
 
 
-def zero_state(facts: Facts, weights: Sequence[Array]) -> dict[str, Value]:
-    """Give the state before the first step: every live state variable as zeros, float64 in NumPy."""
+def zero_state(facts: Facts, weights: Sequence[Array], dtype: type = np.float64) -> dict[str, Value]:
+    """Return the state before the first step: zeros for every live state variable, in NumPy."""
     shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(weights), Kind.TENSOR: tuple(w.shape for w in weights)}
     kinds = {name: facts.state_kinds[name] for name in facts.live_state}
-    return {name: (kind, tuple(np.zeros(shape) for shape in shapes[kind])) for name, kind in kinds.items()}
+    return {name: (kind, tuple(np.zeros(shape, dtype) for shape in shapes[kind])) for name, kind in kinds.items()}
 
 
 def numpy_step(
@@ -65,35 +62,37 @@ def numpy_step(
     state: Mapping[str, Value],
     rate: float,
     step: int,
+    dtype: Any = np.float64,
 ) -> tuple[tuple[Array, ...], dict[str, Value]]:
-    """Run one step in NumPy (float64).
+    """Run one step in NumPy.
 
     Args:
-        program: what to run.
-        weights: one array for each weight array.
-        gradient: arrays of the same shapes.
-        state: of the program, before the step.
-        rate: what the program reads as ``lr``.
-        step: what it reads as ``t``, from 1.
+        program: The program to run.
+        weights: The weight arrays.
+        gradient: Arrays of the same shapes.
+        state: The program's state before the step.
+        rate: What the program reads as ``lr``.
+        step: What the program reads as ``t``, from 1.
+        dtype: The dtype of scalars; tensors have that of the weights.
 
     Returns:
         The update, and the state after the step.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     inputs = {
         **state,
         "w": (Kind.TENSOR, tuple(weights)),
         "g": (Kind.TENSOR, tuple(gradient)),
-        "lr": (Kind.SCALAR, (np.float64(rate),)),
-        "t": (Kind.SCALAR, (np.float64(step),)),
+        "lr": (Kind.SCALAR, (dtype(rate),)),
+        "t": (Kind.SCALAR, (dtype(step),)),
     }
-    return execute(program, check(program), np, weights, inputs, np.float64)
+    return execute(program, check(program), np, weights, inputs, dtype)
 
 
 def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:
-    """Spread a value over a kind that is at least its own, in the dtypes of the weights where that is not scalar."""
+    """Broadcast a value to a kind at least its own, in the dtypes of the weights if that kind is not scalar."""
     own, arrays = value
     if kind is Kind.SCALAR or (own is kind and kind is Kind.PER_ARRAY):
         return arrays

@@ -1,4 +1,4 @@
-"""What tasks of classifying rows of numbers have in common: the split and the losses."""
+"""What the tasks that classify rows of numbers share: the split and the losses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,14 +21,14 @@ class Examples(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What maps rows to classes."""
+    """A model that maps rows to classes."""
 
     init: Callable[[jax.Array], Params]  # rng key -> initial weights
     logits: Callable[[Params, jax.Array], jax.Array]  # weights, f32 (..., features) -> (..., classes)
 
 
 def split(rows: np.ndarray, labels: np.ndarray, held_out: int) -> Examples:
-    """Split rows and labels of any type, the same way every time, with `held_out` rows in the second part."""
+    """Split rows and labels of any type, the same way every time, with `held_out` rows held out."""
     from sklearn.model_selection import train_test_split
 
     training, rest = train_test_split(np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=0)
@@ -42,7 +42,7 @@ def losses(
     """Make the functions `loss` and `held_out` of a task.
 
     Args:
-        load: Gives the data, the same every time; called when the functions are.
+        load: Returns the data, the same every time; called whenever one of the functions is.
         logits: As in Model.
     """
 

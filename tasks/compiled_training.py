@@ -1,9 +1,8 @@
-"""The compiler engine: one program, or any other Optax transformation, as XLA makes of it.
+"""The compiler engine: trains with one program, or any other Optax transformation, compiled by XLA.
 
 The gradient step compiles once per task and process. Only the optimizer's update compiles for each optimizer, as a
-function of its own that is freed with its last reference; the steps are dispatched from Python, with batches and step
-counter staying on the device. Compiling the whole loop anew for each optimizer takes several times longer than training
-does.
+separate function that is freed with its last reference; the steps are dispatched from Python, while the batches and the
+step counter stay on the device. Compiling the whole loop for each optimizer takes several times longer than training.
 """
 
 import functools
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from tasks.pinning import pinned
 from tasks.task import Params, Task
 from tasks.training import CHECK_EVERY, Training, batch_of, bounded, compile_ahead, judge, start, start_shapes
 
@@ -25,10 +25,10 @@ _UPDATE_OPTIONS = MappingProxyType(
     {
         "xla_cpu_parallel_codegen_split_count": 1,
         "xla_backend_optimization_level": 1,
-        **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),  # later ones refuse it
+        **({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}),  # later ones reject it
     }
 )
-"""What halves the processor time of compiling an update (jaxlib 0.10.2, two cores).
+"""XLA options that halve the processor time of compiling an update (jaxlib 0.10.2, two cores).
 
 AdamW, digits_mlp: 0.25 to 0.11 s, flat 0.20 to 0.10 s; text_gpt: 0.42 to 0.15 s, flat 0.23 to
 0.12 s. A step takes up to 0.02 ms (digits_mlp) or 0.12 ms (text_gpt) longer.
@@ -42,8 +42,8 @@ def train(task: Task, optimizer: optax.GradientTransformation, rng_seed: int) ->
 
     Args:
         task: What to train.
-        optimizer: Any transformation. Wrapped in `optax.flatten`, its update compiles about twice
-          as fast, but then sees all weights as one array.
+        optimizer: Any transformation. If it is wrapped in `optax.flatten`, its update compiles about
+          twice as fast, but sees all weights as one array.
         rng_seed: In [0, 2**31).
 
     Returns:
@@ -52,6 +52,7 @@ def train(task: Task, optimizer: optax.GradientTransformation, rng_seed: int) ->
     return train_each(task, optimizer, (rng_seed,))[0]
 
 
+@pinned()
 def train_each(task: Task, optimizer: optax.GradientTransformation, rng_seeds: Sequence[int]) -> tuple[Training, ...]:
     """Train a task's model once for each rng seed, until the first training that diverges."""
     update = _compile_update(task, optimizer)
@@ -105,9 +106,9 @@ def _compile_update(task: Task, optimizer: optax.GradientTransformation) -> _Upd
 
 @contextmanager
 def _uncached() -> Iterator[None]:
-    """Keep what compiles inside out of JAX's persistent compilation cache, where that is in use.
+    """Keep what compiles in the context out of JAX's persistent compilation cache, if JAX uses one.
 
-    JAX decides only once per process whether to use it, but for each compilation whether to write.
+    JAX decides once per process whether to use the cache, but for each compilation whether to write to it.
     """
     name = "jax_persistent_cache_min_compile_time_secs"
     before = jax.config.values[name]
@@ -122,7 +123,7 @@ def _run(task: Task, update: _Update, optimizer: optax.GradientTransformation, r
     steps = _compile_steps(task)
     params, batches = start(task, rng_seed)
     step = jnp.int32(0)
-    # Copied, since the update takes over the buffers: the start is kept, and a state may hold the weights themselves.
+    # Copied, since the update reuses the buffers: the start is cached, and a state may hold the weights themselves.
     params, state = jax.tree.map(jnp.copy, (params, optimizer.init(params)))
     for done in range(task.steps):
         gradients, step = steps.gradient(params, batches, step)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.classification import Examples, Model, losses, split
+from tasks.pinning import KEY_TYPE
 from tasks.task import Params, Task
 from tasks.transformer import WIDTH, Blocks, normalise
 
@@ -36,12 +37,12 @@ def load() -> Examples:
 
 @functools.cache
 def mislabelled(images: int, redrawn: float, contrast: float = 1.0) -> Examples:
-    """Read the digits with labels of the training part that cannot all be trusted; those held out are right.
+    """Read the digits, with some labels of the training part replaced at random; held-out labels are correct.
 
     Args:
         images: How many images to train with: the first of the training part.
-        redrawn: The share of these whose label is drawn anew from all ten.
-        contrast: What all pixels are multiplied by.
+        redrawn: The share of these images whose label is drawn again from all ten.
+        contrast: The factor that all pixels are multiplied by.
     """
     true = load()
     rng = np.random.default_rng(0)
@@ -73,10 +74,10 @@ def digits(
         description: One sentence.
         model: Maps f32 (..., 64) pixels to (..., 10) logits.
         steps: Updates in one training.
-        reference: Held-out loss of AdamW as given, nats.
+        reference: Held-out loss of AdamW with its constants as given, nats.
         batch_size: Images in one step.
         images: Images to train with.
-        load: Gives the images; called when they are needed.
+        load: Returns the images; called when they are needed.
     """
     loss, held_out = losses(load, model.logits)
     return Task(
@@ -97,7 +98,7 @@ def digits(
 def mislabelled_digits(
     *, name: str, description: str, images: int, redrawn: float, contrast: float, batch_size: int, reference: float
 ) -> Task:
-    """Make a long task whose labels cannot all be trusted: 4,000 steps of a 64-64-10 perceptron.
+    """Make a long task with partly wrong labels: 4,000 steps of a 64-64-10 perceptron.
 
     The arguments are those of `mislabelled` and `digits`.
     """
@@ -120,7 +121,7 @@ def perceptron(width: int, depth: int) -> Model:
         layers = eqx.nn.MLP(PIXELS, CLASSES, width, depth, key=key)
         return eqx.tree_at(_last_layer, layers, replace_fn=jnp.zeros_like)
 
-    structure = eqx.filter_eval_shape(lambda: model(jax.random.key(0)))  # starts no device
+    structure = eqx.filter_eval_shape(lambda: model(jax.random.key(0, impl=KEY_TYPE)))  # starts no device
     static = eqx.filter(structure, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), True)
 
     def init(key: jax.Array) -> Params:
@@ -137,7 +138,7 @@ def _last_layer(perceptron: eqx.nn.MLP) -> tuple[jax.Array | None, jax.Array | N
 
 
 class VisionTransformer(eqx.Module):
-    """Patches of 2 x 2 pixels as 16 tokens, all seeing each other, and the mean of what becomes of them.
+    """A transformer over 16 patches of 2 x 2 pixels, which all attend to each other; it classifies their mean.
 
     Source: A. Dosovitskiy et al., 2021, https://arxiv.org/abs/2010.11929
     """
@@ -155,7 +156,7 @@ class VisionTransformer(eqx.Module):
         self.predict = jnp.zeros((WIDTH, CLASSES))
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Return the logits, f32 (..., 10), of f32 (..., 64) pixels."""
+        """Return the logits, f32 (..., 10), for f32 (..., 64) pixels."""
         stream = self.blocks(patches(images) @ self.embedding + self.position)
         return normalise(stream).mean(axis=-2) @ self.predict
 

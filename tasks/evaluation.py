@@ -1,4 +1,4 @@
-"""From programs to scores on a suite of tasks, with what is not worth training left out."""
+"""From programs to scores on a suite of tasks, without the trainings that are not worth running."""
 
 import math
 from collections import defaultdict
@@ -12,18 +12,19 @@ import programs
 from tasks.compiled_training import train_each
 from tasks.engines import Engine, choose_engine
 from tasks.interpreted_training import Candidate, train_many
+from tasks.pinning import pinned
 from tasks.task import Task, TaskError, score
 from tasks.training import Training
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of one optimizer on a suite of tasks."""
+    """The results of one optimizer on a suite of tasks."""
 
-    trainings: tuple[tuple[Training, ...], ...]  # by task, then by rng seed; short where it ended early
+    trainings: tuple[tuple[Training, ...], ...]  # by task, then by rng seed; shorter if the evaluation ended early
     score: float  # mean over tasks of the mean over rng seeds; 0 if any training diverged
-    diverged: bool  # a training diverged, and those after it were skipped
-    hopeless: bool = False  # a task's score was below the hurdle, and those after it were skipped: see `reason`
+    diverged: bool  # a training diverged, and the trainings after it were skipped
+    hopeless: bool = False  # a task's score was below the hurdle, and the tasks after it were skipped: see `reason`
     reason: str = ""  # why it was hopeless, for people
 
     @property
@@ -44,13 +45,13 @@ def evaluate_optimizer(
         tasks: At least one; the optimizer's update compiles once for each.
         optimizer: Any transformation.
         rng_seeds: At least one, each in [0, 2**31).
-        hurdle: The score on a task below which those after it are not trained; None for no hurdle.
+        hurdle: If the score on a task is below it, the tasks after it are not trained; None for no hurdle.
 
     Returns:
         The trainings, until the first that diverges, and their score.
 
     Raises:
-        TaskError: There is no task or no rng seed.
+        TaskError: If there is no task or no rng seed.
     """
     return _evaluate_all(tasks, 1, rng_seeds, hurdle, lambda task, _: [train_each(task, optimizer, rng_seeds)])[0]
 
@@ -61,7 +62,7 @@ def evaluate_programs(
     rng_seeds: Sequence[int],
     hurdle: float | None = None,
 ) -> list[Evaluation]:
-    """Train every task once per rng seed with every program, by the engine that the table has for the task.
+    """Train every task once per rng seed with every program, by the engine that `choose_engine` chooses for the task.
 
     A program that is too large for the interpreter is compiled.
 
@@ -69,14 +70,14 @@ def evaluate_programs(
         tasks: At least one.
         some: Any number of programs.
         rng_seeds: At least one, each in [0, 2**31).
-        hurdle: The score on a task below which those after it are not trained; None for no hurdle.
+        hurdle: If the score on a task is below it, the tasks after it are not trained; None for no hurdle.
 
     Returns:
         For each program, in order, its trainings until the first that diverges, and their score.
 
     Raises:
-        ProgramError: A program is not valid.
-        TaskError: There is no task or no rng seed.
+        ProgramError: If a program is not valid.
+        TaskError: If there is no task or no rng seed.
     """
     encoded = [programs.encode(program) for program in some]
 
@@ -99,12 +100,13 @@ def evaluate_programs(
 
 
 def as_optimizer(program: programs.Program) -> optax.GradientTransformation:
-    """Make an Optax transformation of a program for the compiler engine."""
+    """Make an Optax transformation from a program, for the compiler engine."""
     optimizer = programs.to_optax(program)
-    # One flat array gives the same numbers and compiles twice as fast.
+    # On one flat array the update gives the same numbers and compiles twice as fast.
     return optax.flatten(optimizer) if programs.is_elementwise(program) else optimizer
 
 
+@pinned()
 def _evaluate_all(
     tasks: Sequence[Task],
     count: int,
@@ -112,7 +114,7 @@ def _evaluate_all(
     hurdle: float | None,
     train: Callable[[Task, Sequence[int]], list[tuple[Training, ...]]],
 ) -> list[Evaluation]:
-    """Train task by task those of `count` optimizers that are left."""
+    """Train `count` optimizers task by task, each until it diverges or is hopeless."""
     if not tasks or not rng_seeds:
         raise TaskError(f"got {len(tasks)} tasks and {len(rng_seeds)} rng seeds; give at least one of each")
     rows: list[list[tuple[Training, ...]]] = [[] for _ in range(count)]
@@ -139,6 +141,6 @@ def _evaluation(tasks: Sequence[Task], rows: Sequence[tuple[Training, ...]], hur
     below = hurdle is not None and scores[-1] < hurdle and len(rows) < len(tasks)
     if not below:
         return Evaluation(tuple(rows), math.fsum(scores) / len(tasks), diverged=False)
-    # All other tasks count 0, so that it comes behind whatever has passed: scores have no upper end.
+    # The other tasks count as 0, so that a hopeless optimizer ranks behind all that passed: scores have no upper end.
     reason = f"{scores[-1]:.4g} on {tasks[len(rows) - 1].name}, below the hurdle of {hurdle:g}"
     return Evaluation(tuple(rows), scores[-1] / len(tasks), diverged=False, hopeless=True, reason=reason)

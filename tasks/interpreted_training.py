@@ -1,8 +1,8 @@
 """The interpreter engine: many programs in one call of a training loop that was compiled once for the task.
 
-On a processor the lanes of a call, which share an rng seed, run one after another, so that a lane that diverges costs
-no more and a lane's bits do not depend on its neighbours. On an accelerator they run side by side under `jax.vmap`,
-rng seeds too, so that small models fill the chip; it ends when no lane is left that is healthy.
+On a CPU the lanes of a call, which share an rng seed, run one after another, so that a lane that has diverged costs
+nothing more and a lane's bits do not depend on its neighbours. On an accelerator all lanes, of any rng seeds, run side
+by side under `jax.vmap`, so that small models fill the chip; a call ends early if no healthy lane is left.
 """
 
 import functools
@@ -17,6 +17,7 @@ import optax
 
 import programs
 from tasks.memory import lanes_that_fit
+from tasks.pinning import pinned
 from tasks.task import Params, Task
 from tasks.training import (
     CHECK_EVERY,
@@ -35,27 +36,28 @@ Lanes: TypeAlias = Literal["sequence", "population"]
 """How the lanes of a call run: one after another, or side by side."""
 
 SEQUENCE = 64
-"""Lanes in one call, at most, where they run one after another."""
+"""The most lanes in one call if they run one after another."""
 
 POPULATIONS = (16, 64, 256)
-"""Lanes in one call where they run side by side: the most that fit on the device, whether all are used or not.
+"""Lanes in one call if they run side by side: the largest of these that fits on the device, even if not all are used.
 
-With another number a lane's bits may be others, so that it must not depend on how many candidates are at hand.
+The bits of a lane may depend on the number of lanes, so that must not depend on the number of candidates.
 """
 
 
 class Candidate(NamedTuple):
-    """A program as it is trained."""
+    """A program to train with."""
 
     code: programs.MachineCode
-    learning_rate: float = 1.0  # what it reads as ``lr``
+    learning_rate: float = 1.0  # what the program reads as ``lr``
 
 
 def lanes_of_device() -> Lanes:
-    """Give the way that suits the device in use."""
+    """Return how lanes run best on the device in use."""
     return "sequence" if jax.default_backend() == "cpu" else "population"
 
 
+@pinned()
 def train_many(
     task: Task,
     capacity: programs.Capacity,
@@ -73,7 +75,7 @@ def train_many(
         capacity: Of the machine that the candidates were encoded for.
         candidates: Any number.
         rng_seeds: Each in [0, 2**31).
-        lanes: How to run them; None for the way that suits the device.
+        lanes: How to run the lanes; None for the way that suits the device.
         population: Lanes side by side; None for as many of POPULATIONS as fit.
 
     Returns:
@@ -86,12 +88,12 @@ def train_many(
 
 
 def programs_at_once(rng_seeds: int) -> int:
-    """Give how many programs fill a call on the device in use, each with so many rng seeds; at least one."""
+    """Return how many programs, each with `rng_seeds` rng seeds, fill a call on the device in use; at least one."""
     return SEQUENCE if lanes_of_device() == "sequence" else max(1, POPULATIONS[-1] // max(1, rng_seeds))
 
 
 class _Lane(NamedTuple):
-    """What came of a lane, on the device."""
+    """The result of a lane, on the device."""
 
     loss: jax.Array  # f32 (), nats
     accuracy: jax.Array  # f32 ()
@@ -106,7 +108,7 @@ _Carry: TypeAlias = tuple[Params, Any]
 def _chunk(
     task: Task, optimizer: optax.GradientTransformation, batches: jax.Array, begun: jax.Array, carry: _Carry
 ) -> tuple[_Carry, jax.Array]:
-    """Train from step `begun` to the next look at the weights; give bool () for what it showed."""
+    """Train from step `begun` to the next check of the weights; return the carry and the check's result, bool ()."""
 
     def step(index: jax.Array, carry: _Carry) -> _Carry:
         params, state = carry
@@ -178,7 +180,7 @@ def _side_by_side(
         codes, rates = _stack([candidates[index] for index, _ in call], size)
         codes = codes._replace(length=codes.length.max())
         seeds = np.resize(np.array([rng_seed for _, rng_seed in call], np.int32), size)
-        # A call returns before it is done, so that the next one is prepared while the device works.
+        # A call returns before it is done, so the next one is prepared while the device works.
         train = _compile_population(task, capacity, size)
         pending.append((train(codes, rates, seeds, np.arange(size) < len(call)), len(call)))
     judged = [training for results, count in pending for training in _judge(task, results, count)]
@@ -191,7 +193,7 @@ def _side_by_side(
 
 @functools.cache
 def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> Callable[..., _Lane]:
-    code_axes = programs.MachineCode(0, None, 0, 0, 0)  # type: ignore[arg-type]  # the length is that of the longest
+    code_axes = programs.MachineCode(0, None, 0, 0, 0)  # type: ignore[arg-type]  # all have the length of the longest
 
     def init(code: programs.MachineCode, rate: jax.Array, params: Params) -> _Carry:
         return params, programs.interpret(code, capacity, rate).init(params)
@@ -217,7 +219,7 @@ def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> C
         )
         return _Lane(*jax.vmap(task.held_out)(params), healthy, steps)
 
-    # The lanes are dealt to the devices; none waits for another.
+    # The lanes are split over the devices; no device waits for another.
     lanes, whole = jax.P("lanes"), jax.P()
     split_codes = programs.MachineCode(lanes, whole, lanes, lanes, lanes)  # type: ignore[arg-type]
     train_all = jax.shard_map(
@@ -234,20 +236,20 @@ def _compile_population(task: Task, capacity: programs.Capacity, size: int) -> C
 
 
 def _mesh(lanes: int) -> jax.sharding.Mesh:
-    """Give as many of this process's devices as share so many lanes evenly."""
+    """Make a mesh of as many of this process's devices as can share `lanes` lanes evenly."""
     devices = jax.local_devices()[: math.gcd(lanes, jax.local_device_count())]
     return jax.make_mesh((len(devices),), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices)
 
 
 def _stack(candidates: Sequence[Candidate], size: int) -> tuple[programs.MachineCode, np.ndarray]:
-    """Stack codes and learning rates, the last one again until there are so many."""
+    """Stack codes and learning rates, with the last candidate repeated up to `size`."""
     filled = [*candidates, *[candidates[-1]] * (size - len(candidates))]
     codes = programs.MachineCode(*map(np.stack, zip(*(candidate.code for candidate in filled), strict=True)))
     return codes, np.array([candidate.learning_rate for candidate in filled], np.float32)
 
 
 def _shapes(capacity: programs.Capacity, size: int) -> tuple[Any, Any]:
-    """Give the shapes of what `_stack` gives."""
+    """Return the shapes of what `_stack` returns."""
     empty = programs.MachineCode.empty(capacity)
     codes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), empty)
     return codes, jax.ShapeDtypeStruct((size,), jnp.float32)
@@ -258,6 +260,6 @@ def _no_lanes(size: int) -> _Lane:
 
 
 def _judge(task: Task, lanes: _Lane, count: int) -> list[Training]:
-    """Wait for a call, and make trainings of its first lanes."""
+    """Wait for a call, and return the trainings of its first `count` lanes."""
     columns = (np.asarray(column)[:count].tolist() for column in lanes)
     return [judge(task, *lane) for lane in zip(*columns, strict=True)]

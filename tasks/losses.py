@@ -1,4 +1,4 @@
-"""Cross entropy that cannot cancel, and accuracy beside it.
+"""Cross entropy without cancellation, and accuracy.
 
 A loss written as log-sum-exp minus the label's logit cancels in float32 once logits are large:
 both terms round to the same number and the loss is exactly zero, whatever the labels. Here the

@@ -9,19 +9,21 @@ import jax
 from jax.extend.core import jaxprs_in_params
 
 import programs
+from tasks.pinning import pinned
 from tasks.task import Task
 from tasks.training import batch_of, start_shapes, weights
 
 SHARE = 0.4
-"""Of the device's memory that a call may take: two are under way, and there are data and compiled code."""
+"""Share of the device's memory that one call may take: two calls are under way, beside data and compiled code."""
 
 
 @functools.cache
+@pinned()
 def lane_bytes(task: Task, capacity: programs.Capacity) -> int:
-    """Bound the device memory that one lane needs, in bytes.
+    """Return an upper bound of the device memory that one lane needs, in bytes.
 
-    Counts the machine's registers, twice as a step may copy them, the lane's batches, and the larger of what a
-    gradient step and the held-out loss compute in all: XLA frees most of that earlier, so that it is a bound.
+    Counts the machine's registers, twice as a step may copy them, the lane's batches, and all values of a gradient
+    step or of the held-out loss, whichever are larger: XLA frees most of them earlier, so this is an upper bound.
     """
     params, batches = start_shapes(task)
 
@@ -35,20 +37,20 @@ def lane_bytes(task: Task, capacity: programs.Capacity) -> int:
 
 
 def lanes_that_fit(task: Task, capacity: programs.Capacity, sizes: Sequence[int]) -> int:
-    """Give the largest of some numbers of lanes whose memory the device has; the smallest where none fits."""
+    """Return the largest of `sizes`, numbers of lanes, that the device has memory for; the smallest if none fits."""
     limit = memory_limit()
     fitting = [size for size in sizes if limit is None or size * lane_bytes(task, capacity) <= SHARE * limit]
     return max(fitting, default=min(sizes))
 
 
 def memory_limit() -> int | None:
-    """Give the bytes that JAX may use of the first device; None where it does not say, as on CPU."""
+    """Return the bytes that JAX may use of the first device; None if the device does not say, such as a CPU."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("bytes_limit")
 
 
 def _computed_bytes(jaxpr: Any) -> int:
-    """Sum the sizes of all values that a computation makes, those of the computations it calls included."""
+    """Return the bytes of all values that a computation makes, including those of the computations it calls."""
     total = 0
     for equation in jaxpr.eqns:
         inner = [_computed_bytes(sub) for sub in jaxprs_in_params(equation.params)]

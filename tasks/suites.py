@@ -1,4 +1,4 @@
-"""The tasks and suites by name."""
+"""The tasks and suites, by name."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -77,7 +77,7 @@ def get(name: str) -> Task:
     """Return a task by its name in TASKS, the same object each time.
 
     Raises:
-        TaskError: There is no such task.
+        TaskError: If there is no such task.
     """
     if name not in TASKS:
         raise TaskError(_unknown("task", name, TASKS))
@@ -91,7 +91,7 @@ def load_suite(name: str) -> tuple[Task, ...]:
         name: A name in SUITES, or a name in TASKS for that task alone.
 
     Raises:
-        TaskError: There is no such suite or task.
+        TaskError: If there is no such suite or task.
     """
     if name in SUITES:
         return tuple(get(task) for task in SUITES[name])

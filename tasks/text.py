@@ -1,7 +1,9 @@
 """English text: a small transformer that predicts the next byte of Python's own reference pages."""
 
 import functools
+import importlib.resources
 import math
+import zlib
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,12 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.losses import accuracy, cross_entropy
-from tasks.task import Batch, Params, Task
+from tasks.task import Batch, Params, Task, TaskError
 from tasks.transformer import WIDTH, Blocks, normalise
 
 VOCABULARY = 128  # 7-bit ASCII
 LENGTH = 32  # bytes that the model sees at once
 HELD_OUT_WINDOWS = 256
+
+CHARACTERS = 465_126
+"""Of the whole text."""
+
+_FILE = "data/python_topics.txt.gz"  # its source and licence stand in the file beside it
+_LARGEST_FILE = 1_000_000  # bytes; a larger file is not even unpacked
+_GZIP = 16 + zlib.MAX_WBITS  # how zlib calls the format
 
 
 class Text(NamedTuple):
@@ -27,22 +36,34 @@ class Text(NamedTuple):
 
 @functools.cache
 def load() -> Text:
-    """Read the reference pages that come with Python, topics in alphabetical order.
+    """Read the reference pages of Python 3.11, with topics in alphabetical order; the same text on every Python.
 
-    The text differs a little from one minor version of Python to the next.
-    Source: The Python Language Reference, https://docs.python.org/3/reference/
+    Source: The Python Language Reference, https://docs.python.org/3.11/reference/
+
+    Raises:
+        TaskError: If the file that comes with Pride is damaged.
     """
-    from pydoc_data.topics import topics
-
-    joined = "\n\n".join(topics[name] for name in sorted(topics))
-    characters = np.frombuffer(joined.encode("ascii", errors="replace"), np.uint8).astype(np.int32)
+    characters = np.frombuffer(_unpacked(), np.uint8).astype(np.int32)
     split = len(characters) * 9 // 10
     starts = np.linspace(split, len(characters) - LENGTH - 1, HELD_OUT_WINDOWS).astype(np.int64)
     return Text(characters[:split], characters[starts[:, None] + np.arange(LENGTH + 1)])
 
 
+def _unpacked() -> bytes:
+    """Read the text as 7-bit ASCII, and never more of it than there should be."""
+    with importlib.resources.files("tasks").joinpath(_FILE).open("rb") as file:
+        packed = file.read(_LARGEST_FILE)
+    try:
+        text = zlib.decompressobj(_GZIP).decompress(packed, CHARACTERS + 1)
+    except zlib.error as error:
+        raise TaskError(f"tasks/{_FILE} is damaged ({error}): install Pride again") from None
+    if len(text) != CHARACTERS or not text.isascii():
+        raise TaskError(f"tasks/{_FILE} is damaged: install Pride again")
+    return text
+
+
 class Transformer(eqx.Module):
-    """A decoder: each position sees those before it and itself."""
+    """A decoder: each position sees itself and the positions before it."""
 
     embedding: jax.Array  # f32 (128, width)
     position: jax.Array  # f32 (length, width)
@@ -57,7 +78,7 @@ class Transformer(eqx.Module):
         self.predict = jnp.zeros((WIDTH, VOCABULARY))
 
     def __call__(self, characters: jax.Array) -> jax.Array:
-        """Return f32 (..., length, 128): after each of the int32 (..., length), what comes next."""
+        """Return the logits of the character after each of int32 (..., length), as f32 (..., length, 128)."""
         earlier = jnp.tril(jnp.ones((LENGTH, LENGTH), bool))
         stream = self.blocks(self.embedding[characters] + self.position, visible=earlier)
         return normalise(stream) @ self.predict
@@ -70,7 +91,7 @@ def text_gpt(*, name: str, description: str, steps: int, reference: float) -> Ta
         name: As in TASKS.
         description: One sentence.
         steps: Updates in one training.
-        reference: Held-out loss of AdamW as given, nats.
+        reference: Held-out loss of AdamW with its constants as given, nats.
     """
 
     def loss(params: Params, batch: Batch) -> jax.Array:

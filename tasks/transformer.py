@@ -1,4 +1,4 @@
-"""Transformer blocks, as small as the tasks that use them.
+"""Small transformer blocks for small tasks.
 
 The weights of all layers are stacked on a leading axis: the time to compile an optimizer's update
 grows with the number of arrays, not with their size.
@@ -14,7 +14,7 @@ LAYERS = 2
 
 
 class Blocks(eqx.Module):
-    """Attention and a perceptron in turn, with normalisation before each and no biases.
+    """Layers of attention followed by a perceptron, with normalisation before each and no biases.
 
     Source: A. Vaswani et al., 2017, https://arxiv.org/abs/1706.03762
     """
@@ -36,7 +36,7 @@ class Blocks(eqx.Module):
 
         Args:
             stream: f32 (..., length, width).
-            visible: bool (length, length), whether the row's token sees the column's; by default
+            visible: bool (length, length), whether the row's token sees the column's token; None if
                 every token sees all.
 
         Returns:
@@ -51,7 +51,7 @@ class Blocks(eqx.Module):
 
 
 def normalise(stream: jax.Array) -> jax.Array:
-    """Divide each token by its root mean square, without weights: f32 (..., width)."""
+    """Divide each token, f32 (..., width), by its root mean square, without weights."""
     return stream * jax.lax.rsqrt(jnp.square(stream).mean(axis=-1, keepdims=True) + 1e-6)
 
 
@@ -60,7 +60,7 @@ def _layers(key: jax.Array, inputs: int, outputs: int) -> jax.Array:
 
 
 def _attention(projected: jax.Array, visible: jax.Array | None) -> jax.Array:
-    """Mix what each token sees: f32 (..., length, 3 width) -> (..., length, width)."""
+    """Mix the values of what each token sees: f32 (..., length, 3 width) -> (..., length, width)."""
     heads = projected.reshape(*projected.shape[:-1], 3, HEADS, WIDTH // HEADS)
     queries, keys, values = heads[..., 0, :, :], heads[..., 1, :, :], heads[..., 2, :, :]
     agreement = jnp.einsum("...qhd,...khd->...hqk", queries, keys) * (WIDTH // HEADS) ** -0.5

@@ -1,4 +1,4 @@
-"""What programs do, measured: the seed programs that move alike, the size of updates, what weights lose."""
+"""What programs do, measured: seed programs that move alike, the size of updates, the decay of weights."""
 
 import numpy as np
 import pytest
@@ -114,6 +114,29 @@ def test_what_moves_all_weights_alike_takes_nothing_of_them_away():
     assert programs.measure(constant).shrinkage == 0.0
     decay = program("w, lr", "x = w * 0.01", "x = x + 3.0", "update = x * lr", returns="update")
     assert programs.measure(decay).shrinkage == pytest.approx(0.01)
+
+
+def test_weights_that_grow_are_explained_or_said_not_to_be():
+    grows = programs.effective(program("w, g", "x = w * 0.021", "update = g - x", returns="update"))
+    assert grows.measured.shrinkage == pytest.approx(-0.021)
+    (growth,) = grows.decays
+    assert (growth.name, dict(growth.numbers)["each_step"]) == ("weight growth", pytest.approx(-0.021))
+    assert growth.sentence == "each step adds 0.021 of the weights"
+    assert not grows.unexplained
+    assert programs.effective(program("w, g", "x = sin(w)", "update = g + x", returns="update")).unexplained
+    assert not programs.effective(programs.load("adamw")).unexplained
+    assert not programs.effective(programs.load("sgd")).unexplained
+
+
+@pytest.mark.parametrize(("one", "other"), [("lion", "cautious_lion"), ("adam", "adanorm")])
+def test_programs_that_differ_once_averages_point_against_the_gradient_do_not_behave_alike(one, other):
+    assert programs.fingerprint(programs.load(one)) == programs.fingerprint(programs.load(other))
+    assert other not in programs.seed_relatives(programs.load(one)).same_behaviour
+    assert one not in programs.seed_relatives(programs.load(other)).same_behaviour
+
+
+def test_the_same_rule_written_in_another_way_behaves_alike():
+    assert programs.seed_relatives(programs.load("momentum")).same_behaviour == ("heavy_ball",)
 
 
 def test_the_gradient_alone_is_nearest_to_sgd():

@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -17,9 +18,12 @@ from parity_training import CASES
 
 import programs
 import tasks
+from evolve.commands.cli import cli
+from evolve.commands.export_targets import TARGETS
 from evolve.commands.program_commands import functions_command
-from evolve.config.files import load_config
+from evolve.config.files import load_config, presets
 from evolve.config.reference import config_reference
+from evolve.config.settings import MUTATIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "evolve/README.md", "programs/README.md", "tasks/README.md", "workers/README.md")
@@ -31,7 +35,7 @@ YAML = [block for blocks in BLOCKS.values() for language, block in blocks if lan
 
 
 def commands(block: str) -> Iterator[tuple[str, str]]:
-    """Split a console block into commands and what each prints."""
+    """Yield the commands of a console block, each with what it prints."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
@@ -44,7 +48,7 @@ def matches(expected: str, got: str) -> bool:
 
 
 def masked(output: str) -> str:
-    """Replace the numbers, which another processor may compute otherwise."""
+    """Replace the numbers, which may differ on another processor."""
     return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", output)
 
 
@@ -92,10 +96,30 @@ def test_the_settings_are_those_of_the_code():
 
 
 def test_the_functions_are_those_of_the_language():
-    """All of the table, the numbers too, which the test of the commands masks."""
+    """The whole table, including the numbers, which the test of the commands masks."""
     printed = CliRunner().invoke(functions_command).stdout
     lines = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
     assert f"$ pride functions\n{lines}```" in TEXTS["programs/README.md"]
+
+
+PLACES = {
+    "command": (cli.list_commands(click.Context(cli)), "evolve/README.md", "| `pride {}"),
+    "task": (tasks.TASKS, "tasks/README.md", "\n{} "),
+    "suite": (tasks.SUITES, "tasks/README.md", "\n{} "),
+    "mutation": (MUTATIONS, "evolve/README.md", "`mutations.{}`"),
+    "export target": (TARGETS, "programs/README.md", "--to {}"),
+    "transformation": (programs.TRANSFORMATIONS, "programs/README.md", "`{}`"),
+    "preset": (presets(), "evolve/README.md", "`{}`"),
+}
+"""What people may name: all names, the pages one of which must show each, and how it is written there."""
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_whatever_can_be_named_is_on_a_page(kind: str):
+    names, pages, written = PLACES[kind]
+    text = "".join(TEXTS[page] for page in pages.split())
+    for name in names:
+        assert written.format(name) in text, f"the {kind} {name} is on no page; show it in {pages.split()[-1]}"
 
 
 def test_the_seed_programs_are_those_of_the_language():

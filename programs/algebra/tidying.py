@@ -1,23 +1,23 @@
-"""A program as a person would write it: names by what a value is, numbers and weight decay second, the rate last."""
+"""A program as a person would write it: descriptive names, numbers and weight decay second, the rate last."""
 
 import re
 from dataclasses import replace
 
 from programs.algebra.signs import never_negative_state
-from programs.dataflow import COMMUTATIVE, INPUT, NUMBER, Graph, from_program, renumbered
+from programs.dataflow import COMMUTATIVE, Call, Graph, Input, Number, from_program, renumbered
 from programs.program import RESERVED, Program, fresh_name, variables
 from programs.writing import renamed, to_program
 
-_MADE = re.compile(r"[vx]\d+|[a-z]")  # names that tell nothing, as searches make them
+_MADE = re.compile(r"[vx]\d+|[a-z]")  # names that say nothing, such as searches generate
 _ROLES = {"sqrt": "root", "norm": "length", "reciprocal": "factor", "sign": "direction"}
 
 
 def tidy(program: Program) -> Program:
-    """Name and order what a program computes; its key stays.
+    """Rename the variables of a program and reorder its statements; its key stays the same.
 
-    State variables that average are called m, or v where they are never negative; what only the weights and numbers
-    make is called wd, what only the rate makes lr, and what leads to the update update. Names that tell something are
-    kept. A statement comes just before it is needed, what the gradient makes before the rest.
+    A state variable that accumulates the gradient is called m, or v if it is never negative; multiples of the weights
+    are called wd, multiples of the rate lr, and the values that lead to the update ``update``. Other descriptive names
+    are kept. A statement comes just before it is needed, those that read the gradient before the rest.
     """
     program = to_program(from_program(program), program.parameters)
     program = renamed(program, _new_names(program))
@@ -28,7 +28,7 @@ def tidy(program: Program) -> Program:
 
 
 def _new_names(program: Program) -> dict[str, str]:
-    """Find better names for state variables whose names tell nothing, and others for what has these now."""
+    """Find better names for state variables whose names say nothing, and fresh ones for variables so named now."""
     graph = from_program(program)
     never_negative = never_negative_state(graph)
     roles: dict[str, list[str]] = {"m": [], "v": []}
@@ -45,12 +45,12 @@ def _new_names(program: Program) -> dict[str, str]:
 
 
 def _inputs(graph: Graph, place: int) -> set[str]:
-    """Find the inputs and state variables that a value is made of."""
-    return {graph.nodes[index][1] for index in graph.cone([place]) if graph.nodes[index][0] == INPUT}
+    """Find the inputs and state variables that a value is computed from."""
+    return {node.name for index in graph.cone([place]) if isinstance(node := graph.nodes[index], Input)}
 
 
 def _ordered(graph: Graph) -> Graph:
-    """Sort values so that each comes just before it is needed, and a state variable's next value once it can."""
+    """Sort values so that each comes just before it is needed, and a state variable's next value as soon as it can."""
     inputs = [_inputs(graph, place) for place in range(len(graph.nodes))]
     moved: dict[int, int] = {}
     order: list[int] = []
@@ -59,8 +59,7 @@ def _ordered(graph: Graph) -> Graph:
         waiting = [root]
         while waiting:
             place = waiting[-1]
-            node = graph.nodes[place]
-            needed = [] if node[0] in (INPUT, NUMBER) else [a for a in node[1:] if a not in moved]
+            needed = [a for a in graph.nodes[place].arguments if a not in moved]
             if needed and place not in moved:
                 waiting += [a for a in needed[::-1] if "g" not in inputs[a]]
                 waiting += [a for a in needed[::-1] if "g" in inputs[a]]  # the next one is on top
@@ -69,16 +68,15 @@ def _ordered(graph: Graph) -> Graph:
             if place not in moved:
                 moved[place] = len(order)
                 order.append(place)
-                if node[0] != INPUT:
+                if not isinstance(graph.nodes[place], Input):
                     follow()
 
     def follow() -> None:
         for name, place in graph.state.items():
-            arguments = graph.nodes[place][1:]
-            if place not in moved and graph.nodes[place][0] not in (INPUT, NUMBER) and moved.keys() >= set(arguments):
-                readers = [i for i, node in enumerate(graph.nodes) if node[0] not in (INPUT, NUMBER) and i != place]
-                old = [i for i, node in enumerate(graph.nodes) if node == (INPUT, name)]
-                if all(i in moved for i in readers if set(old) & set(graph.nodes[i][1:])):
+            node = graph.nodes[place]
+            if place not in moved and isinstance(node, Call) and moved.keys() >= set(node.arguments):
+                old = {i for i, node in enumerate(graph.nodes) if node == Input(name)}
+                if all(i in moved or i == place or not old & set(n.arguments) for i, n in enumerate(graph.nodes)):
                     moved[place] = len(order)
                     order.append(place)
 
@@ -88,8 +86,9 @@ def _ordered(graph: Graph) -> Graph:
     nodes = []
     for place in order:
         node = graph.nodes[place]
-        if node[0] in COMMUTATIVE:
-            node = (node[0], *sorted(node[1:], key=lambda argument: _rank(graph, argument)))
+        if node.function in COMMUTATIVE:
+            arguments = sorted(node.arguments, key=lambda argument: _rank(graph, argument))
+            node = Call(node.function, tuple(arguments))
         nodes.append(renumbered(node, moved))
     return replace(
         graph,
@@ -101,14 +100,15 @@ def _ordered(graph: Graph) -> Graph:
 
 
 def _rank(graph: Graph, place: int) -> tuple[bool, bool, bool]:
-    """Tell how far behind an argument of a commutative function belongs: a number, then a scalar, then the weights."""
+    """Return a sort key for a commutative function's argument: numbers last, before them scalars, then the weights."""
     inputs = _inputs(graph, place)
     scalar = inputs <= {"lr", "t"}
-    return graph.nodes[place][0] == NUMBER, scalar, inputs == {"w"} and graph.nodes[place][0] != INPUT
+    node = graph.nodes[place]
+    return isinstance(node, Number), scalar, inputs == {"w"} and not isinstance(node, Input)
 
 
 def _hints(graph: Graph) -> tuple[str, ...]:
-    """Give every value a name: its own where that tells something, else by what it is."""
+    """Name every value: by its own name if that is descriptive, else by what it is."""
     chain = _chain(graph)
     next_values = _ways_to_state(graph)
     hints = []
@@ -116,22 +116,22 @@ def _hints(graph: Graph) -> tuple[str, ...]:
         own = graph.hints[place]
         inputs = _inputs(graph, place)
         tells = own and not _MADE.fullmatch(own) and own not in RESERVED and own not in graph.state
-        if node[0] in (INPUT, NUMBER):
+        if not isinstance(node, Call):
             hints.append(own)
         elif place in next_values:
             hints.append(next_values[place])
         elif place in chain and (place == graph.update or not tells or own == "wd"):
             hints.append("update")
-        elif inputs == {"lr"} and node[0] == "multiply":
+        elif inputs == {"lr"} and node.function == "multiply":
             hints.append("lr")
-        elif inputs == {"w"} and node[0] == "multiply":
+        elif inputs == {"w"} and node.function == "multiply":
             hints.append("wd")
         elif tells:
             hints.append(own)
-        elif inputs == {"g"} and node[0] == "square":
+        elif inputs == {"g"} and node.function == "square":
             hints.append("g2")
-        elif node[0] in _ROLES:
-            hints.append(_ROLES[node[0]])
+        elif node.function in _ROLES:
+            hints.append(_ROLES[node.function])
         elif "g" in inputs and (own == "g" or inputs <= {"g", "lr", "t"}) and not inputs & graph.state.keys():
             hints.append("g")
         else:
@@ -140,13 +140,13 @@ def _hints(graph: Graph) -> tuple[str, ...]:
 
 
 def _ways_to_state(graph: Graph) -> dict[int, str]:
-    """Find the next values of state variables, and what leads to them from the old ones and is read by nothing else."""
+    """Find the values on the way from each state variable's old value to its next that nothing else reads."""
     reads = _reads(graph)
     ways = {}
     for name, place in graph.state.items():
-        while graph.nodes[place][0] not in (INPUT, NUMBER):
+        while isinstance(node := graph.nodes[place], Call):
             ways.setdefault(place, name)
-            olds = [a for a in graph.nodes[place][1:] if name in _inputs(graph, a)]
+            olds = [a for a in node.arguments if name in _inputs(graph, a)]
             if len(olds) != 1 or reads.count(olds[0]) != 1:
                 break
             place = olds[0]
@@ -154,20 +154,19 @@ def _ways_to_state(graph: Graph) -> dict[int, str]:
 
 
 def _reads(graph: Graph) -> list[int]:
-    """Give the place of every value that is read, as often as it is."""
-    reads = [argument for node in graph.nodes if node[0] not in (INPUT, NUMBER) for argument in node[1:]]
+    """Return the place of every value that is read, once for each read."""
+    reads = [argument for node in graph.nodes for argument in node.arguments]
     return [*reads, *graph.state.values(), graph.update]
 
 
 def _chain(graph: Graph) -> set[int]:
-    """Find the values that lead to the update, each the first argument of the next and read by it alone."""
+    """Find the values that lead to the update, each the first argument of the next and read by no other."""
     reads = _reads(graph)
     chain = set()
     place = graph.update
-    while graph.nodes[place][0] not in (INPUT, NUMBER) and place not in graph.state.values():
+    while isinstance(node := graph.nodes[place], Call) and place not in graph.state.values():
         chain.add(place)
-        node = graph.nodes[place]
-        if len(node) == 1 or reads.count(node[1]) != 1:
+        if not node.arguments or reads.count(node.arguments[0]) != 1:
             break
-        place = node[1]
+        place = node.arguments[0]
     return chain

@@ -1,25 +1,27 @@
 r"""A program as LaTeX: aligned equations for one step, with m_t for the new value of a state variable m.
 
 g_t is the gradient, \theta the weights, \eta the schedule's value and t the step, from 1; every state variable starts
-at zero. Nothing but what the tables here spell out, and letters, digits and escaped underscores of names, is written.
+at zero. The output consists only of the texts in the tables here, and of the letters, digits and escaped underscores
+of names.
 """
 
 import re
 from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
-from programs.dataflow import INPUT, NUMBER, Graph, from_program
+from programs.completeness import of_every_function
+from programs.dataflow import Call, Graph, Input, Number, from_program
 from programs.function import SCALAR, TENSOR, Kind
 from programs.program import Program
 from programs.understanding.anatomy import Anatomy
 
 LOOSE, SUM, PRODUCT, ATOM = range(4)
-"""How tightly an expression holds together: with a sign before it, a sum, a product, a symbol or a call."""
+"""How tightly an expression binds, loosest first: with a leading sign, a sum, a product, a symbol or a call."""
 
-_LONGEST = 70  # letters of an expression that is written inside another one
+_LONGEST = 70  # the most characters of an expression that is written inside another one
 _INPUTS = {"g": "g_t", "w": r"\theta_{t-1}", "lr": r"\eta", "t": "t"}
 _STEMS = {"g": r"\tilde{g}", "w": r"\tilde{\theta}", "lr": r"\tilde{\eta}", "t": r"\tilde{t}", "update": "u", "": "x"}
-_DIGITS = 6  # significant ones of a number
+_DIGITS = 6  # significant digits of a number
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class Form:
     """How a function is written.
 
     Attributes:
-        text: with the arguments as ``<0>``, ``<1>`` and so on.
-        level: how tightly that holds together.
-        arguments: how tightly each argument must; those that do not are put in parentheses.
+        text: The LaTeX text, with the arguments as ``<0>``, ``<1>`` and so on.
+        level: How tightly the text binds.
+        arguments: How tightly each argument must bind, if it is not to be put in parentheses.
     """
 
     text: str
@@ -46,7 +48,7 @@ def _named(name: str, count: int = 1) -> Form:
     return Form(rf"\operatorname{{{name}}}\left({arguments}\right)")
 
 
-FORMS = {
+_FORMS = {
     "get_pi": Form(r"\pi"),
     "get_e": Form(r"\mathrm{e}"),
     "get_eps": Form(r"\epsilon"),
@@ -106,43 +108,44 @@ FORMS = {
     "std": _named("std"),
     "orthogonalize": _named("orthogonalize"),
 }
-"""How every function of the language is written. Square brackets are 1 where what they hold is true, else 0;
-``where`` gives its second argument where the first is not 0, else the third."""
+FORMS = of_every_function(_FORMS, "_FORMS in programs/exports/latex.py", "a Form")
+"""How every function of the language is written. Square brackets are 1 if their content is true, else 0;
+``where`` is its second argument if the first is not 0, else the third."""
 
-_POSITIVE_ROOT = Form(r"\sqrt{<0>}")  # of what is never negative, where sqrt needs no bars
+_POSITIVE_ROOT = Form(r"\sqrt{<0>}")  # of a value that is never negative, so that sqrt needs no bars
 
 
 def to_latex(program: Program) -> str:
     """Write one step of a program as LaTeX: an ``aligned`` environment, for use in mathematics.
 
-    Dead statements are left out. What is used once and is short is written in place, everything else has an equation of
-    its own; numbers are given to six significant digits. The last equation is that of the weights.
+    Dead statements are left out. A short value that is used once is written inside another, every other value has its
+    own equation; numbers are given to six significant digits. The last equation is that of the weights.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return _Printer(from_program(program)).text()
 
 
 @dataclass(frozen=True)
 class _Written:
-    """An expression: its text, and how tightly it holds together."""
+    """An expression: its text, and how tightly it binds."""
 
     text: str
     level: int = ATOM
 
     @property
     def is_negative_number(self) -> bool:
-        """Whether it is a number below 0, which may stand in front of a product."""
+        """Whether the expression is a number below 0, which may begin a product."""
         return self.level == LOOSE and re.match(r"-\d", self.text) is not None
 
     def at(self, level: int) -> str:
-        """Give the text, in parentheses where it does not hold together so tightly."""
+        """Return the text, in parentheses if it binds less tightly than ``level``."""
         return self.text if self.level >= level else rf"\left({self.text}\right)"
 
 
 class _Printer:
-    """Writes the values of a graph one after another, those that are used more than once or are long by equations."""
+    """Writes the values of a graph in order; values that are long or used more than once get their own equations."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
@@ -155,20 +158,20 @@ class _Printer:
         self.lines: list[tuple[str, str]] = []
         self.uses = [0] * len(graph.nodes)
         for node in graph.nodes:
-            for argument in () if node[0] in (INPUT, NUMBER) else node[1:]:
+            for argument in node.arguments:
                 self.uses[argument] += 1
         for place in graph.state.values():
             self.uses[place] += 1
 
     def text(self) -> str:
-        """Write all of it."""
+        """Return the whole text."""
         owners: dict[int, str] = {}
         for name, place in self.graph.state.items():
-            if self.graph.nodes[place][0] not in (INPUT, NUMBER):
+            if isinstance(self.graph.nodes[place], Call):
                 owners.setdefault(place, name)
         for place, node in enumerate(self.graph.nodes):
             self.written[place] = self.value(place)
-            if node[0] not in (INPUT, NUMBER):
+            if isinstance(node, Call):
                 if place in owners:
                     self.name(place, _with_step(self.state[owners[place]], "t"))
                 elif self.uses[place] > 1 or (len(self.written[place].text) > _LONGEST and self.uses[place]):
@@ -183,12 +186,12 @@ class _Printer:
         return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n"
 
     def name(self, place: int, symbol: str) -> None:
-        """Give a value an equation of its own."""
+        """Write a value as its own equation."""
         self.lines.append((symbol, self.written[place].text))
         self.written[place] = _Written(symbol)
 
     def new_stem(self, name: str) -> str:
-        """Make the symbol of a variable, without its step, that no other one has."""
+        """Make a unique symbol for a variable, without its step."""
         stem = _stem(name)
         number = 1
         chosen = stem
@@ -199,16 +202,17 @@ class _Printer:
         return chosen
 
     def value(self, place: int) -> _Written:
-        """Write a value, with those that it is made of as they have been written."""
-        head, *rest = self.graph.nodes[place]
-        if head == NUMBER:
-            return _number(rest[0])
-        if head == INPUT:
-            return _Written(_INPUTS.get(rest[0]) or _with_step(self.state[rest[0]], "t-1"))
+        """Write a value, with its arguments as they have been written."""
+        node = self.graph.nodes[place]
+        if isinstance(node, Number):
+            return _number(node.value)
+        if isinstance(node, Input):
+            return _Written(_INPUTS.get(node.name) or _with_step(self.state[node.name], "t-1"))
+        head, rest = node
         if head in ("multiply", "divide", "reciprocal"):
             return self.product(place)
-        if head == "interp" and self.graph.nodes[rest[2]][0] == NUMBER:
-            return self.mean(rest[0], rest[1], self.graph.nodes[rest[2]][1])
+        if head == "interp" and (weight := self.anatomy.number(rest[2])) is not None:
+            return self.mean(rest[0], rest[1], weight)
         form = _POSITIVE_ROOT if head == "sqrt" and self.is_never_negative(rest[0]) else FORMS[head]
 
         def argument(hole: re.Match) -> str:
@@ -218,19 +222,18 @@ class _Printer:
         return _Written(re.sub(r"<(\d)>", argument, form.text), form.level)
 
     def is_never_negative(self, place: int) -> bool:
-        """Tell whether a value is known to be from 0, or a quotient of such values and of 1 - b^t."""
+        """Return whether a value is known to be at least 0, or a product or quotient of such values and of 1 - b^t."""
         product = self.anatomy.product(place)
         return product.number >= 0.0 and all(map(self.is_positive, {*product.tops, *product.bottoms}))
 
     def is_positive(self, place: int) -> bool:
-        """Tell whether a value is known to be from 0, or is 1 - b^t."""
-        nodes = self.graph.nodes
-        head, *rest = nodes[place]
-        if head == "subtract" and nodes[rest[0]] == (NUMBER, 1.0) and nodes[rest[1]][0] == "power":
-            base, exponent = nodes[rest[1]][1:]
-            known = nodes[base][0] == NUMBER and 0.0 <= nodes[base][1] <= 1.0
-            return known and is_never_negative(nodes, exponent, self.never_negative)
-        return is_never_negative(nodes, place, self.never_negative)
+        """Return whether a value is known to be at least 0, or is 1 - b^t."""
+        if power := self.anatomy.one_less_power(place):
+            base, exponent = power
+            number = self.anatomy.number(base)
+            known = number is not None and 0.0 <= number <= 1.0
+            return known and is_never_negative(self.graph.nodes, exponent, self.never_negative)
+        return is_never_negative(self.graph.nodes, place, self.never_negative)
 
     def mean(self, x: int, y: int, weight: float) -> _Written:
         """Write interp with a number: (1 - a) x + a y."""
@@ -239,14 +242,14 @@ class _Printer:
         return _Written(f"{one.text} {'-' if weight < 0.0 else '+'} {other.text}", min(one.level, SUM))
 
     def product(self, place: int) -> _Written:
-        """Write a product, quotient or reciprocal, and those in it with no equation of their own, as one fraction."""
+        """Write a product, quotient or reciprocal, and those inside it without their own equations, as one fraction."""
         tops: list[int] = []
         bottoms: list[_Written] = []
         waiting = [place]
         while waiting:
             at = waiting.pop()
-            head, *rest = self.graph.nodes[at]
-            inside = at == place or self.written[at].level < ATOM  # and so no symbol
+            head, rest = self.anatomy.function(at), self.anatomy.arguments(at)
+            inside = at == place or self.written[at].level < ATOM  # hence not a symbol
             if inside and head == "multiply":
                 waiting += rest[::-1]
             elif inside and head == "divide":
@@ -256,7 +259,7 @@ class _Printer:
                 bottoms.append(self.written[rest[0]])
             else:
                 tops.append(at)
-        tops.sort(key=lambda at: (self.graph.nodes[at][0] != NUMBER, self.kinds[at]))
+        tops.sort(key=lambda at: (self.anatomy.number(at) is None, self.kinds[at]))
         above = self.times([(self.written[at], self.kinds[at]) for at in tops])
         if not bottoms:
             return above
@@ -264,7 +267,7 @@ class _Printer:
         return _Written(rf"\frac{{{above.text}}}{{{below}}}", PRODUCT)
 
     def times(self, factors: list[tuple[_Written, Kind]]) -> _Written:
-        """Write a product; between values shaped like the weights with a sign for elementwise."""
+        """Write a product, with the sign of elementwise products between values shaped like the weights."""
         if len(factors) < 2:
             return factors[0][0] if factors else _Written("1")
         text, level, before = "", PRODUCT, SCALAR
@@ -281,7 +284,7 @@ class _Printer:
 
 
 def _stem(name: str) -> str:
-    """Write a variable's name: a letter as it is, ``mhat`` with a hat, ``v1`` with an index, others upright."""
+    """Write a variable's name: a letter as it is, ``mhat`` with a hat, ``v1`` with an index, other names upright."""
     if name in _STEMS:
         return _STEMS[name]
     if re.fullmatch("[A-Za-z]", name):

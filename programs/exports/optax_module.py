@@ -1,20 +1,21 @@
 """A program as a plain Python module that imports only JAX and Optax.
 
 The text comes from a closed vocabulary: the rows of the function table, numbers, and names that were checked by the
-parser. Nothing else of a program's text is copied but its canonical form, inside the docstring.
+parser. Nothing else of a program's text is copied, except its canonical form inside the docstring.
 """
 
 from collections.abc import Callable, Sequence
 
+from programs.checking import LiveStatement, live_statements
 from programs.exports.definitions import DEFINITIONS
-from programs.exports.plan import Plan, defined, docstring, make_plan, statements
-from programs.function import Kind
-from programs.functions import FUNCTIONS
-from programs.program import Program, Statement
+from programs.exports.plan import Plan, defined, docstring, make_plan
+from programs.function import Function, Kind
+from programs.program import Program
 
 _TAKEN = {
     "jax",
     "jnp",
+    "warnings",
     "optax",
     "init_fn",
     "update_fn",
@@ -31,7 +32,7 @@ _CONVENTION = "The weights become `w - update`; this module returns `-update`, a
 _EXAMPLE = """\
 import jax.numpy as jnp
 import optax
-from {name} import {name}  # where this file is {name}.py
+from {name} import {name}  # if this file is {name}.py
 
 optimizer = {name}()
 weights = {{"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
@@ -47,19 +48,19 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
 
     The factory's keyword arguments are the program's constants under the names that Optax gives them
     (``learning_rate``, ``b1``, ``b2``, ``weight_decay``), with the program's values as defaults. ``learning_rate`` may
-    be a schedule. Where the program reads ``lr`` only as ``lr * number``, ``learning_rate`` is that whole factor;
+    be a schedule. If the program reads ``lr`` only as ``lr * number``, ``learning_rate`` is that whole factor;
     otherwise it is ``lr`` itself, 1 by default.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: a Python identifier.
-        provenance: lines on where the program comes from, for the module's docstring; of any text.
+        program: The program to export; its dead statements are left out.
+        name: A Python identifier.
+        provenance: Lines on where the program comes from, for the module's docstring; any text is allowed.
 
     Returns:
         The module's text.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier.
+        ProgramError: If the program is not well formed, or the name is not an identifier.
     """
     state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
     plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={state_class, "NamedTuple", "learning_rate"})
@@ -67,7 +68,7 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
 
 
 class _Module:
-    """Writes one module; every part of the text is made once, from the plan."""
+    """Writes one module from its plan."""
 
     def __init__(self, plan: Plan, state_class: str):
         self.plan = plan
@@ -82,7 +83,8 @@ class _Module:
         definitions = defined(self.used, DEFINITIONS)
         parts = [
             docstring(self.plan, "an Optax transformation", _CONVENTION, _EXAMPLE.format(name=self.name), provenance),
-            "\nfrom typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
+            "\n" if self.plan.reads_rate else "\nimport warnings\n",
+            "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
             self.state_text(),
             f"\n{definitions}\n" if definitions else "\n",
             self.factory_text(body),
@@ -93,15 +95,18 @@ class _Module:
         fields = "".join(f"    {self.names[name]}: Any\n" for name in self.facts.live_state)
         return (
             f"\nclass {self.state_class}(NamedTuple):\n"
-            f'    """What {self.name} keeps between steps; count is the number of steps done."""\n\n'
+            f'    """The state of {self.name} between steps; count is the number of steps done."""\n\n'
             f"    count: jax.Array\n{fields}"
         )
 
     def factory_text(self, body: list[str]) -> str:
         arguments = "".join(
             f"    {name}: {'optax.ScalarOrSchedule' if name == 'learning_rate' else 'float'} = {value!r},\n"
+            if name != "learning_rate" or self.plan.reads_rate
+            else "    learning_rate: optax.ScalarOrSchedule | None = None,\n"
             for name, value in self.plan.settings.items()
         )
+        warning = "".join(f"    {line}\n" for line in self.plan.rate_warning("learning_rate is not None"))
         described = "".join(f"        {name}: {self.describe(name)}\n" for name in self.plan.settings)
         zeros = {
             Kind.SCALAR: "jnp.zeros((), jnp.result_type(float))",
@@ -116,8 +121,8 @@ class _Module:
             f"\ndef {self.name}(\n{arguments}) -> optax.GradientTransformationExtraArgs:\n"
             f'    """Make the transformation.\n\n    Args:\n{described}\n'
             "    Returns:\n        The transformation; apply its updates with `optax.apply_updates`.\n\n"
-            "    Raises:\n        ValueError: by its init, where weights are complex.\n"
-            '    """\n\n'
+            "    Raises:\n        ValueError: By its init, if weights are complex.\n"
+            f'    """\n{warning}\n'
             f"    def init_fn(params):\n"
             f'        _refuse_complex(params, "{self.name}")\n'
             f"        return {self.state_class}(\n"
@@ -129,7 +134,7 @@ class _Module:
 
     def describe(self, name: str) -> str:
         if name == "learning_rate":
-            return f"a number, or a schedule that takes the step's number from 0{self.plan.unread_rate}."
+            return f"A number, or a schedule that takes the step's number, from 0{self.plan.unread_rate}."
         return self.plan.describe(name)
 
     def update_lines(self) -> list[str]:
@@ -155,25 +160,25 @@ class _Module:
         read = {name: text for name, text in values.items() if name in inputs and not (name == "lr" and folded)}
         read |= {name: f"state.{self.names[name]}" for name in self.facts.live_state}
         lines += [f"{self.names[name]} = {text}" for name, text in read.items()]
-        for index, statement, kinds, _ in statements(self.plan):
-            lines.append(f"{self.names[statement.target]} = {self.expression(index, statement, kinds)}")
+        for index, live in enumerate(live_statements(self.plan.program)):
+            lines.append(f"{self.names[live.statement.target]} = {self.expression(index, live)}")
         spread = self.spread(self.names[self.plan.program.update], self.facts.update_kind, Kind.TENSOR)
         fields = "".join(f", {self.names[name]}={self.names[name]}" for name in self.facts.live_state)
         lines.append(f"return jax.tree.map(jnp.negative, {spread}), {self.state_class}(count=count{fields})")
         return lines
 
-    def expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
+    def expression(self, index: int, live: LiveStatement) -> str:
         if self.plan.is_rate(index):
             return "rate"
-        row = FUNCTIONS[statement.function]
+        statement, row, kinds, _ = live
         joined = max(kinds, default=Kind.SCALAR)
         if not row.leafwise:
-            return self.whole_expression(index, statement, kinds)
+            return self.whole_expression(index, live)
         if joined is Kind.SCALAR:
             wrap = all(not isinstance(x, str) for x in statement.arguments)
             return self.call_text(
                 index,
-                statement,
+                row,
                 lambda word: f"jnp.asarray({word}, jnp.result_type(float))" if wrap else word,
                 "jnp.result_type(float)",
             )
@@ -184,23 +189,22 @@ class _Module:
         scalars = {self.names[x] for x, kind in arguments if isinstance(x, str) and kind is Kind.SCALAR}
         text = self.call_text(
             index,
-            statement,
+            row,
             lambda word: f"{word}.astype({mapped[0]}.dtype)" if word in scalars else word,
             f"{mapped[0]}.dtype",
         )
         names = ", ".join(mapped)
         return f"jax.tree.map(lambda {names}: {text}, {names})"
 
-    def call_text(self, index: int, statement: Statement, word: Callable[[str], str], dtype: str) -> str:
-        row = FUNCTIONS[statement.function]
+    def call_text(self, index: int, row: Function, word: Callable[[str], str], dtype: str) -> str:
         if row.name in DEFINITIONS:
             self.used.add(row.name)
-        words = [word(self.plan.word(index, place)) for place in range(len(statement.arguments))]
+        words = [word(self.plan.word(index, place)) for place in range(row.arity)]
         text = row.text.format(**dict(zip(row.parameters, words, strict=True)), dtype=dtype)
         return f"jnp.asarray({text}, jnp.result_type(float))" if not row.arity else text
 
-    def whole_expression(self, index: int, statement: Statement, kinds: list[Kind]) -> str:
-        row = FUNCTIONS[statement.function]
+    def whole_expression(self, index: int, live: LiveStatement) -> str:
+        statement, row, kinds, _ = live
         self.used.add(row.name)
         free = max(kind for place, kind in enumerate(kinds) if place not in row.scalar_places)
         words = []
@@ -212,7 +216,7 @@ class _Module:
         return row.text.format(**dict(zip(row.parameters, words, strict=True)))
 
     def spread(self, word: str, kind: Kind, wanted: Kind) -> str:
-        """Write a value of one kind as a value of a larger kind."""
+        """Write a value of one kind as a value of the larger kind ``wanted``."""
         if kind is wanted:
             return word
         if kind is Kind.PER_ARRAY:

@@ -1,30 +1,31 @@
 """Patterns of a program's update: signs, normalisations, weight decay, clipping and masks."""
 
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
-from programs.dataflow import INPUT, NUMBER
 from programs.function import SCALAR, TENSOR
 from programs.understanding.anatomy import Anatomy
 from programs.understanding.memory_patterns import Finder, Found, incoming
 from programs.understanding.phrasing import expression, number, phrase
 from programs.understanding.recurrence import Course, Roles
 
-_LONG = 80  # letters of an expression that is written out where it is all that there is to say
+_LONG = 80  # characters of an expression that is written out if nothing else is said
 _ROOTS = {"sqrt": "the square root of ", "cbrt": "the cube root of ", "power": "a power of "}
 
 
 def normalisation(courses: set[Course], roots: set[str]) -> Finder:
-    """Make the way of finding divisions by a root of a second moment, or with ``""`` by the moment itself."""
+    """Make a finder of divisions by a root of a second moment, or for ``""`` by the moment itself."""
 
     def find(roles: Roles) -> Iterator[Found]:
         anatomy = roles.anatomy
         for _, head, arguments in anatomy.calls:
             if head in ("divide", "reciprocal"):
                 inner = anatomy.core(arguments[-1])
-                root, name = _root_of_moment(roles, inner)
-                if name and root in roots and roles.recurrences[name].course in courses:
-                    yield inner, f"division by {_ROOTS.get(root, '')}{name}, {_collected(roles, name)}", ()
+                moment = _moment(roles, inner)
+                if moment and moment.root in roots and roles.recurrences[moment.name].course in courses:
+                    yield inner, f"division by {moment.words}", ()
 
     return find
 
@@ -32,25 +33,46 @@ def normalisation(courses: set[Course], roots: set[str]) -> Finder:
 def scaling_by_root(roles: Roles) -> Iterator[Found]:
     """Find products with the root of a second moment."""
     for place, product in roles.anatomy.products.items():
-        for top in {top for top in product.tops if _head(roles, top) in _ROOTS}:
-            root, name = _root_of_moment(roles, top)
-            if name:
-                yield place, f"multiplication by {_ROOTS[root]}{name}, {_collected(roles, name)}", ()
+        for top in {top for top in product.tops if roles.anatomy.function(top) in _ROOTS}:
+            if moment := _moment(roles, top):
+                yield place, f"multiplication by {moment.words}", ()
 
 
-def _root_of_moment(roles: Roles, place: int) -> tuple[str, str]:
-    """Read a value as the root of a second moment: the function, empty for none, and the state variable, or empty."""
-    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
-    root = nodes[place][0] if nodes[place][0] in _ROOTS else ""
-    if root == "power" and not (anatomy.late[nodes[place][2]] or 0.0) > 0.0:
-        return "", ""
-    moment = anatomy.core(nodes[place][1]) if root else place
-    terms = {moment: 1.0} if moment in anatomy.next_of else anatomy.terms(moment)
-    for atom, factor in terms.items():
-        name = anatomy.next_of.get(atom) or _input(roles, atom)
-        if name in roles.second_moments and factor > 0.0:
-            return root, name
-    return "", ""
+@dataclass(frozen=True)
+class _Moment:
+    """A second moment, or its root.
+
+    Attributes:
+        root: The function that computes the root; empty for the moment itself.
+        name: The state variable.
+        words: A description for sentences.
+    """
+
+    root: str
+    name: str
+    words: str
+
+
+def _moment(roles: Roles, place: int) -> _Moment | None:
+    """Read a value as a second moment, or a root of one, possibly plus other values that are never negative."""
+    anatomy = roles.anatomy
+    root = anatomy.function(place) if anatomy.function(place) in _ROOTS else ""
+    if root == "power" and not (anatomy.late[anatomy.arguments(place)[1]] or 0.0) > 0.0:
+        return None
+    inner = anatomy.core(anatomy.arguments(place)[0]) if root else place
+    terms = {inner: 1.0} if inner in anatomy.next_of else anatomy.terms(inner)
+    nexts = {anatomy.usual(place): name for place, name in anatomy.next_of.items()} | anatomy.next_of
+    terms = {inner: 1.0} if inner in nexts else terms
+    names = {atom: nexts.get(atom) or anatomy.input(atom) for atom in terms}
+    moments = [atom for atom, name in names.items() if name in roles.second_moments]
+    name = next((names[atom] for atom in moments if terms[atom] > 0.0), None)
+    others = [atom for atom in terms if atom not in moments and anatomy.kinds[atom] is not SCALAR]
+    never_negative = never_negative_state(anatomy.graph)
+    if name is None or not all(is_never_negative(anatomy.graph.nodes, other, never_negative) for other in others):
+        return None
+    alone = len(moments) + len(others) == 1
+    said = name if alone else f"{expression(anatomy, inner)}, {name} being"
+    return _Moment(root, name, f"{_ROOTS.get(root, '')}{said}{',' if alone else ''} {_collected(roles, name)}")
 
 
 def _collected(roles: Roles, name: str) -> str:
@@ -61,25 +83,25 @@ def _collected(roles: Roles, name: str) -> str:
 
 
 def variance(roles: Roles) -> Iterator[Found]:
-    """Find an average of squares less the square of an average."""
-    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    """Find an average of squares minus the square of an average."""
+    anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
         if head == "subtract":
             squares, squared = map(anatomy.core, arguments)
-            if nodes[squared][0] == "square" and anatomy.next_of.get(squares) in roles.second_moments:
-                mean = anatomy.next_of.get(anatomy.core(nodes[squared][1]))
+            if anatomy.function(squared) == "square" and anatomy.next_of.get(squares) in roles.second_moments:
+                mean = anatomy.next_of.get(anatomy.core(*anatomy.arguments(squared)))
                 if mean in roles.momenta:
-                    yield place, f"{anatomy.next_of[squares]} less the square of {mean}", ()
+                    yield place, f"{anatomy.next_of[squares]} minus the square of {mean}", ()
 
 
 def sign_of_momentum(roles: Roles) -> Iterator[Found]:
-    """Find signs of momenta, or of sums of these and what they collect."""
+    """Find signs of momenta, or of sums of momenta and what they collect."""
     anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
         if head == "sign":
             inner = arguments[0]
             atoms = {inner} if inner in anatomy.next_of else anatomy.terms(inner, closed=roles.collected).keys()
-            rest = {atom for atom in atoms if (anatomy.next_of.get(atom) or _input(roles, atom)) not in roles.momenta}
+            rest = {atom for atom in atoms if (anatomy.next_of.get(atom) or anatomy.input(atom)) not in roles.momenta}
             if rest != atoms and rest <= roles.collected:
                 yield place, f"sign of {phrase(anatomy, inner)}", ()
 
@@ -87,14 +109,15 @@ def sign_of_momentum(roles: Roles) -> Iterator[Found]:
 def sign_of_gradient(roles: Roles) -> Iterator[Found]:
     """Find signs of the gradient itself."""
     for place, head, arguments in roles.anatomy.calls:
-        if head == "sign" and _input(roles, arguments[0]) == "g":
+        if head == "sign" and roles.anatomy.input(arguments[0]) == "g":
             yield place, "sign of the gradient", ()
 
 
 def sign_agreement(roles: Roles) -> Iterator[Found]:
     """Find products of the signs of two values."""
     for place, product in roles.anatomy.products.items():
-        inner = [roles.anatomy.graph.nodes[top][1] for top in product.tops if _head(roles, top) == "sign"]
+        signs = [top for top in product.tops if roles.anatomy.function(top) == "sign"]
+        inner = [argument for top in signs for argument in roles.anatomy.arguments(top)]
         if len(set(inner)) == 2:
             one, other = sorted(inner)
             words = f"{phrase(roles.anatomy, one)} and {phrase(roles.anatomy, other)}"
@@ -104,22 +127,22 @@ def sign_agreement(roles: Roles) -> Iterator[Found]:
 def sign_grafting(roles: Roles) -> Iterator[Found]:
     """Find the size of one value with the sign of another."""
     for place, product in roles.anatomy.products.items():
-        heads = {_head(roles, top): top for top in product.tops}
+        heads = {roles.anatomy.function(top): top for top in product.tops}
         if heads.keys() >= {"abs", "sign"}:
-            size, sign = (roles.anatomy.graph.nodes[heads[head]][1] for head in ("abs", "sign"))
+            size, sign = (roles.anatomy.arguments(heads[head])[0] for head in ("abs", "sign"))
             if roles.anatomy.kinds[size] is TENSOR:
                 words = f"size of {phrase(roles.anatomy, size)}, sign of {phrase(roles.anatomy, sign)}"
                 yield place, words, ()
 
 
 def cautious_mask(roles: Roles) -> Iterator[Found]:
-    """Find products with a mask of where a value has the gradient's sign."""
+    """Find products with a mask of the places where a value has the gradient's sign."""
     anatomy = roles.anatomy
     gradient = anatomy.place_of("g")
     for place, whole in anatomy.products.items():
         for top in whole.tops:
-            if _head(roles, top) == "heaviside" and len(whole.tops) > 1:
-                product = anatomy.product(anatomy.graph.nodes[top][1])
+            if roles.anatomy.function(top) == "heaviside" and len(whole.tops) > 1:
+                product = anatomy.product(*anatomy.arguments(top))
                 signed = _signed(roles, (*product.tops, *product.bottoms))
                 if product.number > 0.0 and gradient in signed and len(signed) == 2:
                     other = phrase(anatomy, next(factor for factor in signed if factor != gradient))
@@ -135,16 +158,16 @@ def _signed(roles: Roles, factors: Sequence[int]) -> set[int]:
 
 
 def normalised(roles: Roles) -> Iterator[Found]:
-    """Find values over their own norm."""
+    """Find values divided by their own norm."""
     for place, x, norm in _over_norm(roles):
-        if _head(roles, norm) != "max" and roles.anatomy.depends_on_gradient(x):
-            yield place, f"{phrase(roles.anatomy, x)} over its {_NORMS[_head(roles, norm)]}", ()
+        if roles.anatomy.function(norm) != "max" and roles.anatomy.depends_on_gradient(x):
+            yield place, f"{phrase(roles.anatomy, x)} over its {_NORMS[roles.anatomy.function(norm)]}", ()
 
 
 def clipped_by_array(roles: Roles) -> Iterator[Found]:
-    """Find values over their own norm where that is above a number."""
+    """Find values divided by their own norm if that exceeds a number."""
     for place, x, norm in _over_norm(roles):
-        if _head(roles, norm) == "max":
+        if roles.anatomy.function(norm) == "max":
             (bound,) = _numbers(roles, norm)
             sentence = f"{phrase(roles.anatomy, x)}, scaled down to a norm of at most {number(bound)}"
             yield place, f"{sentence} {_EACH[_norm_in(roles, norm)[0]]}", (("bound", bound),)
@@ -155,7 +178,7 @@ _EACH = {"norm": "in each weight array", "global_norm": "over all weight arrays"
 
 
 def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
-    """Find quotients of a value and its norm, or a bound of that: the places of quotient, value and divisor."""
+    """Yield quotients of a value and its norm, or a bound of the norm: the places of quotient, value and divisor."""
     for place, product in roles.anatomy.products.items():
         for divisor in product.bottoms:
             _, x = _norm_in(roles, divisor)
@@ -164,26 +187,26 @@ def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
 
 
 def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
-    """Read a value as a norm, or the larger of that and a number: the norm's name and the place of what it is of."""
-    nodes = roles.anatomy.graph.nodes
-    if nodes[place][0] == "max" and len(_numbers(roles, place)) == 1:
-        place = next(argument for argument in nodes[place][1:] if nodes[argument][0] != NUMBER)
-    return (nodes[place][0], nodes[place][1]) if nodes[place][0] in _NORMS else ("", -1)
+    """Read a value as a norm, or the larger of a norm and a number: return the norm's name and its argument's place."""
+    anatomy = roles.anatomy
+    if anatomy.function(place) == "max" and len(_numbers(roles, place)) == 1:
+        place = next(argument for argument in anatomy.arguments(place) if anatomy.number(argument) is None)
+    return (anatomy.function(place), *anatomy.arguments(place)) if anatomy.function(place) in _NORMS else ("", -1)
 
 
 def _numbers(roles: Roles, place: int) -> list[float]:
-    nodes = roles.anatomy.graph.nodes
-    return [nodes[argument][1] for argument in nodes[place][1:] if nodes[argument][0] == NUMBER]
+    numbers = map(roles.anatomy.number, roles.anatomy.arguments(place))
+    return [number for number in numbers if number is not None]
 
 
 def trust_ratio(roles: Roles) -> Iterator[Found]:
-    """Find the norm of the weights over that of another value."""
+    """Find the norm of the weights divided by the norm of another value."""
     anatomy = roles.anatomy
     for place, product in anatomy.products.items():
-        over = [bottom for bottom in product.bottoms if _head(roles, bottom) == "norm"]
-        under = [top for top in product.tops if _head(roles, top) == "norm"]
-        if over and any(anatomy.is_input(anatomy.graph.nodes[top][1], "w") for top in under):
-            other = phrase(anatomy, anatomy.graph.nodes[over[0]][1])
+        over = [bottom for bottom in product.bottoms if roles.anatomy.function(bottom) == "norm"]
+        under = [top for top in product.tops if roles.anatomy.function(top) == "norm"]
+        if over and any(anatomy.is_input(*anatomy.arguments(top), "w") for top in under):
+            other = phrase(anatomy, *anatomy.arguments(over[0]))
             yield place, f"norm of the weights over that of {other}, in each weight array", ()
 
 
@@ -199,14 +222,14 @@ def clipped(roles: Roles) -> Iterator[Found]:
 
 def clipped_by_value(roles: Roles) -> Iterator[Found]:
     """Find values that are kept between two scalars."""
-    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    anatomy = roles.anatomy
     pairs = {"max": "min", "min": "max"}
     for place, head, arguments in anatomy.calls:
         if head not in pairs or anatomy.kinds[place] is not TENSOR:
             continue
-        for bound, inner in (arguments, arguments[::-1]):
-            if nodes[inner][0] == pairs[head] and anatomy.kinds[bound] is SCALAR:
-                for other, x in (nodes[inner][1:], nodes[inner][:0:-1]):
+        for bound, inner in itertools.permutations(arguments):
+            if anatomy.function(inner) == pairs[head] and anatomy.kinds[bound] is SCALAR:
+                for other, x in itertools.permutations(anatomy.arguments(inner)):
                     if anatomy.kinds[other] is SCALAR and anatomy.kinds[x] is TENSOR:
                         low, high = (bound, other) if head == "max" else (other, bound)
                         ends = f"{expression(anatomy, low)} and {expression(anatomy, high)}"
@@ -214,7 +237,7 @@ def clipped_by_value(roles: Roles) -> Iterator[Found]:
 
 
 def orthogonalised(roles: Roles) -> Iterator[Found]:
-    """Find matrices made orthogonal."""
+    """Find matrices that are made orthogonal."""
     for place, head, arguments in roles.anatomy.calls:
         if head == "orthogonalize":
             yield place, f"{phrase(roles.anatomy, arguments[0])} made orthogonal", ()
@@ -222,24 +245,34 @@ def orthogonalised(roles: Roles) -> Iterator[Found]:
 
 def lookahead(roles: Roles) -> Iterator[Found]:
     """Find choices at every k-th step."""
-    anatomy, nodes = roles.anatomy, roles.anatomy.graph.nodes
+    anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
-        if head == "where" and nodes[arguments[0]][0] == "equal" and roles.iterates:
-            for rest in nodes[arguments[0]][1:]:
-                if nodes[rest][0] == "mod" and anatomy.is_input(nodes[rest][1], "t"):
-                    period = anatomy.late[nodes[rest][2]] or 0.0
+        if head == "where" and anatomy.function(arguments[0]) == "equal" and roles.iterates:
+            for rest in anatomy.arguments(arguments[0]):
+                if anatomy.function(rest) == "mod" and anatomy.is_input(anatomy.arguments(rest)[0], "t"):
+                    period = anatomy.late[anatomy.arguments(rest)[1]] or 0.0
                     names = ", ".join(sorted(roles.iterates))
-                    yield place, f"every {number(period)} steps the weights are set by {names}", (("k", period),)
+                    yield place, f"every {number(period)} steps the weights are set from {names}", (("k", period),)
 
 
 def rate_factor(anatomy: Anatomy) -> float | None:
-    """Give what ``lr`` is multiplied by where that multiplies the update as a whole; None where it does not."""
+    """Return the number by which ``lr`` is multiplied if it scales the whole update; None if it does not."""
     product = anatomy.product(anatomy.graph.update)
     return product.number if product.tops.count(anatomy.place_of("lr")) == 1 else None
 
 
 def decoupled_decay(roles: Roles) -> Iterator[Found]:
-    """Find the part of the weights that every step takes away beside the rest of the update."""
+    """Find the fraction of the weights that every step takes away besides the rest of the update."""
+    yield from _weights_in_update(roles, 1.0, "takes", " away")
+
+
+def weight_growth(roles: Roles) -> Iterator[Found]:
+    """Find the fraction of the weights that every step adds to them besides the rest of the update."""
+    yield from _weights_in_update(roles, -1.0, "adds", "")
+
+
+def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Iterator[Found]:
+    """Yield the fractions of the weights in the update that have one sign."""
     anatomy = roles.anatomy
     weights = anatomy.place_of("w")
     if any(anatomy.paths(name, frozenset()) for name in roles.iterates):
@@ -250,19 +283,19 @@ def decoupled_decay(roles: Roles) -> Iterator[Found]:
         amounts[key] = amounts.get(key, 0.0) + factor
     lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
-        replaced = factor >= 1.0 and not others  # w - x in the update puts x in the place of the weights
-        if factor > 0.0 and not replaced and not _signed(roles, others):
+        replaced = factor >= 1.0 and not others  # w - x in the update replaces the weights by x
+        if factor * sign > 0.0 and not replaced and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
-            amount = " * ".join([number(factor)] * (factor != 1.0 or not words) + words)
+            amount = " * ".join([number(abs(factor))] * (abs(factor) != 1.0 or not words) + words)
             rate = rate_factor(anatomy) if set(others) <= whole and others.count(lr) == 1 else None
             relative = (("decay", factor / rate),) if rate else ()
             plain = (("each_step", factor),) if set(others) <= {lr} else ()
-            part = f": {number(factor / rate)} times the learning rate" if rate and plain else ""
-            yield weights, f"each step takes {amount} of the weights away{part}", (*relative, *plain)
+            part = f": {number(abs(factor / rate))} times the learning rate" if rate and plain else ""
+            yield weights, f"each step {does} {amount} of the weights{away}{part}", (*relative, *plain)
 
 
 def decay_in_gradient(roles: Roles) -> Iterator[Found]:
-    """Find weights added to the gradient before anything is made of it."""
+    """Find weights added to the gradient before anything is computed from it."""
     for place, part, plain in _inner_decays(roles):
         if plain:
             yield place, f"{number(part)} of the weights added to the gradient", (("decay", part),)
@@ -276,7 +309,7 @@ def decay_in_momentum(roles: Roles) -> Iterator[Found]:
 
 
 def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
-    """Find sums with the weights in what makes the state: the place, the part, whether the rest is the gradient."""
+    """Yield sums with the weights inside the state: place, factor of the weights, whether the rest is the gradient."""
     anatomy = roles.anatomy
     weights, gradient = anatomy.place_of("w"), anatomy.place_of("g")
     for place, head, arguments in anatomy.calls:
@@ -287,13 +320,3 @@ def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
             fresh = [factor for atom, factor in terms.items() if anatomy.depends_on_gradient(atom)]
             if part and direct and fresh and part * fresh[0] > 0.0:
                 yield place, part / fresh[0], terms.keys() == {gradient}
-
-
-def _input(roles: Roles, place: int) -> str:
-    """Give the name of an input or state variable; empty for other values."""
-    head, name, *_ = (*roles.anatomy.graph.nodes[place], "")
-    return name if head == INPUT else ""
-
-
-def _head(roles: Roles, place: int) -> str:
-    return roles.anatomy.graph.nodes[place][0]
