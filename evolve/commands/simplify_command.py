@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import tasks
 import workers
+from evolve.commands.interrupts import Interrupted, hear_signals
 from evolve.commands.options import check_folder, json_option, placed, write
 from evolve.commands.printing import json_text, print_json, printable
 from evolve.commands.provenance import comments, provenance
 from evolve.commands.references import NamedProgram, read_program, read_suite
-from evolve.commands.running import Placement, check_placement, hear_signals, make_pool
+from evolve.commands.running import Placement, check_placement, make_pool
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError
 from evolve.simplify import derivation_text
 from evolve.simplify.by_training import Simplified, simplify_by_rules, simplify_by_training
@@ -99,18 +100,6 @@ class _Printer:
             click.echo(derivation_text.step_line(simplified, len(simplified.steps)))
 
 
-class _Interrupted(Exception):  # noqa: N818 - a wish, no error
-    """A signal asked to stop.
-
-    Attributes:
-        signal: The signal's number.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.signal = number
-
-
 def _train(
     named: NamedProgram, tasks: tuple[str, ...], rng_seeds: int, placement: Placement, printer: _Printer
 ) -> Simplified:
@@ -119,7 +108,7 @@ def _train(
     try:
         with _meter(placement, tasks, seeds) as meter:
             simplified = simplify_by_training(named.program, tasks, meter, printer.step)
-    except _Interrupted as interrupted:
+    except Interrupted as interrupted:
         printer.signal = interrupted.signal
         click.echo("interrupted; this is what was found so far", err=True)
         return printer.latest or simplify_by_rules(named.program)
@@ -140,13 +129,18 @@ def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int
     columns = (TextColumn("training {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     try:
-        with hear_signals(note) as received, make_pool(placement, tasks, _DEADLINE_S, note) as pool, progress:
+        with ExitStack() as stack:
+            signals = stack.enter_context(hear_signals(note))
+            with signals.raised():
+                pool = make_pool(placement, tasks, _DEADLINE_S, note)
+            stack.enter_context(pool)
+            stack.enter_context(progress)
             bar = progress.add_task("", total=1)
 
             def show(task: str, done: int, total: int) -> None:
                 nonlocal last_line_s
-                if received:
-                    raise _Interrupted(received[0])
+                if signals.received:
+                    raise Interrupted(signals.received[0])
                 progress.update(bar, description=task, completed=done, total=total)
                 if not console.is_terminal and time.monotonic() - last_line_s >= _LINE_S:
                     last_line_s = time.monotonic()
