@@ -81,11 +81,11 @@ def _examine(program: Program) -> Facts:
 
 
 class LiveStatement(NamedTuple):
-    """A live statement with what abstract execution knows of it.
+    """A live statement with what abstract execution finds out about it.
 
     Attributes:
         statement: The statement.
-        row: Its function's row in the table.
+        row: The row of its function in the function table.
         kinds: The kind of each argument; numbers are scalars.
         kind: The kind of its value.
     """
@@ -97,9 +97,9 @@ class LiveStatement(NamedTuple):
 
 
 def live_statements(program: Program) -> tuple[LiveStatement, ...]:
-    """Return a program's live statements in order; they are kept with the program.
+    """Return a program's live statements in order; they are stored with the program.
 
-    Whatever runs a program or writes it in another language walks these.
+    Everything that runs a program, or writes it in another language, goes through these.
 
     Raises:
         ProgramError: If the program is not well formed.

@@ -30,7 +30,7 @@ class Number(NamedTuple):
 
     Attributes:
         value: The number in 64-bit floats.
-        narrow: For a number that was computed, what 32-bit floats give; else None.
+        narrow: For a computed number, its value in 32-bit floats; else None.
     """
 
     value: float
@@ -43,8 +43,8 @@ class Call(NamedTuple):
     """A node of the graph: a function of other nodes.
 
     Attributes:
-        function: The function's name; empty for nodes that are no calls.
-        arguments: The places of the arguments among the graph's nodes; none for nodes that are no calls.
+        function: The function's name; empty for nodes that are not calls.
+        arguments: The places of the arguments among the graph's nodes; none for nodes that are not calls.
     """
 
     function: str
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 Node = Input | Number | Call
 
 INPUT = "input"
-"""What a builder's heads say of an input, which is no function's name."""
+"""The head of an input in a builder; no function has this name."""
 
 COMMUTATIVE = frozenset(name for name, row in FUNCTIONS.items() if row.commutative)
 _OF_WHOLE_ARRAYS = frozenset(name for name, row in FUNCTIONS.items() if not row.elementwise)
@@ -84,12 +84,12 @@ class Graph:
 
     @property
     def kinds_matter(self) -> bool:
-        """Whether there are functions of whole arrays, which can tell a scalar from an array filled with it."""
+        """Whether there are functions of whole arrays, which can distinguish a scalar from an array filled with it."""
         return any(node.function in _OF_WHOLE_ARRAYS for node in self.nodes)
 
     @cached_property
     def calls(self) -> int:
-        """The number of calls, which is that of the statements of the graph's program without its copies."""
+        """The number of calls, which is the number of statements, other than copies, of the graph's program."""
         return sum(isinstance(node, Call) for node in self.nodes)
 
     @cached_property
@@ -144,11 +144,11 @@ class GraphBuilder:
     """Collects nodes; equal nodes are stored once, whatever the order of commutative arguments.
 
     Attributes:
-        nodes: every value so far, arguments before results.
-        hints: a name for every value.
-        heads: of every value, the function's name, the number itself, or ``INPUT``.
-        kinds: the kind of every value; empty where kinds do not matter.
-        has_leftovers: whether there may be values that nothing needs.
+        nodes: Every value so far, arguments before results.
+        hints: A name for every value.
+        heads: For every value the function's name, the number itself, or ``INPUT``.
+        kinds: The kind of every value; empty if kinds do not matter.
+        has_leftovers: Whether there may be values that nothing needs.
     """
 
     def __init__(self, state_kinds: Mapping[str, Kind], kinds_matter: bool = True):
@@ -166,10 +166,10 @@ class GraphBuilder:
         self.has_leftovers = False
         self._state_kinds = state_kinds
         self._places: dict[tuple, int] = {}
-        self._inputs: list[frozenset[str]] = []  # of the first values, as far as was asked
+        self._inputs: list[frozenset[str]] = []  # of the values so far requested
 
     def add(self, node: Node, hint: str = "") -> int:
-        """Return the place of a node, new or known."""
+        """Add a node if it is new, and return its place."""
         identity: tuple = node
         if type(node) is Call:
             head = node.function
@@ -180,7 +180,7 @@ class GraphBuilder:
         elif type(node) is Number:
             head = node.value
             if not head:
-                identity = (str(head),)  # tells -0.0 from 0.0
+                identity = (str(head),)  # distinguishes -0.0 from 0.0
         else:
             head = INPUT
         place = self._places.get(identity)
@@ -194,13 +194,13 @@ class GraphBuilder:
         return place
 
     def place_of(self, node: Node) -> int | None:
-        """Return the place of a node that is known; None if it is not."""
+        """Return the place of a node; None if it has not been added."""
         if type(node) is Call and node.function in COMMUTATIVE:
             return self._places.get((node.function, tuple(sorted(node.arguments))))
         return self._places.get((str(node.value),) if type(node) is Number and not node.value else node)
 
     def inputs_of(self, place: int) -> frozenset[str]:
-        """Return the inputs and state variables that a value is made of."""
+        """Return the inputs and state variables that a value is computed from."""
         for node in self.nodes[len(self._inputs) : place + 1]:
             made = [self._inputs[argument] for argument in node.arguments]
             self._inputs.append(frozenset({node.name}) if isinstance(node, Input) else frozenset().union(*made))
@@ -262,7 +262,7 @@ def cone(nodes: Sequence[Node], places: Iterable[int]) -> list[int]:
 
 
 def renumbered(node: Node, moved: Mapping[int, int]) -> Node:
-    """Give a node with its arguments at their new places."""
+    """Return a node with its arguments at their new places."""
     return Call(node.function, tuple([moved[place] for place in node.arguments])) if type(node) is Call else node
 
 

@@ -36,7 +36,7 @@ def execute(
     """
     known = dict(inputs)
     for statement, row, _, kind in live_statements(program):
-        # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
+        # Next to arrays, a number stays a Python float; alone it becomes an array, since Python raises for 1 / 0.
         alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
         arguments = [
             known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
@@ -49,7 +49,7 @@ def execute(
 
 
 def zero_state(facts: Facts, weights: Sequence[Array], dtype: type = np.float64) -> dict[str, Value]:
-    """Return the state before the first step: every live state variable as zeros, in NumPy."""
+    """Return the state before the first step: zeros for every live state variable, in NumPy."""
     shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(weights), Kind.TENSOR: tuple(w.shape for w in weights)}
     kinds = {name: facts.state_kinds[name] for name in facts.live_state}
     return {name: (kind, tuple(np.zeros(shape, dtype) for shape in shapes[kind])) for name, kind in kinds.items()}
@@ -67,13 +67,13 @@ def numpy_step(
     """Run one step in NumPy.
 
     Args:
-        program: what to run.
-        weights: one array for each weight array.
-        gradient: arrays of the same shapes.
-        state: of the program, before the step.
-        rate: what the program reads as ``lr``.
-        step: what it reads as ``t``, from 1.
-        dtype: of scalars; that of tensors is the weights'.
+        program: The program to run.
+        weights: The weight arrays.
+        gradient: Arrays of the same shapes.
+        state: The program's state before the step.
+        rate: What the program reads as ``lr``.
+        step: What the program reads as ``t``, from 1.
+        dtype: The dtype of scalars; tensors have that of the weights.
 
     Returns:
         The update, and the state after the step.

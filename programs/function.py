@@ -55,17 +55,17 @@ class Function:
     source: str = PAPER
 
     def __post_init__(self):
-        """Check that the row fits together.
+        """Check that the row is consistent.
 
         Raises:
-            ValueError: If the text does not read each parameter, or a scalar is no parameter.
+            ValueError: If the text does not read every parameter, or a scalar is not a parameter.
         """
         read = {field for _, field, _, _ in string.Formatter().parse(self.text) if field}
         for name in (*self.parameters, *self.scalars, *(read - {"dtype"})):
             if name not in read or name not in self.parameters:
                 raise ValueError(
                     f"the function '{self.name}' in programs/functions.py has the parameters "
-                    f"({', '.join(self.parameters)}) and the text {self.text}: '{name}' is not in both"
+                    f"({', '.join(self.parameters)}) and the text {self.text}, but '{name}' is not in both"
                 )
 
     @cached_property

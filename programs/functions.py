@@ -1,11 +1,11 @@
 """The functions of the language: one table, with one row per function.
 
-A row says what a function is: its parameters, the kind of its result, one body that serves NumPy and JAX alike, the
-text that a module for Optax uses, and what it costs. What else is said of every function stands in a table that is
-checked against this one when it is loaded: its sign (SIGNS in programs/algebra/signs.py), its definition in modules for
-Optax (programs/exports/definitions.py), its text for PyTorch and Keras (programs/exports/torch_dialect.py and
-keras_dialect.py) and for LaTeX (programs/exports/latex.py). An entry that is missing is an error that names function
-and table. Rows whose source is not the paper (Chen et al., 2023, https://arxiv.org/abs/2302.06675) are extensions.
+A row defines a function: its parameters, the kind of its result, one body for both NumPy and JAX, the text that a
+module for Optax uses, and its cost. Everything else about functions is in other tables, which are checked against this
+one when they are loaded: their signs (SIGNS in programs/algebra/signs.py), their definitions in modules for Optax
+(programs/exports/definitions.py), their texts for PyTorch and Keras (programs/exports/torch_dialect.py and
+keras_dialect.py) and for LaTeX (programs/exports/latex.py). A missing entry is an error that names the function and
+the table. Rows whose source is not the paper (Chen et al., 2023, https://arxiv.org/abs/2302.06675) are extensions.
 """
 
 import importlib

@@ -37,7 +37,7 @@ class _Writer:
         read = {node.name for node in graph.nodes if isinstance(node, Input)}
         self.parameters = tuple(name for name in parameters if name in read or name in graph.state)
         self.taken = read | set(self.parameters) | set(graph.hints)
-        self.number = 1  # of the next new name, or less
+        self.number = 1  # at most the number of the next new name
         self.name_of: dict[int, str] = {}
         self.holder: dict[str, int] = {}
         self.uses = [0] * len(graph.nodes)
@@ -68,7 +68,7 @@ class _Writer:
 
     def emit_next(self, waiting: list[int]) -> int:
         place = next(filter(self.may_come_next, waiting), None)
-        if place is None:  # the old value of its state variable is needed for something that needs it
+        if place is None:  # the old value of its state variable is needed by a value that depends on the new one
             place = waiting[0]
             self.copies[self.claims.pop(place)] = place
         node = self.graph.nodes[place]
@@ -80,13 +80,13 @@ class _Writer:
         return place
 
     def may_come_next(self, place: int) -> bool:
-        """Return whether a value's arguments have names, and the state variable that it becomes is free."""
+        """Return whether a value's arguments have names, and the state variable it is assigned to is free."""
         if place in self.claims and not self.is_free(self.claims[place], place):
             return False
         return all(a in self.name_of or self.is_number(a) for a in self.graph.nodes[place].arguments)
 
     def name_update(self) -> str | None:
-        """Save an update that is a number or an old state variable under its own name."""
+        """Save an update that is a number or an old state variable under a separate name."""
         node = self.graph.nodes[self.graph.update]
         if isinstance(node, Call) or (isinstance(node, Input) and node.name not in self.copies):
             return None
@@ -138,7 +138,7 @@ class _Writer:
         return hint if hint and self.is_free(hint, place) else self.new_name()
 
     def new_name(self) -> str:
-        """Return the first of ``v1``, ``v2`` … that is not taken; what is taken once stays so."""
+        """Return the first of ``v1``, ``v2`` … that is not taken; a name once taken stays taken."""
         while f"v{self.number}" in self.taken:
             self.number += 1
         return f"v{self.number}"

@@ -87,11 +87,11 @@ def search(
         pool: Where jobs run; its size changes nothing but the time.
         watcher: Callbacks, called regularly.
         open_islands: Opens the islands; where they run changes nothing but the time, too.
-        borrowed: The arithmetics of runs whose scores the pool reuses, for the run to record.
+        borrowed: The arithmetics of runs whose scores the pool reuses; the run notes them.
         other_arithmetic: Whether the pool may have another arithmetic than the run's earlier sessions.
 
     Raises:
-        RunConflict: If an earlier session was trained by something else.
+        RunConflict: If an earlier session was trained with something else.
         StoppedEarly: If the program that the search starts from cannot be trained, or the disk fails.
         UsageError: If that program does not pass the hurdle.
     """

@@ -1,9 +1,9 @@
 """One island: an evolution, its proposals under way, and the order in which outcomes count. No clock, no processes.
 
 In strict order outcomes are committed in the order of the proposals, and the proposal at place i of an island sees its
-population exactly as it is after the outcome at place i - window. So what is found depends on the config and the
-scores alone; workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it
-arrives, and takes the next place; the window then only says how many proposals are under way.
+population exactly as it is after the outcome at place i - window. So what is found depends on the config and the scores
+alone; workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it arrives,
+and takes the next place; the window then only says how many proposals are under way.
 """
 
 from collections.abc import Iterator

@@ -206,10 +206,10 @@ class RunStore(RunReader):
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is unchanged") from error
 
     def check_arithmetic(self, arithmetic: Arithmetic) -> None:
-        """Raise if the arithmetic is not that of the last session.
+        """Raise if the run's last session had another arithmetic.
 
         Raises:
-            RunConflict: If it is not.
+            RunConflict: If it had another one.
         """
         earlier = self.arithmetics
         if earlier and earlier[-1] != arithmetic:
@@ -232,9 +232,9 @@ class RunStore(RunReader):
         Args:
             device: The kind of device.
             engines: The engine of each task, in words.
-            arithmetic: That of the workers.
-            borrowed: Those of runs whose scores are reused.
-            other_arithmetic: Whether the arithmetic may be another one than that of earlier sessions.
+            arithmetic: The arithmetic of the workers.
+            borrowed: The arithmetics of runs whose scores are reused.
+            other_arithmetic: Whether the arithmetic may differ from that of earlier sessions.
 
         Raises:
             RunConflict: If an earlier session was trained with something else.

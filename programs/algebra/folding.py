@@ -28,7 +28,7 @@ def fold(function: str, numbers: Sequence[Number]) -> Number | None:
 
 
 @lru_cache(maxsize=4096)
-def _fold(function: str, numbers: tuple[tuple[str, ...], ...]) -> Number | None:  # as text, which tells -0.0 from 0.0
+def _fold(function: str, numbers: tuple[tuple[str, ...], ...]) -> Number | None:  # as text, to distinguish -0.0
     values = [[float.fromhex(value) for value in number] for number in numbers]
     wide = _call(function, np.float64, [value[0] for value in values])
     narrow = _call(function, np.float32, [value[-1] for value in values])

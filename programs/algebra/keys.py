@@ -16,9 +16,9 @@ def key(program: Program) -> str:
     """Hash what a program computes: the key by which a search recognises it.
 
     Names, order, dead code (across steps), the order of state variables, commutativity, folding of constants and the
-    identities that say that they decide keys make no difference. These are exact: programs with the same key give the
-    same in 32-bit floats, up to rounding and the sign of zero. What is equal in real arithmetic alone, and overflows,
-    underflows or is no number elsewhere, has another key.
+    rules that decide keys make no difference. These rules are exact: programs with the same key compute the same in
+    32-bit floats, up to rounding and the sign of zero. Programs that are equal in real arithmetic only, and overflow,
+    underflow or become NaN at different places, have different keys.
 
     Returns:
         64 hexadecimal digits (SHA-256).

@@ -26,10 +26,10 @@ class Reduction:
     """A program with one value replaced, or one number rounded.
 
     Attributes:
-        statement: the statement, as text, whose value is replaced.
-        replacement: what takes its place.
+        statement: The statement, as text, whose value is replaced.
+        replacement: What replaces it, as text.
         replaced: The program after the replacement.
-        rules: The rules that apply after it, with what they promise.
+        rules: The steps by rules that follow, with the proofs that the rules promise.
     """
 
     statement: str
@@ -39,9 +39,9 @@ class Reduction:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The replacement, then the rules that apply after it, each with what numbers show of it.
+        """The replacement, then the steps by rules that follow, each with the proof that the probes confirm.
 
-        A step by rules that moves updates on the probes too far is called measured: only training tells of it.
+        A step by rules that changes the updates on the probes too much counts as measured: only training can judge it.
         """
         steps = [Step(f"{self.statement} -> {self.replacement}", Proof.MEASURED, self.replaced)]
         for step in self.rules:
@@ -50,7 +50,7 @@ class Reduction:
 
     @property
     def program(self) -> Program:
-        """What is left."""
+        """The smaller program: the last step's."""
         return self.rules[-1].program if self.rules else self.replaced
 
 
@@ -158,7 +158,7 @@ def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
 
 
 def _made_from(graph: Graph, place: int) -> set[int]:
-    """Find the values that a value is needed for within the step, itself included."""
+    """Find the values that depend on a value within the step, itself included."""
     found = {place}
     for other, node in enumerate(graph.nodes):
         if not found.isdisjoint(node.arguments):

@@ -29,7 +29,7 @@ _SAME, _ANY = "the same value twice", "any values"
 _VARIABLES = "xyzunarosbcdkep"
 RULE_NUMBERS = {Input(name) for name in "bcdkep"}
 _RATE = Input("lr")
-_ROUNDING = 1e-15  # of a few 64-bit floats near 1
+_ROUNDING = 1e-15  # of a few operations on 64-bit floats near 1
 _NARROW_ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
@@ -37,9 +37,9 @@ class Site(NamedTuple):
     """A place of a graph at which a rule fits.
 
     Attributes:
-        place: The place.
-        bound: The places of what the rule's variables stand for.
-        numbers: The numbers that the replacement computes, by their places in it.
+        place: The place of the fitting value.
+        bound: The places of the values that the rule's variables stand for.
+        numbers: The numbers that the replacement computes, by their places in the replacement.
     """
 
     place: int
@@ -74,11 +74,11 @@ def simplifier(
     If there are functions of whole arrays, which can distinguish kinds, a rule must keep the kind of the value.
 
     Args:
-        rules: the rules to try, in this order, until none fits.
-        folding: whether a call on numbers becomes its value.
-        never_negative: the state variables that are never negative.
-        only: If given, the number of the only one of the fitting places, counted from 0, that is rewritten; such a
-            way serves one graph.
+        rules: The rules to try, in this order, until none fits.
+        folding: Whether a call on numbers becomes its value.
+        never_negative: The state variables that are never negative.
+        only: If given, only the fitting place of this number, counted from 0, is rewritten; the function then serves
+            one graph only.
     """
     triggers = triggers_of(rules)
     count = itertools.count()
@@ -123,7 +123,7 @@ _ByHead = dict[str | float, tuple[ReadRule, ...]]
 
 
 def candidates(by_head: _ByHead, heads: Sequence[str | float], arguments: tuple[int, ...]) -> Sequence[ReadRule]:
-    """Find the rules of a call's function that ask for one of its arguments, in their order."""
+    """Return the rules that may fit a call, given the rules of its function by argument head, in their order."""
     found: tuple[ReadRule, ...] = by_head.get(_ANY, ())
     for place in arguments:
         head = heads[place]
@@ -167,7 +167,7 @@ def _head(node: Node) -> str | float:
 
 @cache
 def side_of(text: str) -> Graph:
-    """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
+    """Parse one side of a rule; the parser takes its variables for state variables, which makes them scalars."""
     names = ", ".join(_VARIABLES)
     return from_program(parse(f"def train({names}):\n    side = {text}\n    return side, {names}\n"))
 
@@ -184,7 +184,7 @@ def _numeric(side: Graph) -> frozenset[int]:
 
 
 def _may_take(rule: ReadRule, builder: GraphBuilder, place: int, bound: dict[str, int]) -> bool:
-    """Tell whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule wants them."""
+    """Return whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule requires."""
     if builder.kinds_matter and _kind(builder, rule.replacement, bound) is not builder.kinds[place]:
         return False
     if rule.given is Given.NUMBERS:
@@ -199,7 +199,7 @@ def _may_take(rule: ReadRule, builder: GraphBuilder, place: int, bound: dict[str
 
 
 def _computed(rule: ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Number] | None:
-    """Compute the replacement's numbers by their places; None where 32-bit floats would not give the same."""
+    """Compute the replacement's numbers by their places; None if 32-bit floats would not give the same."""
     found: dict[int, Number] = {}
     for place in sorted(rule.numeric):
         call = rule.replacement.nodes[place]
@@ -239,7 +239,7 @@ def _match(
         if bound.get(variable, place) == place and _may_be(variable, builder, place, never_negative):
             yield bound | {variable: place}
     elif isinstance(pattern, Number):
-        if isinstance(node, Number) and node.value.hex() == pattern.value.hex():  # which tells -0.0 from 0.0
+        if isinstance(node, Number) and node.value.hex() == pattern.value.hex():  # hex distinguishes -0.0 from 0.0
             yield bound
     elif pattern.function == node.function:
         orders = [node.arguments]

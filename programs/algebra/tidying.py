@@ -45,7 +45,7 @@ def _new_names(program: Program) -> dict[str, str]:
 
 
 def _inputs(graph: Graph, place: int) -> set[str]:
-    """Find the inputs and state variables that a value is made of."""
+    """Find the inputs and state variables that a value is computed from."""
     return {node.name for index in graph.cone([place]) if isinstance(node := graph.nodes[index], Input)}
 
 
@@ -154,7 +154,7 @@ def _ways_to_state(graph: Graph) -> dict[int, str]:
 
 
 def _reads(graph: Graph) -> list[int]:
-    """Give the place of every value that is read, as often as it is."""
+    """Return the place of every value that is read, once for each read."""
     reads = [argument for node in graph.nodes for argument in node.arguments]
     return [*reads, *graph.state.values(), graph.update]
 

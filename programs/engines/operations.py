@@ -33,8 +33,8 @@ def _operations(row: Function) -> list[Operation]:
     if row.arity > MAX_OPERANDS or (whole and row.arity > 1):
         most = 1 if whole else MAX_OPERANDS
         raise ValueError(
-            f"the function '{row.name}' has {row.arity} parameters, and the machine of programs/engines/operations.py "
-            f"takes {most}{' of a function that looks at each weight array as a whole' if whole else ''}"
+            f"the function '{row.name}' has {row.arity} parameters, but the machine of programs/engines/operations.py "
+            f"takes at most {most}{' of a function that looks at each weight array as a whole' if whole else ''}"
         )
     if not row.arity or row.name == "interp":  # a constant is a number in the bank; interp is a sum of scaled operands
         return []

@@ -109,8 +109,8 @@ _FORMS = {
     "orthogonalize": _named("orthogonalize"),
 }
 FORMS = of_every_function(_FORMS, "_FORMS in programs/exports/latex.py", "a Form")
-"""How every function of the language is written. Square brackets are 1 where what they hold is true, else 0;
-``where`` gives its second argument where the first is not 0, else the third."""
+"""How every function of the language is written. Square brackets are 1 if their content is true, else 0;
+``where`` is its second argument if the first is not 0, else the third."""
 
 _POSITIVE_ROOT = Form(r"\sqrt{<0>}")  # of a value that is never negative, so that sqrt needs no bars
 
@@ -202,7 +202,7 @@ class _Printer:
         return chosen
 
     def value(self, place: int) -> _Written:
-        """Write a value, with those that it is made of as they have been written."""
+        """Write a value, with its arguments as they have been written."""
         node = self.graph.nodes[place]
         if isinstance(node, Number):
             return _number(node.value)
@@ -227,7 +227,7 @@ class _Printer:
         return product.number >= 0.0 and all(map(self.is_positive, {*product.tops, *product.bottoms}))
 
     def is_positive(self, place: int) -> bool:
-        """Tell whether a value is known to be from 0, or is 1 - b^t."""
+        """Return whether a value is known to be at least 0, or is 1 - b^t."""
         if power := self.anatomy.one_less_power(place):
             base, exponent = power
             number = self.anatomy.number(base)
@@ -249,7 +249,7 @@ class _Printer:
         while waiting:
             at = waiting.pop()
             head, rest = self.anatomy.function(at), self.anatomy.arguments(at)
-            inside = at == place or self.written[at].level < ATOM  # and so no symbol
+            inside = at == place or self.written[at].level < ATOM  # hence not a symbol
             if inside and head == "multiply":
                 waiting += rest[::-1]
             elif inside and head == "divide":

@@ -52,31 +52,31 @@ class Body:
 
 
 def looks_at_all(plan: Plan) -> bool:
-    """Tell whether a function of the program looks at all weight arrays together."""
+    """Return whether a function of the program looks at all weight arrays together."""
     return any(not live.row.leafwise for live in live_statements(plan.program))
 
 
 def translated(names: Mapping[str, str], module: str, own: Mapping[str, str], file: str) -> dict[str, str]:
-    """Write the expression of every function for another library than JAX.
+    """Write the expression of every function for a library other than JAX.
 
     Args:
-        names: what the functions of ``jax.numpy`` are called there.
-        module: how the library is imported.
-        own: by function of the language, the expressions that differ by more than names.
-        file: Where the two tables stand.
+        names: The library's names of the functions of ``jax.numpy``.
+        module: The name under which the library is imported.
+        own: By function of the language, the expressions that differ by more than names.
+        file: The file of the two tables.
 
     Raises:
-        ValueError: If neither table says how a function is written.
+        ValueError: If neither table says how a function is written, or ``own`` has an unknown function.
     """
     for name in own:
         if name not in FUNCTIONS:
-            raise ValueError(f"{file} has an expression for '{name}', which is no function of programs/functions.py")
+            raise ValueError(f"{file} has an expression for '{name}', which is not a function of programs/functions.py")
     texts = dict(own)
     for name, row in FUNCTIONS.items():
         foreign = [found for found in re.findall(r"\b(?:jnp|jax)\.([\w.]+)", row.text) if found not in names]
         if name not in own and foreign:
             raise ValueError(
-                f"the function '{name}' is written as {row.text} for JAX, and {file} does not say what {foreign[0]} is "
+                f"the function '{name}' is written as {row.text} for JAX, but {file} does not say what {foreign[0]} is "
                 f"for {module}: right would be a name in _SAME or _NAMES, or an expression in _OWN"
             )
         if name not in own:
@@ -139,7 +139,7 @@ class _Writer:
         return self.comprehension(text, joined)
 
     def of_numbers(self, index: int, live: LiveStatement) -> str:
-        """Write a function of all arrays on numbers, each of which is an array that is alone."""
+        """Write a call of a function of all arrays on numbers, each passed as a list of one array."""
         self.names = {}
         _, row, kinds, _ = live
         bare = () if self.dialect.number_lists else row.scalar_places

@@ -66,7 +66,7 @@ class Anatomy:
 
     @cached_property
     def next_of(self) -> dict[int, str]:
-        """The state variable that a value is the next value of, by place."""
+        """By place of a value, the state variable whose next value it is."""
         return {place: name for name, place in self.graph.state.items() if self.function(place)}
 
     @cached_property
@@ -87,22 +87,22 @@ class Anatomy:
         return self.graph.nodes[place].arguments
 
     def number(self, place: int) -> float | None:
-        """Return the number that a value is; None if it is none."""
+        """Return the number that a value is; None if it is not a number."""
         node = self.graph.nodes[place]
         return node.value if isinstance(node, Number) else None
 
     def input(self, place: int) -> str:
-        """Return the name of the input or state variable that a value is; empty if it is none."""
+        """Return the name of the input or state variable that a value is; empty if it is neither."""
         node = self.graph.nodes[place]
         return node.name if isinstance(node, Input) else ""
 
     def place_of(self, name: str) -> int:
-        """Give the place of an input or state variable; -1 where it is not read."""
+        """Return the place of an input or state variable; -1 if it is not read."""
         node = Input(name)
         return self.graph.nodes.index(node) if node in self.graph.nodes else -1
 
     def is_input(self, place: int, name: str) -> bool:
-        """Tell whether a value is this input or state variable."""
+        """Return whether a value is this input or state variable."""
         return self.graph.nodes[place] == Input(name)
 
     def depends_on_gradient(self, place: int) -> bool:
@@ -120,7 +120,7 @@ class Anatomy:
         return base, exponent
 
     def usual(self, place: int) -> int:
-        """Give the branch that a choice by the step takes late in a training."""
+        """Follow choices by the step to the branch that they take late in a training, and return its place."""
         while self.function(place) == "where":
             condition, one, other = self.arguments(place)
             if self.late[condition] is None:
@@ -155,8 +155,8 @@ class Anatomy:
             closed: Further values that are not looked into, except for the value itself.
 
         Returns:
-            The factor of every value by its place. Factors that only depend on the step count as 1; with ``of`` what
-            they are in is not looked into. Of a sum of very many parts some are not looked into.
+            The factor of every value by its place. Factors that only depend on the step count as 1; with ``of``, the
+            products that contain them are not looked into. In a very long sum, some parts are not looked into.
         """
 
         def is_whole(at: int) -> bool:
@@ -180,7 +180,7 @@ class Anatomy:
         return {atom: factor for atom, factor in known[place].items() if factor}
 
     def _parts(self, place: int, every_step: bool) -> list[tuple[int, float]]:
-        """Read a value as a sum of numbers times other values, each with its number; none if it is no such sum."""
+        """Read a value as a sum of numbers times other values; empty if it is not such a sum."""
         head, rest = self.function(place), self.arguments(place)
         numbers = [self.late[argument] for argument in rest]
         parts: list[tuple[int, float]] = []
@@ -233,10 +233,10 @@ class Anatomy:
         return Product(number, tuple(tops), tuple(bottoms))
 
     def powers(self, place: int) -> frozenset[tuple[int, int, bool]]:
-        """Read a value as a product of powers, through roots and bounds that the step alone decides.
+        """Read a value as a product of powers, looking into roots and past bounds that depend on the step alone.
 
         Returns:
-            Each factor with the sign of its exponent, and whether it is under a root.
+            The place of each factor, the sign of its exponent, and whether it is under a root.
         """
         found = set()
         waiting = [(place, 1, False)]
@@ -255,7 +255,7 @@ class Anatomy:
         return frozenset(found)
 
     def _without_bound(self, place: int) -> int:
-        """Return what is compared with, or added to, a value that the step alone decides; else the value itself."""
+        """Return a value without a bound or summand that depends on the step alone; the value itself if none."""
         if self.function(place) in ("max", "min", "add"):
             open_sides = [argument for argument in self.arguments(place) if self.late[argument] is None]
             if len(open_sides) == 1:
@@ -316,7 +316,7 @@ class Anatomy:
 
 
 def _late(node: Node, kind: Kind, arguments: list[float | None]) -> float | None:
-    """Return what a value that the step alone decides is late in a training; None if it cannot be told."""
+    """Return the value, late in a training, of a node that depends on the step alone; None if it is not known."""
     if isinstance(node, Number):
         return node.value
     if isinstance(node, Input):

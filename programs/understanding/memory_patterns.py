@@ -101,7 +101,7 @@ def _correction(anatomy: Anatomy, place: int) -> float:
 
 
 def _corrects(roles: Roles, names: Sequence[str], powers: Set[tuple[int, int, bool]], sign: int, rooted: bool) -> bool:
-    """Return whether 1 - b^t divides averages with decay b, in a product with them or in one of scalars alone."""
+    """Return whether 1 - b^t divides averages with decay b, in a product with them or in a product of scalars."""
     anatomy = roles.anatomy
     places = {anatomy.graph.state[name] for name in names} | {anatomy.place_of(name) for name in names}
     beside = {own for factor, own, _ in powers if not places.isdisjoint(anatomy.graph.cone([factor]))}

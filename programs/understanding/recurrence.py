@@ -170,7 +170,7 @@ def _additive(anatomy: Anatomy, old: int, of: int, gain: float) -> int | None:
 
 
 def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
-    """Read a value as the larger of the old one, with a decay or none, and another."""
+    """Read a value as the larger of the old value, with or without a decay, and another; None if it is not."""
     waiting, others, decay = [place], [], None
     while waiting:
         at = anatomy.usual(waiting.pop())
@@ -187,7 +187,7 @@ def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
 
 
 def _scaled(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
-    """Read a value as the old one times another value, or that and the rest of a new one."""
+    """Read a value as the old value times y, or as that plus (1 - y) times a new value; None if it is neither."""
 
     def of_old(at: int) -> int | None:
         sides = anatomy.arguments(at) if anatomy.function(at) == "multiply" else ()

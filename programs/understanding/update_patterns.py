@@ -43,9 +43,9 @@ class _Moment:
     """A second moment, or its root.
 
     Attributes:
-        root: The function that is the root; empty if the moment itself is meant.
+        root: The function that computes the root; empty for the moment itself.
         name: The state variable.
-        words: What it is, in words.
+        words: A description for sentences.
     """
 
     root: str
@@ -54,7 +54,7 @@ class _Moment:
 
 
 def _moment(roles: Roles, place: int) -> _Moment | None:
-    """Read a value as a second moment, or as its root, with other values beside it that are never negative."""
+    """Read a value as a second moment, or a root of one, possibly plus other values that are never negative."""
     anatomy = roles.anatomy
     root = anatomy.function(place) if anatomy.function(place) in _ROOTS else ""
     if root == "power" and not (anatomy.late[anatomy.arguments(place)[1]] or 0.0) > 0.0:
@@ -83,7 +83,7 @@ def _collected(roles: Roles, name: str) -> str:
 
 
 def variance(roles: Roles) -> Iterator[Found]:
-    """Find an average of squares less the square of an average."""
+    """Find an average of squares minus the square of an average."""
     anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
         if head == "subtract":
@@ -187,7 +187,7 @@ def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
 
 
 def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
-    """Read a value as a norm, or the larger of that and a number: the norm's name and the place of what it is of."""
+    """Read a value as a norm, or the larger of a norm and a number: return the norm's name and its argument's place."""
     anatomy = roles.anatomy
     if anatomy.function(place) == "max" and len(_numbers(roles, place)) == 1:
         place = next(argument for argument in anatomy.arguments(place) if anatomy.number(argument) is None)
@@ -262,17 +262,17 @@ def rate_factor(anatomy: Anatomy) -> float | None:
 
 
 def decoupled_decay(roles: Roles) -> Iterator[Found]:
-    """Find the part of the weights that every step takes away beside the rest of the update."""
+    """Find the fraction of the weights that every step takes away besides the rest of the update."""
     yield from _weights_in_update(roles, 1.0, "takes", " away")
 
 
 def weight_growth(roles: Roles) -> Iterator[Found]:
-    """Find the part of the weights that every step adds to them beside the rest of the update."""
+    """Find the fraction of the weights that every step adds to them besides the rest of the update."""
     yield from _weights_in_update(roles, -1.0, "adds", "")
 
 
 def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Iterator[Found]:
-    """Find the parts of the weights in the update, of one sign."""
+    """Yield the fractions of the weights in the update that have one sign."""
     anatomy = roles.anatomy
     weights = anatomy.place_of("w")
     if any(anatomy.paths(name, frozenset()) for name in roles.iterates):
@@ -283,7 +283,7 @@ def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Itera
         amounts[key] = amounts.get(key, 0.0) + factor
     lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
-        replaced = factor >= 1.0 and not others  # w - x in the update puts x in the place of the weights
+        replaced = factor >= 1.0 and not others  # w - x in the update replaces the weights by x
         if factor * sign > 0.0 and not replaced and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
             amount = " * ".join([number(abs(factor))] * (abs(factor) != 1.0 or not words) + words)
