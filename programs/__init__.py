@@ -21,7 +21,7 @@ from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
 from programs.library import load, seed_programs, source_text
-from programs.parsing import did_you_mean, parse
+from programs.parsing import decode, did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
 from programs.transformation import Transformation
 from programs.transformations import (
@@ -76,6 +76,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "crossover",
+    "decode",
     "did_you_mean",
     "effective",
     "encode",

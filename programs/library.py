@@ -5,7 +5,7 @@ import stat
 from importlib import resources
 from pathlib import Path
 
-from programs.parsing import did_you_mean, parse
+from programs.parsing import decode, did_you_mean, parse
 from programs.program import Program, ProgramError
 from programs.scanning import MAX_BYTES
 
@@ -55,7 +55,7 @@ def source_text(name: str | Path) -> str:
     if len(content) > MAX_BYTES:
         raise ProgramError(f"{shown} has more than {MAX_BYTES} bytes, the most that is read")
     try:
-        return content.decode("utf-8-sig")
+        return decode(content)
     except UnicodeDecodeError as error:
         raise ProgramError(f"{shown} is not UTF-8 text (byte {error.start})") from error
 

@@ -13,6 +13,8 @@ from programs.functions import FUNCTIONS
 from programs.program import RESERVED, Argument, Program, ProgramError, Statement, name_problem
 from programs.scanning import EXPRESSION, MAX_BYTES, MAX_NESTING, MAX_PARAMETERS, MAX_STATEMENTS, SHAPE, STATEMENT, scan
 
+_BYTE_ORDER_MARK = "\ufeff"
+_MAX_NEAR = 5  # near names that are compared closely
 _MAX_CHOICES = 200  # the most names with which a misspelt one is compared
 _Node = ast.stmt | ast.expr | ast.arg
 _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
@@ -20,11 +22,47 @@ _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
 )
 
 
+_INPUT_WORDS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("weights", "weight", "params", "parameters", "theta"), "w")
+    | dict.fromkeys(("grad", "grads", "gradient", "gradients"), "g")
+    | dict.fromkeys(("learning_rate", "rate", "eta"), "lr")
+    | dict.fromkeys(("step", "count"), "t")
+)
+"""What people call the inputs elsewhere, and what they are called here."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest choice; empty if none is near or there are too many."""
+    """Return `` (did you mean 'x' or 'y'?)`` for the nearest choices; empty if none is near or there are too many.
+
+    A choice is near if most of its letters are the same. The nearest are those that the fewest edits lead to: a letter
+    added, removed or replaced, or two neighbours swapped.
+    """
     known = list(choices)
-    near = difflib.get_close_matches(word, known, n=1) if len(known) <= _MAX_CHOICES else ()
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    near = difflib.get_close_matches(word, known, n=_MAX_NEAR) if len(known) <= _MAX_CHOICES else []
+    edits = {choice: _edits(word, choice) for choice in near}
+    nearest = [f"'{choice}'" for choice in near if edits[choice] == min(edits.values())]
+    return f" (did you mean {', '.join(nearest[:-1])}{' or ' * (len(nearest) > 1)}{nearest[-1]}?)" if nearest else ""
+
+
+def _edits(word: str, other: str) -> int:
+    """Count the edits between two words: a letter more, less or other, or two neighbours swapped."""
+    before, row = [], list(range(len(other) + 1))
+    for i, letter in enumerate(word, start=1):
+        before, last, row = row, before, [i]
+        for j, wanted in enumerate(other, start=1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted)))
+            if i > 1 and j > 1 and (letter, word[i - 2]) == (other[j - 2], wanted):
+                row[j] = min(row[j], last[j - 2] + 1)
+    return row[-1]
+
+
+def decode(content: bytes) -> str:
+    """Read UTF-8 text, without the byte order mark that it may begin with.
+
+    Raises:
+        UnicodeDecodeError: If it is no such text.
+    """
+    return content.decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
 
 
 def parse(text: str) -> Program:
@@ -199,5 +237,11 @@ class _Reader:
             names.append(value.id)
         if not names or tuple(names[1:]) != state:
             order = "the update comes first, then the state variables in the order of the parameters"
-            raise self.fail(f"{order}: {_return_line(state)}", node)
+            raise self.fail(f"{order}: {_return_line(state)}{self.input_hint(state)}", node)
         return names[0]
+
+    def input_hint(self, state: tuple[str, ...]) -> str:
+        """Say what inputs are called, if state variables have names that inputs have elsewhere."""
+        meant = {name: _INPUT_WORDS[name] for name in state if name in _INPUT_WORDS}
+        wanted = " and ".join(f"{own} for '{name}'" for name, own in meant.items() if own not in self.defined)
+        return f"; inputs are called w, g, lr and t, and other parameters are state: write {wanted}" if wanted else ""

@@ -1,4 +1,4 @@
-"""Ray as a RayPool sees it, with a clock of its own; what becomes of each call, and when, is said from outside."""
+"""A fake of Ray for RayPool, with its own clock; the test decides the fate of each call, and when it happens."""
 
 import contextlib
 import sys
@@ -15,16 +15,16 @@ MANY = 2000  # more waits than any test needs
 
 
 class RayError(Exception):
-    """What a call of a dead worker raises."""
+    """Raised by a call of a dead worker."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One call of a worker's method; it is its own reply to come."""
+    """One call of a worker's method; also the reference to its future reply."""
 
     worker: "Worker"
     jobs: list | None  # None for the start of a worker
-    fate: str = ""  # none yet, "answer", "fall short" (each result is a failure), "raise" (an exception) or "die"
+    fate: str = ""  # "" (undecided), "answer", "fall short" (each result is a failure), "raise" (an exception) or "die"
     read: bool = False
 
 
@@ -48,7 +48,7 @@ class Worker:
 
 
 class FakeRay:
-    """What is used of the module `ray`, and what became of the jobs.
+    """The part of the module `ray` that RayPool uses, and a record of the jobs.
 
     Attributes:
         now_s: The time; waiting for nothing makes it pass.
@@ -67,14 +67,14 @@ class FakeRay:
         self.failed = Counter()
 
     def install(self, patch):
-        """Have pools use this; they are made with `RayPool` as always."""
+        """Make pools use this fake; they are made with `RayPool` as usual."""
         patch.setitem(sys.modules, "ray", self)
         patch.setattr(workers.ray_pool, "ray_connection", lambda *given: contextlib.nullcontext())
         patch.setattr(workers.ray_pool, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         patch.setattr(workers.ray_pool, "cause_of_death", lambda error: (Status.CRASHED, "the worker died"))
 
     def pending(self):
-        """Give the calls whose fate is open, those of killed workers, too: their replies come late."""
+        """Return the calls whose fate is undecided, including those of killed workers: their replies come late."""
         return [call for call in self.calls if not call.fate]
 
     def remote(self, **options):
@@ -91,13 +91,13 @@ class FakeRay:
         self.waits += 1
         assert self.waits < MANY, "the pool turns in circles"
         if not ready and timeout > 0.0:
-            self.now_s += timeout + 1e-6  # as any clock: past the deadline, not a rounding error before it
+            self.now_s += timeout + 1e-6  # like any clock: past the deadline, not a rounding error before it
         return ready[:num_returns], [call for call in calls if call not in ready[:num_returns]]
 
     def get(self, call):
         assert call.fate
         assert not call.read, "a reply was read twice"
-        assert not call.worker.killed, "a reply was read that came too late"
+        assert not call.worker.killed, "a reply that came too late was read"
         call.read = True
         if call.fate == "answer":
             if call.jobs is None:

@@ -114,7 +114,7 @@ def test_a_device_that_jax_cannot_start_is_told_in_a_sentence(commands):
     assert done.stderr.startswith("pride: JAX cannot start 'cuda' here (")
 
 
-def test_a_run_is_not_gone_on_with_by_another_arithmetic(tmp_path: Path):
+def test_a_run_is_not_resumed_with_another_arithmetic(tmp_path: Path):
     interrupted(tmp_path, HERE)
     wanted = r"with the arithmetic aaaa \(this processor\); here it is bbbb \(that processor\).*--other-arithmetic"
     with pytest.raises(RunConflict, match=wanted):
@@ -131,7 +131,7 @@ def test_a_run_notes_all_arithmetics_that_were_accepted(tmp_path: Path):
         run(tmp_path, "run", pool=pool_of(HERE))
 
 
-def test_a_run_whose_arithmetic_nobody_noted_is_read_but_not_gone_on_with(tmp_path: Path):
+def test_a_run_whose_arithmetic_nobody_noted_is_read_but_not_resumed(tmp_path: Path):
     interrupted(tmp_path, HERE)
     with sqlite3.connect(tmp_path / "run" / "run.db") as database:
         database.execute("DELETE FROM meta WHERE name = 'arithmetics'")

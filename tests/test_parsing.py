@@ -1,4 +1,6 @@
-"""Reading programs: canonical text, flattening, errors with their place, and limits."""
+"""Parsing programs: canonical text, flattening, errors with their place, and limits."""
+
+import re
 
 import pytest
 from hypothesis import given
@@ -298,7 +300,7 @@ def test_limit_of_operators_brackets_and_commas_in_a_text():
 def test_limit_of_canonical_text():
     name = "x" * MAX_WORD
 
-    def squeezed(count):  # a line of the canonical text is longer by as many blanks as it has more
+    def squeezed(count):  # a line of the canonical text has that many more blanks
         return f"def train({name}):\n" + f" {name}=interp({name},{name},9)\n" * count + f" return {name},{name}\n"
 
     shown = len(str(programs.parse(squeezed(1)))) - len(str(programs.parse(squeezed(0))))
@@ -350,8 +352,52 @@ def test_load_says_what_is_wrong(tmp_path):
         programs.load(large)
 
 
+def test_a_byte_order_mark_is_dropped_as_bytes_are_read(tmp_path):
+    marked = tmp_path / "marked.opt"
+    marked.write_bytes(b"\xef\xbb\xbf# name: marked\ndef train(g):\n    return g\n")
+    assert programs.load(marked) == programs.parse("def train(g):\n    return g\n")
+    assert programs.source_text(marked).startswith("# name")
+    assert programs.decode(marked.read_bytes()) == programs.source_text(marked)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "returned", "hint"),
+    [
+        ("weights, grad, lr", "update", "write w for 'weights' and g for 'grad'"),
+        ("w, gradient, lr", "update", "write g for 'gradient'"),
+        ("w, g, learning_rate", "update", "write lr for 'learning_rate'"),
+        ("w, g, grad", "update", None),  # there is a g
+        ("w, g, m", "update", None),
+    ],
+)
+def test_inputs_by_the_names_that_they_have_elsewhere(parameters, returned, hint):
+    name = parameters.split(", ")[1]
+    error = refusal(f"def train({parameters}):\n    update = sign({name})\n    return {returned}\n")
+    assert "the update comes first" in error.message
+    said = f"; inputs are called w, g, lr and t, and other parameters are state: {hint}"
+    assert error.message.endswith(said) if hint else "inputs are called" not in error.message
+
+
 @pytest.mark.parametrize(
     ("word", "hint"), [("sqr", " (did you mean 'sqrt'?)"), ("SQRT", ""), ("", ""), ("lionn", " (did you mean 'lion'?)")]
 )
 def test_did_you_mean(word, hint):
     assert programs.did_you_mean(word, ["sqrt", "lion", "adamw"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("sgin", "'sin' or 'sign'"),  # a letter more, two swapped
+        ("sing", "'sin', 'sinh' or 'sign'"),
+        ("coss", "'cos' or 'cosh'"),
+        ("coz", "'cos'"),
+        ("adamv", "'adam' or 'adamw'"),
+        ("mx", "'max' or 'mix'"),
+    ],
+)
+def test_names_that_are_equally_near_are_all_given(word, hint):
+    names = ["sin", "sign", "sinh", "cos", "cosh", "adam", "adamw", "adamax", "max", "min", "mix"]
+    found = programs.did_you_mean(word, names)
+    assert sorted(re.findall("'[a-z]+'", found)) == sorted(re.findall("'[a-z]+'", hint))
+    assert re.fullmatch(r" \(did you mean ('[a-z]+', )*('[a-z]+' or )?'[a-z]+'\?\)", found)

@@ -71,7 +71,7 @@ def read_process(job):
 
 @pytest.fixture(scope="module")
 def ray_here():
-    """One local Ray for this module; pools made meanwhile use it."""
+    """Start one local Ray for this module, which all its pools use."""
     before = os.getpgrp(), signal.getsignal(signal.SIGTERM), dict(os.environ)
     notes = []
     with ray_connection(None, 2, notes.append):
@@ -185,7 +185,7 @@ def test_results_of_other_jobs_than_asked_for_are_no_results(make_pool):
 
 def test_results_in_another_order_than_asked_for_are_no_results(make_pool):
     with make_pool(evaluate=turn_around) as pool:
-        assert run(pool, 4) == [echo(job(index)) for index in range(4)]  # each alone
+        assert run(pool, 4) == [echo(job(index)) for index in range(4)]  # each was evaluated alone
 
 
 def test_seconds_are_a_share_of_the_batch_where_the_evaluation_does_not_say(make_pool):
@@ -240,7 +240,7 @@ def test_ray_sends_jobs_together(ray_here, batch, sizes):
 def test_ray_gives_no_worker_more_than_its_share(ray_here):
     with RayPool(2, evaluate=count_jobs) as pool:
         sizes = [result.score for result in run(pool, 8)]
-    assert max(sizes) == 4  # the other worker may still have been starting, and then takes less
+    assert max(sizes) == 4  # the other worker may still have been starting, and then takes fewer jobs
 
 
 @pytest.mark.slow

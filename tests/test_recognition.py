@@ -1,4 +1,4 @@
-"""What is recognised in programs: in every seed program just what is there, however it is written."""
+"""What is recognised in programs: in every seed program exactly its parts, however they are written."""
 
 import re
 
@@ -9,7 +9,7 @@ from program_cases import program
 import programs
 from programs.understanding.recognition import PATTERNS
 
-# By hand: every named part with its numbers (decays and bounds; of weight decay, that over the rate and that a step).
+# By hand: every named part with its numbers (decays and bounds; for weight decay, relative to the rate and per step).
 ADAM = ("EMA 0.9", "EMA 0.999", "bias correction 0.9", "bias correction 0.999", "RMS normalisation")
 AVERAGE = ["EMA 0.9"]
 GROWTH = "weight growth -0.1"
@@ -151,7 +151,7 @@ PARTS = {
 
 
 def named(given: programs.Program) -> list[str]:
-    """Give the names of what is recognised with the numbers, sorted."""
+    """Return the names of the recognised parts, with their numbers, sorted."""
     features = programs.recognise(given)
     return sorted(row.name + "".join(f" {number:g}" for _, number in row.numbers) for row in features)
 

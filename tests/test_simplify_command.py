@@ -1,4 +1,4 @@
-"""`pride simplify`: what it prints and writes, checking a derivation again, and what goes wrong."""
+"""`pride simplify`: what it prints and writes, replaying a derivation, and its errors."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Evaluate = Callable[[Sequence[workers.Job]], list[workers.Result]]
 
 
 def judged(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Score by what a program is made of, and train nothing."""
+    """Score a program by its parts, and train nothing."""
     results = []
     for job in jobs:
         task = tasks.get(job.tasks[0])
@@ -40,7 +40,7 @@ def judged(jobs: Sequence[workers.Job]) -> list[workers.Result]:
 
 @pytest.fixture
 def trained_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Evaluate], None]:
-    """Let commands train by another evaluation."""
+    """Return a function that makes commands train with another evaluation."""
 
     def use(evaluate: Evaluate) -> None:
         monkeypatch.setattr("evolve.commands.simplify_command.make_pool", lambda *_: workers.SerialPool(evaluate))
@@ -255,7 +255,7 @@ DAMAGED = {
         lambda text: re.sub(r'("(rng_seeds|digits_\w+)": \[)[^]]*\]', r"\1]", text),
         "0 rng seed(s)",
     ),
-    "a file in place of a task": (lambda text: text.replace('"digits_few"', '"/etc/hostname"'), "pride tasks"),
+    "a file instead of a task": (lambda text: text.replace('"digits_few"', '"/etc/hostname"'), "pride tasks"),
     "unknown tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"'), "digits_fwe"),
 }
 

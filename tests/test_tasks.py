@@ -27,7 +27,7 @@ ADAMW = programs.to_optax(programs.load("adamw"))
 
 
 def steepest(rate: float) -> optax.GradientTransformation:
-    """Make an optimizer without a state whose update is the gradient times a negative rate."""
+    """Make a stateless optimizer whose update is the gradient times a negative rate."""
 
     def update(gradients, state, params=None):
         return jax.tree.map(lambda gradient: -rate * gradient, gradients), state
@@ -36,7 +36,7 @@ def steepest(rate: float) -> optax.GradientTransformation:
 
 
 def bomb(step: int, size: float) -> optax.GradientTransformation:
-    """Make an optimizer that moves every weight by `size` at one step and never else."""
+    """Make an optimizer that moves every weight by `size` at one step and never otherwise."""
 
     def update(gradients, state, params=None):
         jump = jnp.where(state == step, size, 0.0)
@@ -83,7 +83,7 @@ def test_text_is_that_of_python_3_11_on_every_python():
     assert data.held_out.max() < text.VOCABULARY
 
 
-TRANSFORMERS = ("digits_vit", "text_gpt")  # seconds to compile
+TRANSFORMERS = ("digits_vit", "text_gpt")  # these take seconds to compile
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class ReusingPool:
     """A pool that answers jobs with scores of earlier runs, and leaves the rest to another pool.
 
     Attributes:
-        reused: How many scores came from earlier runs so far.
+        reused: The number of scores that came from earlier runs so far.
         borrowed: The arithmetics of the earlier runs.
     """
 

@@ -115,6 +115,13 @@ class RunReader:
                 counts = counts.plus(status, bool(known), count, seconds)
         return counts
 
+    def known_at_the_end(self) -> int:
+        """Return how many of the last outcomes took known scores, without one between them that did not."""
+        query = 'SELECT "index" FROM outcomes WHERE known_from IS NULL ORDER BY "index" DESC LIMIT 1'
+        with self._told():
+            last_new = self._db.execute(query).fetchone()
+        return self.counts().generated - (last_new[0] + 1 if last_new else 0)
+
     def best(self, count: int = 1, before: int | None = None) -> list[Outcome]:
         """Return the outcomes with the best scores, the best first, one per key; of equals the earliest.
 
@@ -168,7 +175,8 @@ class RunReader:
         """The notes that the run holds about itself.
 
         They are `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `arithmetics` (JSON),
-        `seconds` and, once the run is done, `stop_reason`.
+        `seconds` and, once the run is done, `stop_reason`; before that `interruption`, if the last session said why it
+        ended.
         """
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())

@@ -1,5 +1,6 @@
 """A program as an Optax transformation: traced once and compiled by XLA."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +31,8 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
 
     Args:
         program: The program to run; only its live statements and state variables cost anything.
-        learning_rate: What the program reads as ``lr``: a number or a schedule.
+        learning_rate: What the program reads as ``lr``: a number or a schedule. If the program does not read it, a
+            value other than 1.0 has no effect, and a warning says so.
 
     Returns:
         A transformation whose updates are to be added to the weights (``optax.apply_updates``), so they are the
@@ -41,6 +43,9 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
         ProgramError: If the program is not well formed.
     """
     facts = check(program)
+    given = not isinstance(learning_rate, int | float) or learning_rate != 1.0
+    if given and "lr" not in facts.inputs:
+        warnings.warn("this program does not read lr: a learning rate or schedule has no effect", stacklevel=2)
 
     def init(params: optax.Params) -> ProgramState:
         leaves, structure = jax.tree.flatten(params)

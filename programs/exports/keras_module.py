@@ -11,8 +11,20 @@ from programs.exports.plan import Plan, defined, docstring, make_plan
 from programs.function import Kind
 from programs.program import Program
 
-_TAKEN = {"keras", "ops", "self", "name", "kwargs", "config", "variable", "variables", "gradient", "gradients"}
-_TAKEN |= {"rate", "place", "places", "each"}
+_TAKEN = {
+    "keras",
+    "warnings",
+    "ops",
+    "self",
+    "name",
+    "kwargs",
+    "config",
+    "variable",
+    "variables",
+    "gradient",
+    "gradients",
+}
+_TAKEN |= {"warnings", "rate", "place", "places", "each"}
 _CONVENTION = "The weights become `w - update`."
 _EXAMPLE = """\
 import keras
@@ -50,7 +62,8 @@ def export_keras(program: Program, name: str = "optimizer", provenance: Sequence
     used = {*body.used, "number"} if any("_number(" in line for line in lines) else body.used
     definitions = "".join(f"\n{text}" for text in [defined(used, KERAS.definitions)] if text)
     doc = docstring(plan, "a Keras optimizer", _CONVENTION, _EXAMPLE.format(name=name), provenance)
-    return f"{doc}\nimport keras\nfrom keras import ops\n{definitions}\n{_class_text(plan, lines)}"
+    imports = "import keras" if plan.reads_rate else "import warnings\n\nimport keras"
+    return f"{doc}\n{imports}\nfrom keras import ops\n{definitions}\n{_class_text(plan, lines)}"
 
 
 def _kinds(plan: Plan) -> dict[str, Kind]:
@@ -62,6 +75,7 @@ def _class_text(plan: Plan, lines: list[str]) -> str:
     arguments = "".join(f"{name}={value!r}, " for name, value in plan.settings.items())
     described = "".join(f"        {name}: {_described(plan, name)}\n" for name in plan.settings)
     settings = ", ".join(f'"{name}": {name}' for name in plan.settings if name != plan.rate)
+    warning = "".join(f"        {line}\n" for line in plan.rate_warning("learning_rate != 1.0"))
     zeros = {
         Kind.SCALAR: 'self.add_variable((), name="{x}")',
         Kind.PER_ARRAY: '[self.add_variable((), dtype=variable.dtype, name="{x}") for variable in variables]',
@@ -83,7 +97,7 @@ class {plan.name}(keras.optimizers.Optimizer):
     """
 
     def __init__(self, {arguments}name="{plan.name}", **kwargs):
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+{warning}        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.settings = {{{settings}}}
 
     def build(self, variables):

@@ -15,6 +15,7 @@ from programs.program import Program
 _TAKEN = {
     "jax",
     "jnp",
+    "warnings",
     "optax",
     "init_fn",
     "update_fn",
@@ -82,7 +83,8 @@ class _Module:
         definitions = defined(self.used, DEFINITIONS)
         parts = [
             docstring(self.plan, "an Optax transformation", _CONVENTION, _EXAMPLE.format(name=self.name), provenance),
-            "\nfrom typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
+            "\n" if self.plan.reads_rate else "\nimport warnings\n",
+            "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
             self.state_text(),
             f"\n{definitions}\n" if definitions else "\n",
             self.factory_text(body),
@@ -100,8 +102,11 @@ class _Module:
     def factory_text(self, body: list[str]) -> str:
         arguments = "".join(
             f"    {name}: {'optax.ScalarOrSchedule' if name == 'learning_rate' else 'float'} = {value!r},\n"
+            if name != "learning_rate" or self.plan.reads_rate
+            else "    learning_rate: optax.ScalarOrSchedule | None = None,\n"
             for name, value in self.plan.settings.items()
         )
+        warning = "".join(f"    {line}\n" for line in self.plan.rate_warning("learning_rate is not None"))
         described = "".join(f"        {name}: {self.describe(name)}\n" for name in self.plan.settings)
         zeros = {
             Kind.SCALAR: "jnp.zeros((), jnp.result_type(float))",
@@ -117,7 +122,7 @@ class _Module:
             f'    """Make the transformation.\n\n    Args:\n{described}\n'
             "    Returns:\n        The transformation; apply its updates with `optax.apply_updates`.\n\n"
             "    Raises:\n        ValueError: By its init, if weights are complex.\n"
-            '    """\n\n'
+            f'    """\n{warning}\n'
             f"    def init_fn(params):\n"
             f'        _refuse_complex(params, "{self.name}")\n'
             f"        return {self.state_class}(\n"

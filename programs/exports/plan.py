@@ -59,9 +59,25 @@ class Plan:
         return f"({text})" if text.startswith("-") else text
 
     @property
+    def reads_rate(self) -> bool:
+        """Whether the program reads ``lr``."""
+        return "lr" in self.facts.inputs
+
+    @property
     def unread_rate(self) -> str:
         """What to add to a sentence on the learning rate if the program does not read it."""
-        return "" if "lr" in self.facts.inputs else "; not read here"
+        return "" if self.reads_rate else "; not read here, so that it has no effect"
+
+    def rate_warning(self, given: str) -> list[str]:
+        """Write the lines that warn of a learning rate that the program does not read; none if it does.
+
+        Args:
+            given: The condition, as Python, that somebody gave one.
+        """
+        if self.reads_rate:
+            return []
+        sentence = f"{self.name} does not read {self.rate}: a learning rate or schedule has no effect"
+        return [f"if {given}:", f'    warnings.warn("{sentence}", stacklevel=2)']
 
     def describe(self, setting: str) -> str:
         """Describe a setting, other than the learning rate, by the statements that read it."""
@@ -83,12 +99,28 @@ def make_plan(program: Program, name: str, taken: Collection[str], rate: str, hi
         ProgramError: If the program is not well formed, or the name is taken or not an identifier.
     """
     kept = set(taken) | set(dir(builtins))
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or keyword.iskeyword(name) or name in kept:
-        raise ProgramError(f"'{name[:80]}' cannot be a function's name; use letters, digits and underscores")
+    if problem := _name_problem(name, taken):
+        raise ProgramError(problem)
     live = without_dead_statements(program)
     settings, roles = _settings(live, rate)
     names = _safe_names(live, kept | (set(settings) - {rate}) | {name} | set(hidden))
     return Plan(live, check(live), name, rate, settings, roles, names)
+
+
+def _name_problem(name: str, taken: Collection[str]) -> str:
+    """Say why a factory or class cannot have this name; empty if it can."""
+    shown = f"'{name[:80]}'"
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
+        return f"{shown} cannot be a function's name; give up to 64 letters, digits and underscores, a letter first"
+    if keyword.iskeyword(name):
+        return f"{shown} is a word of Python and cannot be a function's name"
+    if name in dir(builtins):
+        return (
+            f"{shown} is a name of Python's own, which the module would hide; give another, such as my_{name.lower()}"
+        )
+    if name in taken:
+        return f"the module itself needs the name {shown} for another thing; give another, such as my_{name.lower()}"
+    return ""
 
 
 def _settings(program: Program, rate: str) -> tuple[dict[str, float], dict[Place, str]]:
@@ -191,9 +223,10 @@ def _facts(plan: Plan) -> list[str]:
         "statements": f"{facts.statements}, all live",
         "state": ", ".join(state) or "none",
         "reads": ", ".join(sorted(facts.inputs)) or "nothing",
+        "rate": "" if plan.reads_rate else f"{plan.rate} is not read: a learning rate or schedule has no effect",
         "elementwise": "yes" if is_elementwise(plan.program) else f"no: {', '.join(whole)}",
     }
-    return [f"{title:<13}{text}" for title, text in rows.items()]
+    return [f"{title:<13}{text}" for title, text in rows.items() if text]
 
 
 def _printable(line: str) -> str:

@@ -8,8 +8,21 @@ from programs.exports.torch_dialect import TORCH
 from programs.function import Kind
 from programs.program import Program
 
-_TAKEN = {"torch", "self", "params", "param", "param_group", "group", "closure", "loss", "parts", "state", "states"}
-_TAKEN |= {"rate", "step"}
+_TAKEN = {
+    "torch",
+    "warnings",
+    "self",
+    "params",
+    "param",
+    "param_group",
+    "group",
+    "closure",
+    "loss",
+    "parts",
+    "state",
+    "states",
+}
+_TAKEN |= {"warnings", "rate", "step"}
 _CONVENTION = "The weights become `w - update`."
 _EXAMPLE = """\
 import torch
@@ -48,13 +61,15 @@ def export_torch(program: Program, name: str = "optimizer", provenance: Sequence
     used = {*body.used, "number"} if any("_number(" in line for line in lines) else body.used
     definitions = "".join(f"\n{text}" for text in [defined(used, TORCH.definitions)] if text)
     doc = docstring(plan, "a PyTorch optimizer", _CONVENTION, _EXAMPLE.format(name=name), provenance)
-    return f"{doc}\nimport torch\n{definitions}\n{_class_text(plan, lines)}"
+    imports = "import torch" if plan.reads_rate else "import warnings\n\nimport torch"
+    return f"{doc}\n{imports}\n{definitions}\n{_class_text(plan, lines)}"
 
 
 def _class_text(plan: Plan, lines: list[str]) -> str:
     arguments = "".join(f", {name}={value!r}" for name, value in plan.settings.items())
     described = "".join(f"        {name}: {_described(plan, name)}\n" for name in plan.settings)
     settings = ", ".join(f'"{name}": {name}' for name in plan.settings)
+    warning = "".join(f"        {line}\n" for line in plan.rate_warning("lr != 1.0"))
     every = " Functions of all weights together look at all groups." if looks_at_all(plan) else ""
     return f'''
 class {plan.name}(torch.optim.Optimizer):
@@ -68,7 +83,7 @@ class {plan.name}(torch.optim.Optimizer):
     """
 
     def __init__(self, params{arguments}):
-        super().__init__(params, {{{settings}}})
+{warning}        super().__init__(params, {{{settings}}})
 
     def add_param_group(self, param_group):
         """Add weights with their own settings."""
