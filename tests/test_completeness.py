@@ -32,7 +32,7 @@ FORGOTTEN = [
     ),
     (
         "the function 'softsinc' is written as _soft({x}) * jnp.sinc({x}) for JAX, "
-        "and programs/exports/keras_dialect.py does not say what sinc is for ops: "
+        "but programs/exports/keras_dialect.py does not say what sinc is for ops: "
         "right would be a name in _SAME or _NAMES, or an expression in _OWN",
         ("exports/keras_dialect.py", "_OWN = {", '_OWN = {\n    "softsinc": "_soft({x}) * ops.sin({x})",'),
     ),
@@ -52,7 +52,7 @@ FORGOTTEN = [
     ),
     (
         "the function 'softsinc' is written as _soft({x}) * jnp.sinc({x}) for JAX, "
-        "and programs/exports/torch_dialect.py does not say what sinc is for torch: "
+        "but programs/exports/torch_dialect.py does not say what sinc is for torch: "
         "right would be a name in _SAME or _NAMES, or an expression in _OWN",
         ("exports/torch_dialect.py", '| {"power": "pow"}', '| {"power": "pow", "sinc": "sinc"}'),
     ),
