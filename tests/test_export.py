@@ -389,7 +389,7 @@ def test_any_other_name_works(name, tmp_path):
 def test_the_module_tells_what_it_is(tmp_path):
     text = programs.export_optax(programs.load("lion"), name="lion_again")
     module = import_module(text, tmp_path)
-    assert module.__doc__.startswith("lion_again: an optimizer found by Pride")
+    assert module.__doc__.startswith("lion_again: an optimizer exported by Pride")
     assert str(programs.load("lion")).splitlines()[3].strip() in module.__doc__
     documented = inspect.getdoc(module.lion_again)
     assert all(f"{name}: " in documented for name in inspect.signature(module.lion_again).parameters)

@@ -208,7 +208,7 @@ def docstring(plan: Plan, what: str, convention: str, example: str, provenance: 
         for title, text in blocks.items()
         if text
     ]
-    text = "\n".join([f"{plan.name}: an optimizer found by Pride, as {what}.\n", *written, f"{convention}\n"])
+    text = "\n".join([f"{plan.name}: an optimizer exported by Pride, as {what}.\n", *written, f"{convention}\n"])
     return f'"""{_escaped(text)}"""\n'
 
 
