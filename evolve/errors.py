@@ -1,16 +1,16 @@
-"""What can go wrong for a user: one exception a kind, each with the exit code `pride` ends with."""
+"""Errors that a user can meet: one exception per kind, each with the exit code of `pride`."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 
 class UserError(Exception):
-    """Something a user can put right. Shown as plain sentences, never as a traceback.
+    """An error that a user can fix. Shown as plain sentences, never as a traceback.
 
     Attributes:
-        exit_code: What the command `pride` ends with.
+        exit_code: The exit code of the command `pride`.
         sentence: What went wrong, and what to do about it.
-        problems: The single faults, where one sentence stands for several; may be empty.
+        problems: The individual faults, if the sentence sums up several; may be empty.
     """
 
     exit_code: ClassVar[int] = 2
@@ -31,7 +31,7 @@ class UsageError(UserError):
 
 
 class StoppedEarly(UserError):  # noqa: N818 - it says what happened, as the others do
-    """The work could not go on, such as for a full disk. What was committed is kept: resume."""
+    """The work could not continue, for example because the disk is full. What was committed is kept: resume."""
 
     exit_code = 3
 
@@ -43,6 +43,6 @@ class BadProgramOrData(UserError):  # noqa: N818
 
 
 class RunConflict(UserError):  # noqa: N818
-    """The run exists already, is being written by another process, or does not fit this Pride."""
+    """The run exists already, is being written by another process, or is incompatible with this Pride or config."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""The language: what a program is, means, and can be turned into. Knows no training.
+"""The language: what a program is, what it means, and what it can be turned into. Nothing here depends on training.
 
 JAX is imported when ``to_optax`` or ``interpret`` is first used, so that reading and listing programs stays quick.
 """

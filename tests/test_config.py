@@ -1,4 +1,4 @@
-"""The config of a search: what is taken, what is refused, and how it is said."""
+"""The config of a search: what is accepted, what is rejected, and the error messages."""
 
 import math
 
@@ -19,7 +19,7 @@ GOOD = "tasks: smoke\nbudget: {candidates: 10}\n"
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads YAML text, with the names above known."""
+    """Return a function that loads YAML text, with the names above known."""
 
     def load(text, *overrides):
         path = tmp_path / "search.yaml"
@@ -69,7 +69,7 @@ def test_yaml_1_2_scalars(load):
     [
         ("", "is empty"),
         ("# nothing but a comment\n", "is empty"),
-        ("- smoke\n", "no group of settings"),
+        ("- smoke\n", "not a group of settings"),
         ("tasks: smoke\nbudget: &b {candidates: 1}\n", "(line 2): aliases and anchors"),
         ("a: 1\nb: *a\n", "(line 2): aliases and anchors"),
         ("tasks: !!python/name:os.system x\n", "(line 1): tags"),
@@ -216,13 +216,13 @@ def test_sources(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for source, said in [
         ("smok", "did you mean 'smoke'?"),
-        ("", "is no config file and no preset"),
+        ("", "is neither a config file nor a preset"),
         (
             "no/such/file.yaml",
-            "is no config file and no preset; right would be one of first, paper-mini, smoke, or the path",
+            "is neither a config file nor a preset; right would be one of first, paper-mini, smoke, or the path",
         ),
         (str(tmp_path), "Is a directory"),
-        ("x\0y", "is no config file and no preset"),
+        ("x\0y", "is neither a config file nor a preset"),
     ]:
         with pytest.raises(UsageError) as caught:
             configs.load_config(source)
@@ -337,7 +337,7 @@ def test_rounds(load):
         ("[{start: best}]", "the first with start: initial"),
         ("[{island: 2}]", "rounds[0].island (line 3): there is no such setting"),
         ("[{islands: 0}]", "rounds[0].islands (line 3): got 0; right would be a whole number from 1"),
-        ("[{migrate_every: 3}]", "one island alone has nobody to exchange with"),
+        ("[{migrate_every: 3}]", "a single island has no other to exchange with"),
         ("3", "right would be a list of 1 to 100 groups"),
         ("[3]", "rounds[0] (line 3): got 3"),
     ],

@@ -1,4 +1,4 @@
-"""The command ``pride doctor``: each check finds what is wrong, says what to do, and never waits for ever."""
+"""The command ``pride doctor``: each check finds the fault, advises what to do, and never waits for ever."""
 
 import importlib.metadata
 import json
@@ -32,7 +32,7 @@ def runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """What the processes that start JAX and Ray answer."""
+    """Return the answers of the processes that start JAX and Ray, which a test may change."""
     given = {
         "devices": {"backend": "cpu", "devices": ["cpu"]},
         "cluster": {"host": "127.0.0.1", "token": True, "nodes": 1, "resources": {"CPU": 2, "GPU": 0}, "notes": []},
@@ -43,7 +43,7 @@ def answers(monkeypatch):
 
 
 def run(*arguments):
-    """Run the command; give its exit code and what it printed."""
+    """Run the command; return its exit code and what it printed."""
     result = CliRunner().invoke(doctor.doctor_command, arguments, standalone_mode=False, catch_exceptions=False)
     return result.return_value, result.stdout
 
@@ -131,7 +131,7 @@ def test_an_accelerator_that_jax_leaves_alone(answers, monkeypatch, tmp_path):
     [
         (64.0, "ok", ""),
         (1.4, "warning", "use --workers 1"),
-        (0.1, "warning", "end something else, or use --pool serial"),
+        (0.1, "warning", "close other programs, or use --pool serial"),
     ],
 )
 def test_memory(monkeypatch, gib, state, advice):
@@ -213,7 +213,7 @@ def test_disk(monkeypatch, free, state):
 
 def test_the_cache_is_private_and_its_writer_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PRIDE_CACHE", "off")
-    assert folder_checks.check_cache() == Finding("ok", "off, as PRIDE_CACHE says: each worker compiles anew")
+    assert folder_checks.check_cache() == Finding("ok", "off, as PRIDE_CACHE says: each worker compiles for itself")
     monkeypatch.setenv("PRIDE_CACHE", str(tmp_path / "cache"))
     assert folder_checks.check_cache().found.endswith(" is private, 0.0 MiB, free")
     entries = tmp_path / "cache" / compile_cache.kind_of_machine()
@@ -271,5 +271,5 @@ def test_the_command_joins_a_cluster():
     assert checks["ray"]["found"] == f"joined {node.address}: 1 node(s) with 2 CPU; it asks for a token", done
     assert done.returncode == 0
     checks = {check["name"]: check for check in json.loads(refused.stdout)["checks"]}
-    assert checks["ray"]["found"].startswith(f"cannot join Ray at {node.address}: it asks for another token")
+    assert checks["ray"]["found"].startswith(f"cannot join Ray at {node.address}: it requires a token other")
     assert refused.returncode == 2

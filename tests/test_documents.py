@@ -1,4 +1,4 @@
-"""What `pride show` tells about a program: facts, dead state, and the seed programs that are the same."""
+"""What `pride show` says about a program: facts, dead state, and the seed programs that are the same."""
 
 import json
 
@@ -19,7 +19,7 @@ def train(w, g, lr):
 
 
 def shown(reference: str, text: str = "") -> dict[str, str]:
-    """Run the command and give the lines of facts by their names."""
+    """Run the command and return the lines of facts by their names."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
     _, facts, *_ = result.stdout.split("\n\n")
     return {line[:17].strip(): line[18:] for line in facts.splitlines()}
@@ -73,7 +73,7 @@ def test_a_seed_program_with_the_same_key_is_named(reference, same):
 
 
 def sections(reference: str, text: str = "") -> dict[str, list[str]]:
-    """Run the command and give the lines below the facts by their titles."""
+    """Run the command and return the lines below the facts by their titles."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
     _, _, *parts = result.stdout.split("\n\n")
     return {title: [" ".join(row.split()) for row in rows] for title, *rows in map(str.splitlines, parts)}
@@ -86,9 +86,9 @@ def test_what_a_program_is_made_of_and_does():
         neighbour.name for neighbour in programs.nearest_seeds(programs.load("lion"))
     ]
     assert found["effective learning rate"][0] == "in the program lr times 0.0001 multiplies the update as a whole"
-    assert found["effective learning rate"][1].startswith("measured an update is about 0.0001 a weight")
+    assert found["effective learning rate"][1].startswith("measured an update is about 0.0001 per weight")
     assert found["decay"][0].endswith("each step takes 1e-05 * lr of the weights away: 0.1 times the learning rate")
-    assert found["decay"][1] == "measured a step without a gradient takes away 1e-05 of the weights (lr 1)"
+    assert found["decay"][1] == "measured a step without a gradient shrinks the weights by 1e-05 of their size (lr 1)"
 
 
 def test_the_same_as_json():
@@ -116,8 +116,12 @@ def test_the_same_as_json():
 @pytest.mark.parametrize(
     ("body", "rate", "size"),
     [
-        ("update = g", "lr is not read", "measured an update is about 1 a weight"),
-        ("update = sin(lr) * g", "lr does not multiply the update as a whole", "measured an update is about 0.84 a"),
+        ("update = g", "lr is not read", "measured an update is about 1 per weight"),
+        (
+            "update = sin(lr) * g",
+            "lr does not multiply the update as a whole",
+            "measured an update is about 0.84 per weight",
+        ),
         ("update = g * lr / 0.0 * 1e308 * 1e308", "", "measured updates are not finite on noise of variance 1"),
     ],
 )

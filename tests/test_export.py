@@ -1,4 +1,4 @@
-"""Exported modules: the same bits as the program, only JAX and Optax, and Optax's own manners."""
+"""Exported modules: the same bits as the program, only JAX and Optax needed, and Optax's conventions kept."""
 
 import ast
 import inspect
@@ -154,7 +154,7 @@ HARD = {
 
 
 def tree(rng_seed):
-    """Draw a small tree: in eager mode every shape costs a compilation of every function."""
+    """Draw a small tree: in eager mode every function is compiled for every shape."""
     rng = np.random.default_rng(rng_seed)
     return {"bias": jnp.float32(rng.normal()), "kernel": jnp.asarray(rng.normal(size=(3, 4)), jnp.float32)}
 
@@ -284,13 +284,13 @@ def test_keyword_arguments_are_the_named_constants(name, wanted, tmp_path):
         (["lr = lr * 0.001", "update = g * lr"], 0.001),
         (["update = 0.5 * lr", "update = update * g"], 0.5),
         (["rate = lr * -0.1", "update = g * rate"], -0.1),
-        (["update = g * lr"], 1.0),  # lr otherwise: the program's own lr
-        (["update = g"], None),  # which it does not read
+        (["update = g * lr"], 1.0),  # without a factor: the program's own lr
+        (["update = g"], None),  # not read
         (["x = lr * 0.001", "update = g * x", "update = update * lr"], 1.0),
         (["x = lr * 0.001", "y = lr * 0.001", "update = g * x", "update = update * y"], 1.0),
         (["x = lr / 10", "update = g * x"], 1.0),
         (["x = lr * lr", "update = g * x"], 1.0),
-        (["lr = 2.0", "lr = lr * 0.001", "update = g * lr"], None),  # that is not the schedule's value
+        (["lr = 2.0", "lr = lr * 0.001", "update = g * lr"], None),  # this lr is not the schedule's value
         (["dead = lr * 3.0", "update = lr * 0.01", "update = g * update"], 0.01),
     ],
 )
@@ -345,7 +345,7 @@ BAD_NAMES = [
     "a" * 65,
     "a\n",
 ]
-BAD_NAMES += ["float", "sum", "callable", "ValueError", "print"]  # the module needs these, or its readers do
+BAD_NAMES += ["float", "sum", "callable", "ValueError", "print"]  # names that the module or its readers need
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)

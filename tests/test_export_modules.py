@@ -1,4 +1,4 @@
-"""The text of modules for other libraries than JAX: what they import and call, without the libraries themselves."""
+"""The text of modules for libraries other than JAX: what they import and call, without needing the libraries."""
 
 import ast
 
@@ -24,7 +24,7 @@ CALLED = {
 
 
 def assert_plain(subject, target):
-    """Assert that a module defines functions and a class, calls these and its library alone, and imports no more."""
+    """Assert that a module defines functions and a class, calls only them and its library, and imports nothing else."""
     export, imports = EXPORTS[target]
     text = export(subject, name="opt")
     assert text.isascii()

@@ -1,4 +1,4 @@
-"""Modules for PyTorch: they do what the program does, and behave as PyTorch's own optimizers do."""
+"""Modules for PyTorch: they compute what the program does, and behave like PyTorch's own optimizers."""
 
 import copy
 import functools
@@ -83,7 +83,7 @@ def test_hard_programs(name, dtype, tmp_path):
 
 
 def keeping(row):
-    """Write a program that keeps what a function gives, and whose update is what it gave the step before."""
+    """Make a program that stores a function's value, and whose update is the value of the step before."""
     return program("w, g, m, lr", "update = m", f"m = {row.name}({', '.join(roles(row))})", returns="update, m")
 
 
@@ -112,14 +112,14 @@ def test_functions_at_nasty_points(row, dtype, tmp_path):
 
 
 def numbers_of(row, dtype):
-    """Choose numbers that can stand in a program: finite ones."""
+    """Return numbers that a program can contain: finite ones."""
     x, y = points(dtype)
     usable = np.isfinite(x) & np.isfinite(y)
     return [(float(a), float(b)) for a, b in list(zip(x[usable], y[usable], strict=True))[:: 1 + row.arity * 40]]
 
 
 def in_all_places(row):
-    """Write calls of a function with numbers, and with arrays and numbers mixed."""
+    """Return calls of a function with numbers, and with arrays and numbers mixed."""
     for x, y in numbers_of(row, "float64"):
         values = dict(zip(row.parameters, (repr(x), repr(y), "0.25"), strict=False))
         for named in itertools.product([False, True], repeat=row.arity):
@@ -165,7 +165,7 @@ def drawn(rng_seed, shapes=((3, 2), (4,), ()), dtype="float32"):
 
 
 def test_groups_have_their_own_settings_and_norms_are_of_all_groups(tmp_path):
-    """Against three programs of which each has the settings of one group, and all see the gradients of all."""
+    """Compared with three programs, each with the settings of one group, which all see the gradients of all groups."""
     kind, params = exported(CLIPPED, tmp_path), parameters(drawn(0, dtype="float64"))
     chosen = [{"lr": 0.5}, {"lr": 0.25, "b1": 0.5}, {"lr": 0.125, "weight_decay": 0.5, "c1": 0.25}]
     optimizer = kind([{"params": [param], **each} for param, each in zip(params, chosen, strict=True)])

@@ -1,4 +1,4 @@
-"""Reductions: the exact set for small programs, and what must hold of all."""
+"""Reductions: the exact set for small programs, and what holds for all programs."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,9 @@ def test_reductions_of_a_small_program_are_exactly_these():
     assert texts(programs.reductions(programs.parse(SIGNED))) == {
         ("m = interp(g, m, 0.9)", "the gradient"),  # sign(g) * lr
         ("update = sign(m)", "the gradient"),  # g * lr
-        ("update = sign(m)", "the old m"),  # what was averaged a step ago
+        ("update = sign(m)", "the old m"),  # the average of the step before
         ("update = sign(m)", "interp(g, m, 0.9)"),
-    }  # and not lr alone, nor what leaves out lr
+    }  # and neither lr alone, nor anything without lr
 
 
 def test_a_next_value_may_give_way_to_another_value_of_its_kind():
@@ -58,7 +58,7 @@ def test_roundings_of_a_small_program_are_exactly_these():
         "return update, m\n"
     )
     assert [reduction.replacement for reduction in programs.roundings(subject)] == [
-        "x = lr * 0.02",  # both have two characters less
+        "x = lr * 0.02",  # both have two characters fewer
         "m = interp(g, m, 0.998)",
         "x = lr * 0.022",
     ]

@@ -1,4 +1,4 @@
-"""What people name: programs, suites, and what is said where there is no such thing."""
+"""References to programs and suites, and the errors if they do not exist."""
 
 import io
 import subprocess
@@ -26,7 +26,7 @@ SIGNED = "# name: Mine\n#source: here\n\ndef train(w, g, lr):\n    update = sign
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Every test is in an empty folder, with no runs elsewhere."""
+    """Run every test in an empty folder, with no runs elsewhere."""
     monkeypatch.delenv("PRIDE_RUNS", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -46,7 +46,7 @@ def stdin(monkeypatch, content: bytes) -> None:
 
 
 def exit_code(capsys, *arguments: str) -> tuple[int | str | None, str]:
-    """Run `pride` and give its exit code and what it said on stderr."""
+    """Run `pride`; return its exit code and its stderr."""
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     return caught.value.code, capsys.readouterr().err
@@ -334,7 +334,7 @@ def test_what_wins_where_a_transformation_has_the_name_of_a_run_or_file(folder):
         ("lookahead,k=2.5:adamw", 2, "k is 2.5; right would be a whole number"),
         ("lookahead,alpha=nan:adamw", 2, "alpha is 'nan'; right would be a number from 0 to 1"),
         ("l2,decay=1e999:adamw", 2, "decay is inf; right would be a finite number from 0"),
-        ("lookahead,k=2,k=2:adamw", 2, "lookahead,k=2,k=2: k is there twice"),
+        ("lookahead,k=2,k=2:adamw", 2, "lookahead,k=2,k=2: k is given twice"),
         ("lookahead:lino", 4, "no seed program is called 'lino' (did you mean 'lion'?)"),
         ("lookahead:best", 4, "no seed program is called 'best'"),
         ("lookahead:no/such.opt", 4, "there is no file no/such.opt"),

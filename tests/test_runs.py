@@ -1,4 +1,4 @@
-"""Runs in their folder: made once and wholly, opened by one writer, listed whatever state they are in."""
+"""Runs in their folder: made once and completely, opened by one writer, listed in any state."""
 
 import json
 import shutil
@@ -20,9 +20,9 @@ def run(tmp_path):
 @pytest.mark.parametrize("name", ["", ".", "..", ".x", "-x", "a/b", "a b", "x" * 65, "x\n", "é"])
 def test_names_that_are_none(tmp_path, name):
     for opened in (folders.open_to_read, folders.open_to_write):
-        with pytest.raises(UsageError, match="is no name for a run"):
+        with pytest.raises(UsageError, match="is not a name for a run"):
             opened(tmp_path, name)
-    with pytest.raises(UsageError, match="is no name for a run"):
+    with pytest.raises(UsageError, match="is not a name for a run"):
         folders.create(tmp_path, name, "", "", {})
     assert files(tmp_path) == []
 

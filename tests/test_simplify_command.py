@@ -1,4 +1,4 @@
-"""`pride simplify`: what it prints and writes, checking a derivation again, and what goes wrong."""
+"""`pride simplify`: what it prints and writes, replaying a derivation, and its errors."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Evaluate = Callable[[Sequence[workers.Job]], list[workers.Result]]
 
 
 def judged(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Score by what a program is made of, and train nothing."""
+    """Score a program by its parts, and train nothing."""
     results = []
     for job in jobs:
         task = tasks.get(job.tasks[0])
@@ -40,7 +40,7 @@ def judged(jobs: Sequence[workers.Job]) -> list[workers.Result]:
 
 @pytest.fixture
 def trained_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Evaluate], None]:
-    """Let commands train by another evaluation."""
+    """Return a function that makes commands train with another evaluation."""
 
     def use(evaluate: Evaluate) -> None:
         monkeypatch.setattr("evolve.commands.simplify_command.make_pool", lambda *_: workers.SerialPool(evaluate))
@@ -241,11 +241,11 @@ def test_wrong_input_gets_a_sentence_and_its_exit_code(case: str, capsys):
 
 
 DAMAGED = {
-    "no JSON": (lambda text: text[:100], "no derivation"),
+    "no JSON": (lambda text: text[:100], "is not a derivation"),
     "a missing key": (lambda text: text.replace('"start"', '"begin"'), "start"),
     "an unknown proof": (lambda text: text.replace('"exact"', '"sure"', 1), "proof"),
     "a bad program": (lambda text: text.replace("sign(v)", "sgin(v)"), "sgin"),
-    "other tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"', 1), "other tasks"),
+    "other tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"', 1), "different tasks"),
     "another program at the end": (lambda text: json.dumps(json.loads(text) | {"program": SHORT}), "at the end"),
     "another key": (lambda text: text.replace('"key": "', '"key": "0'), "at the end"),
     "a score that is no number": (lambda text: re.sub(r'(_few": \[\s*)[0-9.]+', r"\1NaN", text, count=1), "scores"),
@@ -255,7 +255,7 @@ DAMAGED = {
         lambda text: re.sub(r'("(rng_seeds|digits_\w+)": \[)[^]]*\]', r"\1]", text),
         "0 rng seed(s)",
     ),
-    "a file in place of a task": (lambda text: text.replace('"digits_few"', '"/etc/hostname"'), "pride tasks"),
+    "a file instead of a task": (lambda text: text.replace('"digits_few"', '"/etc/hostname"'), "pride tasks"),
     "unknown tasks": (lambda text: text.replace('"digits_few"', '"digits_fwe"'), "digits_fwe"),
 }
 

@@ -1,4 +1,4 @@
-"""The search in virtual time: closed forms, conservation, and the same times as the real search has."""
+"""The search in virtual time: closed forms, conservation, and the same times as the real search."""
 
 import dataclasses
 import heapq
@@ -75,7 +75,7 @@ def test_all_time_is_accounted_for_and_every_proposal_is_made_once_and_in_order(
     assert report.utilisation + sum(report.idle.values()) == pytest.approx(1.0)
     assert all(places == list(range(len(places))) for places in asked.values())
     made = sum(map(len, asked.values()))
-    assert 3_000 <= made <= 3_000 + islands * 61  # a window under way, one on the way to the driver, one too many
+    assert 3_000 <= made <= 3_000 + islands * 61  # a window in flight, one on its way to the driver, one too many
 
 
 @pytest.mark.parametrize("islands", [1, 3])
@@ -131,7 +131,7 @@ class VirtualPool(workers.SerialPool):
 @pytest.mark.parametrize("order", ["strict", "arrival"])
 @pytest.mark.parametrize(("count", "window"), [(1, 1), (3, 3), (3, 9), (8, 5)])
 def test_the_real_search_takes_the_same_time(tmp_path: Path, order: str, count: int, window: int):
-    """Constants alone are changed, so that no key is known: in order of arrival, a known one may have to wait."""
+    """Only constants are changed, so that no key is known: in order of arrival, a known key may have to wait."""
     draw = skewed("lognormal, sigma 1")
     lengths = [draw(0, place) for place in range(200)]
     pool = VirtualPool(count, lengths)

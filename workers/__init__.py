@@ -1,11 +1,13 @@
-"""Where evaluation runs: a Job in, a Result out; in this process or on Ray.
+"""Evaluation of candidates: a Job in, a Result out; in this process or on Ray.
 
-Importing this package imports neither JAX nor Ray: JAX comes with the first evaluation, Ray with
-the first RayPool.
+Importing this package imports neither JAX nor Ray: the first evaluation imports JAX, the first
+RayPool imports Ray.
 """
 
+from workers.arithmetic import UNKNOWN, Arithmetic, Measure, arithmetic_here
 from workers.cores import default_workers
-from workers.errors import PoolError
+from workers.devices import device_here
+from workers.errors import DeviceError, PoolError
 from workers.in_process import evaluate
 from workers.job import FAILURES, Job, Result, Status
 from workers.pool import Pool, SerialPool
@@ -14,14 +16,20 @@ from workers.ray_worker import cause_of_death
 
 __all__ = [
     "FAILURES",
+    "UNKNOWN",
+    "Arithmetic",
+    "DeviceError",
     "Job",
+    "Measure",
     "Pool",
     "PoolError",
     "RayPool",
     "Result",
     "SerialPool",
     "Status",
+    "arithmetic_here",
     "cause_of_death",
     "default_workers",
+    "device_here",
     "evaluate",
 ]

@@ -1,7 +1,7 @@
-"""The jobs of a pool that were not given back yet: which wait, with whom, and how often each was tried.
+"""The jobs of a pool whose results were not returned yet: which wait, which must run alone, how often each was tried.
 
-Only a failure that is surely a job's own counts as its attempt. Where several jobs fail together, each
-is queued again alone, and what it does there counts.
+Only a failure that is certainly a job's own counts as its attempt. If several jobs fail together, each
+is queued again alone, and its result there counts.
 """
 
 import time
@@ -22,27 +22,27 @@ faults.declare(
 )
 
 MAX_ATTEMPTS = 2
-"""How often a job that fails is tried."""
+"""How many times a failing job is tried."""
 
 Evaluate: TypeAlias = Callable[[Sequence[Job]], list[Result]]
-"""Gives one Result for each job, in the same order; where several fail as a whole, it raises.
+"""Returns one Result for each job, in the same order; raises if the jobs fail as a whole.
 
-A job's score and losses must not depend on the jobs beside it. Results without `seconds` get an
-equal share of the call's. For a RayPool it must be picklable.
+A job's score and losses must not depend on the jobs it is evaluated with. Results without `seconds`
+get an equal share of the call's seconds. A RayPool needs a picklable one.
 """
 
 OnEvent: TypeAlias = Callable[[str], None]
-"""Takes a note for people, such as "candidate 12, attempt 1 of 2: timeout (took longer than 60 s)"."""
+"""Receives a note for people, such as "candidate 12, attempt 1 of 2: timeout (took longer than 60 s)"."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A job that is to be evaluated, or is being."""
+    """A job that waits to be evaluated or is being evaluated."""
 
     job: Job
     number: int  # from 1, at most MAX_ATTEMPTS
     alone: bool  # whether no other job may be evaluated with it
-    generation: int = 0  # how often the backlog was told to forget, before it came
+    generation: int = 0  # how often the backlog was told to forget before the job was added
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Failure:
 
 
 def evaluate_together(evaluate: Evaluate, jobs: Sequence[Job]) -> list[Result] | Failure:
-    """Evaluate jobs once, with any exception as a Failure.
+    """Evaluate jobs once; return an exception as a Failure.
 
     Returns:
-        What `evaluate` returns, each with its seconds; or `crashed` (`oom` for a MemoryError) with
-        the exception's type and text.
+        The results of `evaluate`, each with its seconds; or a Failure, `crashed` (`oom` for a
+        MemoryError), with the exception's type and text.
     """
     start = time.monotonic()
     try:
@@ -77,23 +77,23 @@ def evaluate_together(evaluate: Evaluate, jobs: Sequence[Job]) -> list[Result] |
 
 
 class Backlog:
-    """Hands out jobs in the order in which they came, and collects what comes of them."""
+    """Hands out jobs in the order in which they were added, and collects their results."""
 
     def __init__(self, on_event: OnEvent) -> None:
-        """Make an empty one.
+        """Make an empty backlog.
 
         Args:
-            on_event: Called with a note when something failed.
+            on_event: Called with a note whenever an attempt fails.
         """
         self._on_event = on_event
         self._queue: deque[Attempt] = deque()
-        self._done: list[Result] = []  # not given back yet
+        self._done: list[Result] = []  # not returned yet
         self._in_flight = 0
         self._generation = 0
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were added and not given back yet."""
+        """How many jobs were added whose results were not returned yet."""
         return self._in_flight
 
     @property
@@ -103,16 +103,16 @@ class Backlog:
 
     @property
     def has_results(self) -> bool:
-        """Whether there are results to give back."""
+        """Whether there are results to return."""
         return bool(self._done)
 
     def add(self, job: Job) -> None:
-        """Take in a job."""
+        """Add a job."""
         self._queue.append(Attempt(job, 1, alone=False, generation=self._generation))
         self._in_flight += 1
 
     def take(self, most: int) -> tuple[Attempt, ...]:
-        """Take out the oldest jobs, to evaluate them together: at most so many, at least one."""
+        """Take out the oldest jobs, to evaluate them together: at least one, at most `most`."""
         taken = [self._queue.popleft()]
         if not taken[0].alone:
             while len(taken) < most and self._queue and not self._queue[0].alone:
@@ -120,7 +120,7 @@ class Backlog:
         return tuple(taken)
 
     def put_back(self, attempts: Sequence[Attempt]) -> None:
-        """Queue what was taken again, as if it had not been."""
+        """Return attempts to the front of the queue, as if they had not been taken."""
         self._queue.extendleft(attempt for attempt in reversed(attempts) if attempt.generation == self._generation)
 
     def settle(
@@ -130,16 +130,16 @@ class Backlog:
         worker: str = "",
         worker_now: str = "",
     ) -> None:
-        """Take in what came of jobs that were evaluated together: done, or queued again, in front.
+        """Record the outcome of jobs that were evaluated together; queue failed jobs again, at the front.
 
         Args:
-            attempts: As taken.
-            outcome: One result for each, in the same order, or why there are none.
-            worker: Begins the notes, as in "worker 1, ".
-            worker_now: Ends them, as in "; worker replaced".
+            attempts: As returned by `take`.
+            outcome: One result for each attempt, in the same order, or why there are none.
+            worker: The beginning of each note, as in "worker 1, ".
+            worker_now: The end of each note, as in "; worker replaced".
         """
         if any(attempt.generation != self._generation for attempt in attempts):
-            return  # forgotten meanwhile, all of them: what is taken together came together
+            return  # all were forgotten meanwhile: jobs that are taken together are of one generation
         if not isinstance(outcome, Failure):
             results = outcome
         elif len(attempts) == 1:
@@ -167,13 +167,13 @@ class Backlog:
         self.put_back(again)
 
     def give_back(self) -> list[Result]:
-        """Return the results that are there, each once."""
+        """Return all results that are ready, each once."""
         done, self._done = self._done, []
         self._in_flight -= len(done)
         return done
 
     def forget(self) -> None:
-        """Forget every job; what comes of those that are being evaluated is dropped."""
+        """Forget every job; the results of jobs that are being evaluated will be dropped."""
         self._generation += 1
         self._queue.clear()
         self._done.clear()

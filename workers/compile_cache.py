@@ -1,14 +1,14 @@
-"""JAX's persistent compilation cache, kept whole: what compiles once per task compiles once per machine.
+"""JAX's persistent compilation cache, kept intact: what compiles once per task compiles once per machine.
 
-JAX writes an entry in place. A process killed meanwhile leaves a part of one, which is never mended
-and warns at every start; where JAX 0.10 limits the size, such a loss can end all later writes. So
-one process at a time writes: that which holds a lock, dropped by the system when the process ends.
-It first removes what is broken, and the oldest entries where they take too much room. All others
-only read; an entry that they find half written, they compile.
+JAX writes an entry in place. A process that is killed while it writes leaves a partial entry, which is never
+repaired and warns at every start; if JAX 0.10 limits the size, a partial entry can prevent all later writes.
+Therefore one process at a time writes: the one that holds a lock, which the system releases when the process
+ends. The writer first removes broken entries, and the oldest entries if all take too much room. All other
+processes only read; if an entry is half written, they compile its function themselves.
 
-To load an entry is to run it, so the folder is private. It is for one kind of CPU: XLA loads what
-was compiled for another, with an error in the log, and it may crash. What is compiled for one
-candidate alone stays out: see `tasks.compiled_training`.
+Loading an entry runs it, so the folder is private. A folder is for one kind of CPU: XLA loads what was
+compiled for another kind, with an error in the log, and may crash. What is compiled for one candidate alone
+is not kept: see `tasks.compiled_training`.
 """
 
 import errno
@@ -26,13 +26,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 LIMIT_BYTES = 64 * 2**20
-"""What the entries for one kind of CPU may take when a process starts to write; a task takes up to 0.7 MB."""
+"""The most that the entries for one kind of CPU may take when a process starts to write; a task takes up to 0.7 MB."""
 
 LOCK = "lock"
 """The name of the lock file, beside the entries."""
 
 OLDEST_JAXLIB = (0, 10, 2)
-"""Older ones load an entry with an error in the log, even on the machine that wrote it."""
+"""Older versions load an entry with an error in the log, even on the machine that wrote it."""
 
 _CPU_FIELDS = frozenset(
     {
@@ -41,23 +41,23 @@ _CPU_FIELDS = frozenset(
         *("isa", "uarch", "cpu"),  # RISC-V, POWER
     }
 )
-"""Lines of /proc/cpuinfo that tell what code a CPU can run."""
+"""The fields of /proc/cpuinfo that determine what code a CPU can run."""
 
 _ZSTD_MAGIC = bytes.fromhex("28b52ffd")
 
 
 def open_compile_cache(folder: Path | None = None, on_event: Callable[[str], None] = lambda note: None) -> Path | None:
-    """Have JAX keep what this process compiles, or at least find what another process kept.
+    """Make JAX keep what this process compiles, or at least load what another process kept.
 
-    To be called before the first compilation; imports JAX. Where JAX already has a folder, the
-    user's own or that of an earlier call, everything is left as it is.
+    Must be called before the first compilation; imports JAX. If JAX already has a folder, the
+    user's own or that of an earlier call, nothing changes.
 
     Args:
-        folder: Where to keep it; None for what `chosen_folder` says.
-        on_event: Called with a note where nothing can be kept.
+        folder: Where to keep compiled functions; None for the folder that `chosen_folder` returns.
+        on_event: Called with a note if nothing can be kept.
 
     Returns:
-        The folder that JAX uses, or None: training works all the same.
+        The folder that JAX uses, or None if nothing is kept; training works without.
     """
     import jax
     import jaxlib.version
@@ -82,7 +82,7 @@ def open_compile_cache(folder: Path | None = None, on_event: Callable[[str], Non
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0 if writes else math.inf)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_compilation_cache_max_size", -1)
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "")  # else XLA keeps files of its own, unswept
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "")  # else XLA keeps files that `sweep` does not limit
     jax.config.update("jax_compilation_cache_dir", str(entries))
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     return entries
@@ -91,8 +91,8 @@ def open_compile_cache(folder: Path | None = None, on_event: Callable[[str], Non
 def chosen_folder() -> Path | None:
     """Return where the environment says to keep compiled functions, or None for nowhere.
 
-    It is PRIDE_CACHE, where that is set: an absolute path; anything else, as `off` or nothing, is
-    nowhere. Else `pride` in XDG_CACHE_HOME or ~/.cache.
+    If PRIDE_CACHE is set, it is that folder, an absolute path; any other value, such as `off` or an
+    empty one, means nowhere. If PRIDE_CACHE is not set, it is `pride` in XDG_CACHE_HOME or ~/.cache.
     """
     chosen = os.environ.get("PRIDE_CACHE")
     if chosen is not None:
@@ -101,7 +101,7 @@ def chosen_folder() -> Path | None:
     if not caches.is_absolute():
         try:
             caches = Path.home() / ".cache"
-        except RuntimeError:  # there is none
+        except RuntimeError:  # there is no home folder
             return None
     return caches / "pride"
 
@@ -109,11 +109,11 @@ def chosen_folder() -> Path | None:
 def kind_of_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return a name that machines share if they can run each other's compiled functions.
 
-    The same for another Python only if it has the same minor version: JAX's choice of compression
-    depends on it, and from 3.14 on JAX's keys do not tell.
+    It differs between minor versions of Python: JAX's choice of compression depends on the version,
+    and from 3.14 on JAX's keys do not show it.
 
     Args:
-        cpuinfo: What the system tells of its CPUs; where there is none, each host is of its own kind.
+        cpuinfo: The file in which the system describes its CPUs; if it is missing, each host is its own kind.
     """
     try:
         first, _, _ = cpuinfo.read_text(encoding="utf-8", errors="replace").strip().partition("\n\n")
@@ -131,7 +131,7 @@ def private_folder(folder: Path) -> Path:
         The folder.
 
     Raises:
-        OSError: It cannot be made, is a link, belongs to someone else, or others may write in it.
+        OSError: If the folder cannot be made, is a link, belongs to another user, or is writable for others.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
@@ -145,13 +145,13 @@ def private_folder(folder: Path) -> Path:
 
 
 def sweep(folder: Path, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Remove all files but whole entries and the lock, then the oldest entries beyond a limit.
+    """Remove all files except intact entries and the lock, then the oldest entries beyond a limit.
 
     Args:
         folder: A folder that no other process writes in.
-        limit_bytes: What the entries left may take.
+        limit_bytes: The most that the remaining entries may take.
     """
-    entries = []  # when written in ns, bytes, path
+    entries = []  # time of writing in ns, bytes, path
     for path in sorted(folder.iterdir()):
         status = path.lstat()
         if path.name == LOCK or stat.S_ISDIR(status.st_mode):
@@ -168,7 +168,7 @@ def sweep(folder: Path, limit_bytes: int = LIMIT_BYTES) -> None:
 
 
 def _is_whole(entry: bytes) -> bool:
-    """Whether an entry can be decompressed: what is cut off or was never written cannot."""
+    """Return whether an entry can be decompressed; an entry that is cut off or partly unwritten cannot."""
     if not entry.startswith(_ZSTD_MAGIC):
         try:
             zlib.decompress(entry)
@@ -189,7 +189,7 @@ def _is_whole(entry: bytes) -> bool:
 
 
 def _is_only_writer(folder: Path) -> bool:
-    """Take the folder's lock until this process ends; False if another process has it."""
+    """Take the folder's lock until this process ends; return False if another process has it."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How many CPU cores this process may compute on."""
+"""How many CPU cores this process may use."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ _CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 def default_workers() -> int:
     """Return the number of cores this process may keep busy, at least 1.
 
-    Counts the cores the process is bound to, and the container's CPU quota where it has one.
+    It is limited by the cores the process is bound to, and by the container's CPU quota if there is one.
     """
     bound = hasattr(os, "sched_getaffinity")  # not on macOS
     cores = len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1
@@ -20,14 +20,14 @@ def default_workers() -> int:
 
 
 def cores_in_quota(quota: str, period: str) -> int | None:
-    """Return the whole cores in a cgroup's CPU quota.
+    """Return the number of whole cores in a cgroup's CPU quota.
 
     Args:
         quota: Microseconds of CPU time per period; "max", "-1" or "" for no limit.
         period: Microseconds.
 
     Returns:
-        At least 1, or None where there is no limit.
+        At least 1, or None if there is no limit.
     """
     if not (quota.isdigit() and period.isdigit() and int(period) > 0):
         return None

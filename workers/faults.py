@@ -1,7 +1,7 @@
-"""Faults on purpose: what breaks, at which hit of which named place; for tests, and off unless asked for.
+"""Fault injection for tests: which hit of which hook does what; off unless planned.
 
-The plan is in the environment variable PRIDE_FAULTS as `hook:hit:action`, several with commas between, such as
-`store.commit:7:kill`. It is read once in a process; every process counts its own hits, from 1.
+The plan is in the environment variable PRIDE_FAULTS: faults as `hook:hit:action`, separated by commas, such as
+`store.commit:7:kill`. Each process reads it once and counts its own hits, from 1.
 """
 
 import errno
@@ -27,15 +27,15 @@ LATE_S: Final = 0.5
 """Seconds that the action `late` takes."""
 
 _HOOK: Final = re.compile(r"[a-z]+\.[a-z]+")
-_MEMORY_BYTES: Final = 256 * 2**20  # what the action `memory` eats at most
+_MEMORY_BYTES: Final = 256 * 2**20  # the most that the action `memory` allocates
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that breaks."""
+    """One planned fault."""
 
     hook: str  # one of HOOKS
-    hit: int  # at which hit in a process, from 1
+    hit: int  # the hit in a process at which it happens, from 1
     action: str  # one of ACTIONS
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ def declare(hooks: Mapping[str, str]) -> None:
 
 
 def hit(hook: str) -> None:
-    """Do what is planned for this hit of a hook, if anything."""
+    """Count a hit of a hook, and do what is planned for it, if anything."""
     faults = plan()
     if faults:
         hits[hook] += 1
@@ -67,24 +67,24 @@ def hit(hook: str) -> None:
 
 
 hits: Counter[str] = Counter()
-"""How often each hook was hit in this process, where there is a plan."""
+"""How often each hook was hit in this process, if there is a plan."""
 
 
 @functools.cache
 def plan() -> tuple[Fault, ...]:
-    """Read what is to break in this process; nothing, as a rule.
+    """Return the faults planned for this process, normally none.
 
     Raises:
-        ValueError: PRIDE_FAULTS is no plan.
+        ValueError: If PRIDE_FAULTS is not a plan.
     """
     return parse(os.environ.get(VARIABLE, ""))
 
 
 def parse(text: str) -> tuple[Fault, ...]:
-    """Read a plan.
+    """Parse a plan.
 
     Raises:
-        ValueError: The text is none.
+        ValueError: If the text is not a plan.
     """
     faults = []
     for entry in filter(None, text.split(",")):
@@ -113,7 +113,7 @@ def check_plan() -> None:
 
 
 def draw(rng: random.Random, hooks: Collection[str], actions: Collection[str], last_hit: int) -> Fault:
-    """Draw a fault: hook, hit from 1 to `last_hit`, and action, each as likely as the others of its kind."""
+    """Draw a fault: a hook, a hit from 1 to `last_hit`, and an action, each uniformly."""
     return Fault(rng.choice(sorted(hooks)), rng.randint(1, last_hit), rng.choice(sorted(actions)))
 
 
@@ -166,5 +166,5 @@ ACTIONS: Final[dict[str, Callable[[], object]]] = {
     "memory": _eat_memory,
     "late": functools.partial(time.sleep, LATE_S),
 }
-"""What can happen to a process: it is killed or stopped; an exception, a full disk as Python or as SQLite tells it;
-an endless loop in Python or in native code; memory used up (a limit ends it); a reply that comes late."""
+"""What can happen to a process: it is killed or stopped; an exception; a full disk as Python or as SQLite reports it;
+an endless loop in Python or in native code; memory used up (a limit ends it); a late reply."""

@@ -1,4 +1,4 @@
-"""Evaluating candidates: program text to score, many at a time."""
+"""Evaluating candidates: from program text to score, many at a time."""
 
 import itertools
 import time
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 IN_FLIGHT = 2
-"""Batches under way on an accelerator: while it trains with one, the next is read, encoded and handed to it."""
+"""Batches in flight on an accelerator: while it trains with one, the next is parsed, encoded and handed to it."""
 
 
 def evaluate(jobs: Sequence[Job]) -> list[Result]:
@@ -25,15 +25,15 @@ def evaluate(jobs: Sequence[Job]) -> list[Result]:
     The first call imports JAX; each task compiles once per process, or is read from the compile cache.
 
     Args:
-        jobs: What to evaluate. Those with equal tasks, rng seeds and hurdle are trained together.
+        jobs: What to evaluate. Jobs with equal tasks, rng seeds and hurdle are trained together.
 
     Returns:
-        One result for each job, in the same order, that of its best setting if it has some: `ok` with a score,
-        `hopeless`, `diverged`, or `oom` if memory did not suffice even for it alone.
+        One result for each job, in the same order: of the job's best setting, if it has several. It is `ok` with a
+        score, `hopeless`, `diverged`, or `oom` if memory did not suffice even for the job alone.
 
     Raises:
-        ProgramError: A program is not valid.
-        TaskError: There is no such task, no task or no rng seed.
+        ProgramError: If a program is not valid.
+        TaskError: If there is no such task, no task or no rng seed.
     """
     open_compile_cache()
     import tasks
@@ -73,8 +73,7 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
     some = [programs.parse(text) for own in texts for text in own]
     evaluations, problem = [], ""
     try:
-        with jax.enable_x64(False):  # whatever the environment says: a score is one of 32 bits
-            evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
+        evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -91,7 +90,7 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
 
 
 def _best(index: int, evaluations: "Sequence[tasks.Evaluation]", seconds: float) -> Result:
-    """Make a result of the best of a job's programs: of what passed, else of what was hopeless; of equals the first."""
+    """Make the result of a job's best program: one that passed rather than a hopeless one, of equals the first."""
     order = (Status.DIVERGED, Status.HOPELESS, Status.OK)
     ranks = [(order.index(_status(evaluation)), evaluation.score) for evaluation in evaluations]
     setting = ranks.index(max(ranks))

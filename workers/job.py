@@ -1,4 +1,4 @@
-"""What goes to a worker and what comes back."""
+"""What is sent to a worker and what comes back."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,15 +8,15 @@ class Status(StrEnum):
     """How the evaluation of a candidate ended."""
 
     OK = "ok"  # trained to the end
-    HOPELESS = "hopeless"  # below the hurdle on a task, so that those after it were not trained; an ordinary outcome
-    DIVERGED = "diverged"  # a training left finite numbers; an ordinary outcome
+    HOPELESS = "hopeless"  # below the hurdle on a task, so the tasks after it were not trained; an ordinary outcome
+    DIVERGED = "diverged"  # a training diverged; an ordinary outcome
     CRASHED = "crashed"  # an exception or a dead worker, on every attempt
     TIMEOUT = "timeout"  # past the deadline, on the last attempt
     OOM = "oom"  # not enough memory
 
 
 FAILURES = (Status.CRASHED, Status.TIMEOUT, Status.OOM)
-"""What another attempt may do better; a diverged training would only diverge again."""
+"""The statuses that another attempt may change; a diverged training would only diverge again."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Job:
     program: str  # canonical text: programs cross processes as text
     tasks: tuple[str, ...]  # names for tasks.get
     rng_seeds: tuple[int, ...]  # one training per task and rng seed
-    hurdle: float | None = None  # the score on a task below which those after it are not trained
-    settings: tuple[str, ...] = ()  # canonical texts with other numbers as constants; the one that does best counts
+    hurdle: float | None = None  # if the score on a task is below it, the tasks after it are not trained
+    settings: tuple[str, ...] = ()  # canonical texts of the program with other constants; the best of all counts
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one Job."""
+    """The result of one Job."""
 
-    index: int  # that of the job
+    index: int  # the job's index
     status: Status
     score: float = 0.0  # higher is better; 0 unless ok or hopeless
-    losses: tuple[tuple[float, ...], ...] = ()  # held-out, nats, by task, then rng seed; may be short
-    seconds: float = 0.0  # wall clock of the last attempt, or its share of that; never part of a run's identity
+    losses: tuple[tuple[float, ...], ...] = ()  # held-out, nats, by task, then rng seed; shorter if it ended early
+    seconds: float = 0.0  # wall clock of the last attempt, or the job's share of it; never part of a run's identity
     attempts: int = 1  # 1 or 2
-    setting: int = 0  # which did best: 0 the program, 1 the first of the settings …
+    setting: int = 0  # which scored best: 0 the program, 1 the first of the settings …
     message: str = ""  # why, for hopeless, crashed, timeout and oom

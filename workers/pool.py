@@ -1,18 +1,20 @@
-"""What every pool does, and the pool without other processes."""
+"""What every pool does, and the pool that uses no other process."""
 
 from types import TracebackType
 from typing import Protocol, Self
 
+from workers.arithmetic import Arithmetic, Measure, arithmetic_here, unmeasured
 from workers.backlog import Backlog, Evaluate, OnEvent, evaluate_together
+from workers.devices import device_here
 from workers.errors import PoolError
 from workers.in_process import evaluate
 from workers.job import Job, Result
 
 
 class Pool(Protocol):
-    """Takes jobs and gives back exactly one Result for each, in any order.
+    """Accepts jobs and returns exactly one Result for each, in any order.
 
-    Not for use from several threads.
+    A pool must not be used from several threads.
     """
 
     @property
@@ -22,28 +24,42 @@ class Pool(Protocol):
 
     @property
     def device(self) -> str:
-        """What trains, as JAX names its platforms: "cpu", "gpu" or "tpu"."""
+        """The kind of device that trains, as JAX names its platforms: "cpu", "gpu" or "tpu"."""
         ...
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were submitted and not given back yet, those waiting included."""
+        """How many jobs were submitted whose results were not returned yet, including waiting jobs."""
+        ...
+
+    def arithmetic(self, timeout_s: float | None = None) -> Arithmetic | None:
+        """Return the arithmetic of the workers, which is that of all of them; wait until it is known.
+
+        Args:
+            timeout_s: Seconds to wait at most; None for no limit.
+
+        Returns:
+            The arithmetic, or None on timeout.
+
+        Raises:
+            PoolError: No worker can be started.
+        """
         ...
 
     def submit(self, job: Job) -> None:
-        """Accept a job; any number may be submitted.
+        """Accept a job; any number of jobs may be submitted.
 
         Raises:
-            PoolError: The pool is closed.
+            PoolError: If the pool is closed.
         """
         ...
 
     def hand_out(self) -> None:
-        """Let idle workers begin with what was submitted, which else the next `wait` does."""
+        """Start idle workers on the submitted jobs now, rather than at the next `wait`."""
         ...
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
-        """Block until at least one result is ready, and return all that are.
+        """Block until at least one result is ready, and return all results that are.
 
         Args:
             timeout_s: Seconds to wait at most; None for no limit.
@@ -52,16 +68,16 @@ class Pool(Protocol):
             At least one result; [] on timeout, and at once if nothing is in flight.
 
         Raises:
-            PoolError: No worker can be started.
+            PoolError: If no worker can be started.
         """
         ...
 
     def forget(self) -> None:
-        """Drop what is in flight: its results are never given back. Workers may go on with it for a while."""
+        """Drop all jobs in flight: their results are never returned. Workers may continue with them for a while."""
         ...
 
     def close(self) -> None:
-        """Drop what is in flight and leave nothing running; may be called again."""
+        """Drop all jobs in flight and leave nothing running; may be called again."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -75,7 +91,12 @@ class Pool(Protocol):
 
 
 def ignore(event: str) -> None:
-    """Take a pool's note and do nothing with it."""
+    """Ignore a pool's note."""
+
+
+def measure_of(given: Evaluate) -> Measure:
+    """Return what measures the arithmetic of an evaluation: probe trainings for Pride's own, UNKNOWN for any other."""
+    return arithmetic_here if given is evaluate else unmeasured
 
 
 class SerialPool:
@@ -83,30 +104,45 @@ class SerialPool:
 
     workers = 1
 
-    def __init__(self, evaluate: Evaluate = evaluate, *, batch: int = 8, on_event: OnEvent = ignore) -> None:
+    def __init__(
+        self,
+        evaluate: Evaluate = evaluate,
+        *,
+        batch: int = 8,
+        measure: Measure | None = None,
+        on_event: OnEvent = ignore,
+    ) -> None:
         """Make a pool.
 
         Args:
-            evaluate: What to do with jobs.
-            batch: How many jobs are evaluated together at most. Few, since a `wait` lasts as long as a
-              batch, and whoever waits looks at no budget and answers no signal until it ends.
-            on_event: Called with a note when a job is tried again.
+            evaluate: Evaluates jobs.
+            batch: The most jobs that are evaluated together. Few, since a `wait` lasts as long as a
+              batch, and until it ends the caller checks no budget and answers no signal.
+            measure: Returns the arithmetic; None for the function that suits `evaluate`, see `measure_of`.
+            on_event: Called with a note whenever an attempt fails.
         """
         self._evaluate = evaluate
         self._batch = batch
+        self._measure = measure or measure_of(evaluate)
         self._backlog = Backlog(on_event)
         self._closed = False
 
     @property
     def device(self) -> str:
-        """What trains; see Pool."""
-        import jax
+        """The kind of device that trains; see Pool.
 
-        return jax.default_backend()
+        Raises:
+            DeviceError: If JAX cannot start its device.
+        """
+        return device_here()
+
+    def arithmetic(self, timeout_s: float | None = None) -> Arithmetic | None:
+        """Measure the arithmetic of this process, however long it takes. See Pool."""
+        return self._measure()
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were submitted and not given back yet."""
+        """How many jobs were submitted whose results were not returned yet."""
         return self._backlog.in_flight
 
     def submit(self, job: Job) -> None:
@@ -116,7 +152,7 @@ class SerialPool:
         self._backlog.add(job)
 
     def hand_out(self) -> None:
-        """Do nothing: there is no worker but this process."""
+        """Do nothing: this process is the only worker."""
 
     def wait(self, timeout_s: float | None = None) -> list[Result]:
         """Evaluate the oldest jobs, however long it takes: `timeout_s` cannot interrupt it."""
@@ -131,11 +167,11 @@ class SerialPool:
         return self._backlog.give_back()
 
     def forget(self) -> None:
-        """Drop what is in flight. See Pool."""
+        """Drop all jobs in flight. See Pool."""
         self._backlog.forget()
 
     def close(self) -> None:
-        """Drop what is in flight."""
+        """Drop all jobs in flight."""
         self._backlog.forget()
         self._closed = True
 

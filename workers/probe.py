@@ -1,6 +1,6 @@
-"""What JAX finds here, how Ray starts, or how a cluster is joined: asked in a process of its own, which may be ended.
+"""Finds out what JAX computes on, how Ray starts or how to join a cluster, in a separate process that may be ended.
 
-Run as `python -m workers.probe QUESTION [ADDRESS]`; the answer is one JSON document on standard output.
+Run as `python -P -m workers.probe QUESTION [ADDRESS]`; the answer is one JSON document on standard output.
 """
 
 import json
@@ -15,7 +15,7 @@ from workers.ray_connection import ray_connection
 
 
 def devices() -> dict[str, Any]:
-    """Tell what JAX computes on, as `backend`, and the kinds of its devices, as `devices`."""
+    """Return what JAX computes on, as `backend`, and the kinds of its devices, as `devices`."""
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # else it takes most of a GPU's memory
     import jax
 
@@ -23,11 +23,11 @@ def devices() -> dict[str, Any]:
 
 
 def cluster(address: str | None = None) -> dict[str, Any]:
-    """Start Ray as searches do, or join a cluster.
+    """Start Ray as searches do, or join a cluster, and describe it.
 
     Returns:
-        The `host` of this node, whether a `token` is asked for, how many `nodes` are alive, the `resources` that
-        workers take by their names, and the `notes` that users get. Or why there is none, as `error`.
+        The `host` of this node, whether a `token` is required, how many `nodes` are alive, the `resources` that
+        workers use, by name, and the `notes` for users. If Ray cannot be reached, only the reason, as `error`.
     """
     notes: list[str] = []
     try:
@@ -47,7 +47,7 @@ def cluster(address: str | None = None) -> dict[str, Any]:
 
 
 def admission(address: str) -> dict[str, bool]:
-    """Tell whether a cluster lets those in who show no token, as `open`."""
+    """Return whether a cluster admits clients without a token, as `open`."""
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         os.environ.pop(name, None)
     os.environ["RAY_AUTH_MODE"] = "disabled"

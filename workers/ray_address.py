@@ -1,4 +1,4 @@
-"""What is at the address of a Ray cluster, and whether it lets this process in."""
+"""Checks of the address of a Ray cluster: whether it can be reached, and whether it admits this process."""
 
 import importlib
 import os
@@ -10,14 +10,14 @@ from workers.errors import PoolError, describe
 
 LOOPBACK = "127.0.0.1"
 
-_REACH_SECONDS = 10.0  # to open a connection to a cluster
+_REACH_SECONDS = 10.0  # limit for opening a connection to a cluster
 
 
 def check_reachable(address: str) -> None:
-    """Fail at once where nothing listens; Ray itself would try for minutes."""
+    """Raise PoolError at once if nothing listens at an address; Ray itself would try for minutes."""
     host, port = _host_and_port(address)
     if not port.isdigit():
-        return  # a word that Ray knows, such as auto
+        return  # a word that Ray understands, such as auto
     try:
         socket.create_connection((host, int(port)), _REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -25,7 +25,7 @@ def check_reachable(address: str) -> None:
 
 
 def is_on_loopback_alone(address: str) -> bool:
-    """Tell whether a cluster here is out of reach at this machine's own address, which Ray would take instead."""
+    """Return whether a cluster here listens on loopback only, and not at this machine's address, which Ray prefers."""
     host, port = _host_and_port(address)
     if host not in (LOOPBACK, "localhost"):
         return False
@@ -45,10 +45,13 @@ def _host_and_port(address: str) -> tuple[str, str]:
 
 
 def show_token(address: str) -> None:
-    """Have Ray show the cluster the user's token, where there is one, and see whether it is the right one.
+    """Make Ray send the cluster the user's token, if there is one, and check that the cluster accepts it.
 
-    Ray itself shows none to a cluster that was named to it, unless RAY_AUTH_MODE says so, and it would ask a cluster
-    that does not take it again and again for 20 s.
+    By itself Ray sends no token to a cluster given by address, unless RAY_AUTH_MODE says so, and it would retry a
+    cluster that rejects the token for 20 s.
+
+    Raises:
+        PoolError: If the cluster rejects the token, or nothing answers.
     """
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if path and not os.environ.get("RAY_AUTH_TOKEN") and not _is_token(path):  # Ray would abort
@@ -67,16 +70,16 @@ def show_token(address: str) -> None:
         raise PoolError(f"cannot join Ray at {address}: {describe(error)}") from error
     if not admitted:
         raise PoolError(
-            f"cannot join Ray at {address}: it asks for another token than RAY_AUTH_TOKEN, the file that "
-            "RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token holds; copy the cluster's token there"
+            f"cannot join Ray at {address}: it requires a token other than the one in RAY_AUTH_TOKEN, in the file "
+            "that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token; copy the cluster's token there"
         )
 
 
 def admits(address: str) -> bool:
-    """Tell whether a cluster (host:port) lets this process in, by the token that Ray shows for it, if any.
+    """Return whether a cluster (host:port) admits this process, with the token that Ray sends, if any.
 
     Raises:
-        Exception: Of Ray's; nothing answers, or no Ray does.
+        Exception: One of Ray's, if nothing answers or what answers is not Ray.
     """
     from ray.exceptions import AuthenticationError
 
@@ -88,7 +91,7 @@ def admits(address: str) -> bool:
 
 
 def raylet() -> Any:
-    """Return Ray's compiled part, which declares no types."""
+    """Return Ray's compiled module, which declares no types."""
     return importlib.import_module("ray._raylet")
 
 

@@ -1,8 +1,8 @@
-"""Evaluation on Ray: one process for each GPU or TPU, or single-threaded for each core, watched from here.
+"""Evaluation on Ray: one process per GPU or TPU, or one single-threaded process per core, watched from here.
 
-Ray's own retries and restarts are off. This process keeps the deadlines, kills and replaces
-workers, and tries a job again, once. Which worker evaluates what, and beside which other jobs,
-leaves no trace in a Result.
+Ray's own retries and restarts are off. This process enforces the deadlines, kills and replaces
+workers, and retries a job once. A Result does not show which worker evaluated the job, or together
+with which other jobs.
 """
 
 import math
@@ -15,21 +15,22 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import programs
+from workers.arithmetic import Arithmetic, Measure
 from workers.backlog import Attempt, Backlog, Evaluate, Failure, OnEvent
 from workers.cores import default_workers
 from workers.devices import device_of
 from workers.errors import PoolError
 from workers.in_process import evaluate
 from workers.job import Job, Result, Status
-from workers.pool import ignore
+from workers.pool import ignore, measure_of
 from workers.ray_connection import ray_connection
-from workers.ray_worker import Evaluator, Expected, cause_of_death, versions_here
+from workers.ray_worker import Evaluator, Expected, Identity, cause_of_death, versions_here
 
 MAX_STARTS = 2
-"""How often in a row a worker may fail to start before it is given up."""
+"""How many times in a row a worker may fail to start before it is given up."""
 
 _Ref: TypeAlias = Any
-"""A ray.ObjectRef: the reply to a call, to come."""
+"""A ray.ObjectRef: the future reply to a call."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +39,28 @@ class _Worker:
 
     number: int  # from 1; a replacement keeps it
     actor: Any  # the handle of its Evaluator
-    starts: int  # how often in a row it was started
+    starts: int  # how many times in a row it was started
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What a worker is doing."""
+    """A call that a worker is busy with."""
 
     worker: _Worker
-    attempts: tuple[Attempt, ...]  # none while it starts
+    attempts: tuple[Attempt, ...]  # empty while the worker starts
     started_s: float  # on the monotonic clock
-    limit_s: float  # how long it may take
+    limit_s: float  # how long the call may take
 
     @property
     def deadline_s(self) -> float:
-        """On the monotonic clock."""
+        """When the call must be done, on the monotonic clock."""
         return self.started_s + self.limit_s
 
 
 class RayPool:
-    """Evaluates on Ray: on a cluster started here, or on one that runs.
+    """Evaluates on Ray: on a cluster started here, or on a running one.
 
-    Ctrl-C reaches this process only; the workers go on.
+    Ctrl-C reaches this process only; the workers continue.
     """
 
     def __init__(
@@ -73,35 +74,43 @@ class RayPool:
         warm: tuple[str, ...] = (),
         lazy: bool = False,
         versions: Mapping[str, str] | None = None,
+        arithmetic: Arithmetic | None = None,
+        measure: Measure | None = None,
         evaluate: Evaluate = evaluate,
         on_event: OnEvent = ignore,
     ) -> None:
         """Start the workers, without waiting for them.
 
         Args:
-            workers: How many; None for one a free GPU or TPU where the cluster has some, else one a free core.
-            address: Of a running cluster, which the pool leaves running; None for that in
-              RAY_ADDRESS, and without one to start a cluster here. A connection that this process
-              already has is used in any case.
-            batch: How many jobs are evaluated together at most. With 64, what Ray takes a job (some 30
+            workers: How many; None for one per free GPU or TPU if the cluster has any, else one per free core.
+            address: Of a running cluster, which the pool leaves running; None for the address in
+              RAY_ADDRESS or, if that is not set, to start a cluster here. If this process is already
+              connected to Ray, that connection is used in any case.
+            batch: The most jobs that are evaluated together. With 64, Ray's overhead per job (about 30
               microseconds, a millisecond for a job alone) is below 1 % of a training of 10 ms.
-            deadline_s: Seconds one attempt at a job may take; jobs that are evaluated together may
-              take the sum of theirs.
-            startup_deadline_s: Seconds a worker may take to start, and to warm up each task.
+            deadline_s: Seconds that one attempt at a job may take; jobs that are evaluated together may
+              take the sum of their deadlines.
+            startup_deadline_s: Seconds that a worker may take to start, and to warm up each task.
             warm: Names of tasks to train once before the first job, so that they are compiled.
-            lazy: Whether to rest until the first job comes.
-            versions: Of packages, which workers must have; None for those that this process has.
-            evaluate: What to do with jobs; picklable.
+            lazy: Whether to start the workers only when the first job is submitted.
+            versions: Package versions that workers must have; None for those of this process.
+            arithmetic: The arithmetic that workers must have; None for that of the first that starts.
+            measure: Returns a worker's arithmetic; None for the function that suits `evaluate`, see `measure_of`.
+            evaluate: Evaluates jobs; must be picklable.
             on_event: Called with a note when a worker or a job fails.
 
         Raises:
-            PoolError: Ray does not start, or cannot be joined.
+            PoolError: If Ray does not start, or cannot be joined.
         """
         self._batch = batch
         self._deadline_s = deadline_s
         self._startup_deadline_s = startup_deadline_s * max(1, len(warm))
         self._warm = Job(-1, programs.source_text("sgd"), warm, (0,)) if warm else None
         self._evaluate = evaluate
+        self._measure = measure or measure_of(evaluate)
+        self._wanted = arithmetic  # that all workers must have, once it is known
+        self._found: Arithmetic | None = None  # that of workers that have started
+        self._refused: Arithmetic | None = None  # that of the last worker with another one
         self.on_event = on_event
         self._startup_deadline_each_s, self._warm_tasks = startup_deadline_s, warm
         self._backlog = Backlog(on_event)
@@ -128,18 +137,39 @@ class RayPool:
 
     @property
     def device(self) -> str:
-        """What trains; see Pool."""
+        """The kind of device that trains; see Pool."""
         return self._device.name
 
     @property
     def workers(self) -> int:
-        """How many workers there are, those still starting included; while it rests, how many there will be."""
-        return self._count if self._rests else len(self._idle) + len(self._calls)
+        """How many workers there are, including those still starting; while the pool rests, how many there will be."""
+        return self._count if self._rests else self._present
+
+    @property
+    def _present(self) -> int:
+        return len(self._idle) + len(self._calls)
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were submitted and not given back yet, those waiting included."""
+        """How many jobs were submitted whose results were not returned yet, including waiting jobs."""
         return self._backlog.in_flight
+
+    def arithmetic(self, timeout_s: float | None = None) -> Arithmetic | None:
+        """Return the arithmetic of the workers; if no worker has the one they must have, that of one which was refused.
+
+        While the pool rests, one worker is started to find out. See Pool.
+        """
+        end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        if self._rests and not self._present:
+            self._start(1, starts=1)
+        while self._found is None and self._present:
+            self._settle_replies(end_s)
+            self._settle_overdue()
+            if time.monotonic() >= end_s:
+                break
+        if not self._present and not (self._found or self._refused):
+            raise PoolError(f"no worker can be started: {self._last_failure}")
+        return self._found or (None if self._present else self._refused)
 
     def submit(self, job: Job) -> None:
         """Accept a job, for the next `wait` to hand out. See Pool."""
@@ -164,11 +194,11 @@ class RayPool:
         return self._backlog.give_back()
 
     def forget(self) -> None:
-        """Drop what is in flight. See Pool."""
+        """Drop all jobs in flight. See Pool."""
         self._backlog.forget()
 
     def close(self) -> None:
-        """Drop what is in flight, kill the workers, and end Ray where this pool started it."""
+        """Drop all jobs in flight, kill the workers, and end Ray if this pool started it."""
         self._closed = True
         self._backlog.forget()
         self._stack.close()
@@ -185,7 +215,7 @@ class RayPool:
         self.close()
 
     def share(self, parts: int) -> dict[str, Any]:
-        """Give the arguments for one of so many pools that take the place of this one while it rests."""
+        """Return the arguments for one of `parts` pools that replace this one while it rests."""
         return {
             "workers": self._count // parts,
             "batch": self._batch,
@@ -193,28 +223,29 @@ class RayPool:
             "startup_deadline_s": self._startup_deadline_each_s,
             "warm": self._warm_tasks,
             "versions": self._expected.versions,
+            "arithmetic": self._wanted,
+            "measure": self._measure,
             "evaluate": self._evaluate,
         }
 
     def rest(self) -> None:
-        """End the workers, so that others can use what they had; the next job starts new ones."""
+        """End the workers and free their resources for other pools; the next job starts new workers."""
         self._backlog.forget()
         self._kill_all()
         self._rests = True
 
     def _start_all(self) -> None:
         self._rests = False
-        for number in range(1, self._count + 1):
+        for number in range(1 + self._present, self._count + 1):
             self._start(number, starts=1)
 
     def _start(self, number: int, starts: int) -> None:
         actor = self._actor_class.remote(self._device.environment)
-        self._calls[actor.start.remote(self._evaluate, self._warm, self._expected)] = _Call(
-            _Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s
-        )
+        reply = actor.start.remote(self._evaluate, self._warm, self._expected, self._measure)
+        self._calls[reply] = _Call(_Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s)
 
     def hand_out(self) -> None:
-        """Give every idle worker a fair share of what waits; the busy ones find theirs when they come."""
+        """Give every idle worker a fair share of the waiting jobs; busy workers get their share when they are done."""
         share = min(self._batch, math.ceil(self._backlog.waiting / max(1, self.workers)))
         while self._backlog.waiting and self._idle:
             worker, attempts = self._idle.popleft(), self._backlog.take(share)
@@ -222,7 +253,7 @@ class RayPool:
             self._calls[reply] = _Call(worker, attempts, time.monotonic(), self._deadline_s * len(attempts))
 
     def _settle_replies(self, end_s: float) -> None:
-        """Wait for a reply until `end_s` or the first deadline; take in all that are there."""
+        """Wait for a reply until `end_s` or the first deadline, and settle all replies that have arrived."""
         until_s = min(end_s, *(call.deadline_s for call in self._calls.values()))
         left_s = None if until_s == math.inf else max(0.0, until_s - time.monotonic())
         calls = list(self._calls)
@@ -238,10 +269,24 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             self._replace(reply, *cause_of_death(error))
             return
+        if not call.attempts and (otherwise := self._otherwise(outcome)):
+            self._replace(reply, Status.CRASHED, otherwise)
+            return
         del self._calls[reply]
         self._idle.append(call.worker)
         if call.attempts:
             self._backlog.settle(call.attempts, outcome, f"worker {call.worker.number}, ", "; worker kept")
+
+    def _otherwise(self, who: Identity) -> str:
+        """Return why a worker that has started computes other bits than the others; nothing if it does not."""
+        if self._wanted not in (None, who.arithmetic):
+            self._refused = who.arithmetic
+            return (
+                f"node {who.node} has the arithmetic {who.arithmetic}, which gives other bits than {self._wanted}; all "
+                "workers of a search must have the same one"
+            )
+        self._wanted = self._found = who.arithmetic
+        return ""
 
     def _settle_overdue(self) -> None:
         now_s = time.monotonic()
@@ -250,9 +295,9 @@ class RayPool:
                 self._replace(reply, Status.TIMEOUT, f"took longer than {call.limit_s:g} s")
 
     def _replace(self, reply: _Ref, status: Status, reason: str) -> None:
-        """Kill a worker, start another in its place, and settle what it was doing.
+        """Kill a worker, start a replacement, and settle the killed worker's attempts.
 
-        A reply that still comes from the killed worker is not in `_calls` and thus never read.
+        If a reply of the killed worker still arrives, it is not in `_calls` and thus never read.
         """
         call = self._calls.pop(reply)
         worker = call.worker

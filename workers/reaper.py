@@ -1,8 +1,8 @@
-"""Outlives a driver by seconds: ends what it left running and removes its private directory.
+"""Cleans up after a driver: ends the processes it left running and removes its private directory.
 
 Run as a script with one argument, the directory; the driver holds the other end of standard input,
-so that it closes when the driver ends, in whatever way. Ray's own reaper leaves two agents for a
-minute and misses stopped workers. Imports nothing but the standard library, to start fast.
+so it closes when the driver ends, in whatever way. Ray's own reaper leaves two agents running for a
+minute and misses stopped workers. Imports only the standard library, to start fast.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 GRACE_S = 3.0
-"""Seconds that processes have to end by themselves."""
+"""Seconds that processes have to end by themselves before they are killed."""
 
 POLL_S = 0.05
 
@@ -22,10 +22,10 @@ POLL_S = 0.05
 def holders(directory: str) -> list[int]:
     """Return the other processes of this user that have a file open below a directory.
 
-    Without the driver, which keeps Ray's log open for as long as it lives.
+    The driver is left out, which keeps Ray's log open for as long as it lives.
 
-    Every process of a Ray session has: its log. Names and environments do not tell, as Ray's
-    processes overwrite them. Always empty where there is no /proc.
+    Every process of a Ray session has a file open there: its log. Names and environments do not
+    identify them, as Ray's processes overwrite both. Always empty on systems without /proc.
     """
     spared = (os.getpid(), os.getppid())
     return [
@@ -40,7 +40,7 @@ def _holds(process: Path, directory: str) -> bool:
         if process.stat().st_uid != os.getuid():
             return False
         return any(os.readlink(file).startswith(directory + "/") for file in process.glob("fd/*"))
-    except OSError:  # it has ended, or is not ours to look at
+    except OSError:  # the process has ended, or may not be inspected
         return False
 
 

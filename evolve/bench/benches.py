@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One measurement, beside one that it is compared with.
+    """One measurement and the baseline that it is compared with.
 
     Attributes:
-        name: The bench, and after a slash what was measured or what it is compared with.
-        value: Infinite where there is no such number.
-        unit: Of value and baseline.
+        name: The bench and, after a slash, what was measured or what it is compared with.
+        value: The measured value; infinite if there is no such number.
+        unit: The unit of value and baseline.
         baseline: What the value is compared with.
-        ratio: value / baseline.
+        ratio: The value divided by the baseline.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Device(NamedTuple):
 
     @property
     def side_by_side(self) -> bool:
-        """Whether lanes run side by side here, as the interpreter has them by itself."""
+        """Whether lanes run side by side on this device, which is the interpreter's default."""
         return self.platform != "cpu"
 
 
@@ -43,7 +43,7 @@ class _Counts(NamedTuple):
     """How many programs a contender trains at a time."""
 
     interpreted: int
-    compiled: int  # of these each costs a compilation
+    compiled: int  # each costs a compilation
 
 
 _COUNTS = {
@@ -63,9 +63,9 @@ class Bench:
     """A row of the table of benches.
 
     Attributes:
-        measure: Measures it.
-        summary: For people.
-        platforms: Where it is run without being named: elsewhere it takes long.
+        measure: Yields the measurements.
+        summary: A description for people.
+        platforms: The platforms on which it runs without being named; on others it takes long.
     """
 
     measure: Callable[[Device], Iterator[Row]]
@@ -82,7 +82,7 @@ def _longer(name: str, seconds: float, baseline: float) -> Row:
 
 
 def _engines(name: str, from_text: bool = False) -> Callable[[Device], Iterator[Row]]:
-    """Compare the interpreter on a task with what else a person could use."""
+    """Return a measurement of the interpreter on a task against its alternatives."""
 
     def measure(device: Device) -> Iterator[Row]:
         import tasks
@@ -109,7 +109,7 @@ def _engines(name: str, from_text: bool = False) -> Callable[[Device], Iterator[
 
 
 def _lanes(device: Device) -> Iterator[Row]:
-    """Compare lanes side by side with lanes in sequence."""
+    """Yield comparisons of lanes side by side with lanes in sequence."""
     import tasks
     from evolve.bench import contenders
 
@@ -125,7 +125,7 @@ def _lanes(device: Device) -> Iterator[Row]:
 
 
 def _populations(name: str) -> Callable[[Device], Iterator[Row]]:
-    """Compare populations with a population of one, and with the floor for as many lanes."""
+    """Return a measurement of populations against a population of one and the floor for as many lanes."""
 
     def measure(device: Device) -> Iterator[Row]:
         import tasks
@@ -146,7 +146,7 @@ def _populations(name: str) -> Callable[[Device], Iterator[Row]]:
 
 
 def _break_even(device: Device) -> Iterator[Row]:
-    """Compare from where compiling pays with what the table of engines says."""
+    """Yield the measured work from which compiling pays, compared with the table of engines."""
     from evolve.bench import contenders
     from tasks.digits import digits, perceptron
     from tasks.engines import break_even
@@ -175,7 +175,7 @@ def _break_even(device: Device) -> Iterator[Row]:
 
 
 BENCHES = {
-    "digits_mlp": Bench(_engines("digits_mlp"), "the interpreter on digits_mlp against what else could be used"),
+    "digits_mlp": Bench(_engines("digits_mlp"), "the interpreter on digits_mlp against its alternatives"),
     "digits_vit": Bench(_engines("digits_vit"), "the same on digits_vit, a small vision transformer"),
     "iris": Bench(_engines("iris", from_text=True), "the same on iris, the smallest task"),
     "lanes": Bench(_lanes, "lanes side by side against lanes in sequence"),

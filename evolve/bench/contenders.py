@@ -1,4 +1,4 @@
-"""What `pride bench` times: both engines, and what else a person could use; each trains a task with programs."""
+"""What `pride bench` times: both engines and the alternatives to them; each trains a task with programs."""
 
 import statistics
 import sys
@@ -24,7 +24,7 @@ _RNG_SEED = 0
 _EDITS = ("insert", "delete", "modify", "constants")
 _MOST_EDITS = 6  # from AdamW to a mutant
 _WHOLE_LOOP_TIMINGS = 2  # each compiles for seconds
-_FLOOR_RATES = (0.01, 0.1)  # learning rates of the floor: from, to
+_FLOOR_RATES = (0.01, 0.1)  # the lowest and the highest learning rate of the floor
 
 
 def _as_they_are(some: Sequence[programs.Program]) -> Any:
@@ -37,9 +37,9 @@ class Contender:
 
     Attributes:
         count: How many programs it trains at a time.
-        train: Trains with so many programs, as `prepare` gives them, and waits for the results.
-        prepare: What is not timed.
-        timings: How often it is timed at most; fewer where it takes long and says little new.
+        train: Trains with `count` programs, as `prepare` returns them, and waits for the results.
+        prepare: Prepares programs for `train`; not timed.
+        timings: The most times that it is timed; few for a contender that takes long.
     """
 
     count: int
@@ -51,15 +51,15 @@ class Contender:
 def seconds_a_candidate(
     contenders: Mapping[str, Contender], some: Sequence[programs.Program], repetitions: int
 ) -> dict[str, float]:
-    """Time contenders in turn, so that whatever else the machine does hits all of them.
+    """Time contenders in turn, so that other load on the machine affects all of them.
 
     Args:
-        contenders: By name; each is run once before, untimed, so that what compiles once is compiled.
-        some: Distinct programs; each repetition takes the next ones, from the first again after the last.
+        contenders: By name; each is first run once, untimed, so that what compiles only once is compiled.
+        some: Distinct programs; each repetition takes the next ones, and starts over after the last.
         repetitions: Timings of each contender.
 
     Returns:
-        The median of each contender's timings, seconds for one program.
+        The median of each contender's timings, in seconds per program.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for repetition in range(1 + repetitions):
@@ -75,7 +75,7 @@ def seconds_a_candidate(
 
 
 def edited_programs() -> Iterator[programs.Program]:
-    """Give programs that a search from AdamW could try, without end, all different in key, the same ones every time."""
+    """Yield programs that a search from AdamW could try, without end, all with different keys, the same every time."""
     rng, limits = np.random.default_rng(0), programs.Limits()
     adamw = programs.load("adamw")
     capacity, _ = _encode(adamw)
@@ -92,7 +92,7 @@ def edited_programs() -> Iterator[programs.Program]:
 
 
 def mutants(task: Task, count: int) -> list[programs.Program]:
-    """Give as many edited programs, those that train the task to the end."""
+    """Return the first `count` edited programs that train the task to the end."""
     source = edited_programs()
     found: list[programs.Program] = []
     while len(found) < count:
@@ -103,11 +103,11 @@ def mutants(task: Task, count: int) -> list[programs.Program]:
 
 
 def interpreter(task: Task, count: int, lanes: Lanes | None = None, population: int | None = None) -> Contender:
-    """Give the interpreter engine, the encoding included; programs must fit the machine of AdamW, as edited ones do.
+    """Return the interpreter engine, encoding included; programs must fit the machine of AdamW, as edited ones do.
 
     Args:
-        task: What is trained.
-        count: Programs at a time.
+        task: The task to train.
+        count: Programs trained at a time.
         lanes: As `train_many` takes it.
         population: As `train_many` takes it.
     """
@@ -120,7 +120,7 @@ def interpreter(task: Task, count: int, lanes: Lanes | None = None, population: 
 
 
 def interpreter_from_text(task: Task, count: int) -> Contender:
-    """Give the interpreter engine as a worker uses it, the parsing included."""
+    """Return the interpreter engine as a worker uses it, parsing included."""
     train = interpreter(task, count).train
     return Contender(
         count,
@@ -130,13 +130,13 @@ def interpreter_from_text(task: Task, count: int) -> Contender:
 
 
 def compiler(task: Task, count: int, rng_seeds: int = 1) -> Contender:
-    """Give the compiler engine, which compiles each program's update."""
+    """Return the compiler engine, which compiles each program's update."""
     seeds = range(_RNG_SEED, _RNG_SEED + rng_seeds)
     return Contender(count, lambda some: [train_each(task, as_optimizer(program), seeds) for program in some])
 
 
 def whole_loop(task: Task) -> Contender:
-    """Give the common way: a training is one jitted function, and compiles anew for each program."""
+    """Return the common way: a training is one jitted function, which is compiled again for each program."""
 
     def train_one(program: programs.Program) -> object:
         optimizer = programs.to_optax(program)
@@ -160,7 +160,7 @@ def whole_loop(task: Task) -> Contender:
 
 
 def floor(task: Task, count: int, side_by_side: bool) -> Contender:
-    """Give what no engine can beat: gradient descent alone, one loop for many learning rates, weights not looked at."""
+    """Return what no engine can beat: gradient descent alone, one loop for many learning rates, weights not checked."""
 
     def train(rate: jax.Array, begun: Start) -> tuple[jax.Array, jax.Array]:
         def step(index: jax.Array, params: Params) -> Params:

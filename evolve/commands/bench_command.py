@@ -1,4 +1,4 @@
-"""The command ``pride bench``: how fast candidates are scored on this device, beside other ways."""
+"""The command ``pride bench``: how fast candidates are scored on this device, compared with other ways."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from evolve.bench.benches import BENCHES, Device, Row
 from evolve.commands.options import json_option
 from evolve.commands.printing import print_json, print_table
 from evolve.errors import UsageError
-from workers.devices import CPU_ENVIRONMENT, GPU_ENVIRONMENT, jax_uses_gpus
+from workers.devices import CPU_ENVIRONMENT, GPU_ENVIRONMENT, device_here, jax_uses_gpus
 
 _ENVIRONMENTS = {"cpu": CPU_ENVIRONMENT, "gpu": GPU_ENVIRONMENT}
 _REPETITIONS = 5
@@ -28,7 +28,9 @@ def _benches() -> str:
 
 @click.command("bench", epilog=_benches())
 @click.argument("name", nargs=-1)
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), help="What to compute on; default: as JAX is installed.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "gpu"]), help="The device to use; default: what JAX is installed for."
+)
 @click.option(
     "--repetitions",
     type=click.IntRange(1, 1_000),
@@ -38,7 +40,7 @@ def _benches() -> str:
 )
 @json_option
 def bench_command(name: tuple[str, ...], device: str | None, repetitions: int, as_json: bool) -> None:
-    """Time the scoring of candidates on this device, beside other ways of doing it.
+    """Time the scoring of candidates on this device, compared with other ways of doing it.
 
     Needs neither Ray nor an installed Pride: python -m evolve.commands.cli bench, in a clone with jax, optax, equinox,
     numpy, scikit-learn, pyyaml, click and rich. On a CPU it uses one core, as a worker does.
@@ -60,7 +62,7 @@ def bench_command(name: tuple[str, ...], device: str | None, repetitions: int, a
 
 @contextmanager
 def _on_one_core(device: str) -> Iterator[str]:
-    """Keep what this thread starts on one core where the device is the CPU, so that one core is measured."""
+    """Yield the device; if it is the CPU, keep what this thread starts on one core, so that one core is measured."""
     if device != "cpu" or not hasattr(os, "sched_setaffinity"):  # not on macOS
         yield device
         return
@@ -73,15 +75,15 @@ def _on_one_core(device: str) -> Iterator[str]:
 
 
 def _start(device: str) -> str:
-    """Start JAX on the device; give what it is, in words.
+    """Start JAX on the device; return a description of it.
 
     Raises:
-        UsageError: where there is no such device.
+        UsageError: If there is no such device.
     """
     os.environ.update(_ENVIRONMENTS[device])
     import jax
 
-    found = jax.default_backend()
+    found = device_here()
     if found != device:
         raise UsageError(f"JAX finds no {device} here: it computes on the {found}; --device says what to use")
     kind = jax.devices()[0].device_kind

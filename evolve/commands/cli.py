@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 import programs
+import workers
 from evolve.commands.printing import printable
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
 
@@ -31,11 +32,11 @@ _COMMANDS = {
     "bench": "evolve.commands.bench_command:bench_command",
     "doctor": "evolve.commands.doctor:doctor_command",
 }
-"""Where each command is: imported when it is used, so that none needs what only others need."""
+"""Where each command is: imported when it is used, so that no command needs the packages of another."""
 
 
 class _Group(click.Group):
-    """A group that imports a command when it is used, and knows what a mistyped one may have meant."""
+    """A group that imports a command when it is used, and suggests a command for a mistyped name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -56,7 +57,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="pride")
 def cli() -> None:
-    """Discover optimizers: search, look into what was found, simplify it, export it to Optax.
+    """Discover optimizers: search, inspect what was found, simplify it, export it to Optax.
 
     PROGRAM is a seed program's name (adamw, lion, ...), a path to an .opt file, RUN:ID, RUN:best, - for stdin, or
     one of these transformed, such as lookahead:adamw (see pride show --help).
@@ -73,11 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command, and end the process with the contract's exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ± is no reason to fail
     try:
         code = _run(arguments)
     except UserError as error:
         _exit(error.exit_code, f"pride: {error}")
+    except workers.DeviceError as error:
+        _exit(UsageError.exit_code, f"pride: {error}")
     except programs.ProgramError as error:
         _exit(BadProgramOrData.exit_code, f"pride: {error}")
     except click.ClickException as error:
@@ -92,12 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run the command; where whoever reads the output has gone, that is no failure."""
+    """Run the command; a reader of the output that has gone away is not a failure."""
     try:
         code = cli.main(arguments, prog_name="pride", standalone_mode=False) or 0
         sys.stdout.flush()
         return code
-    except SystemExit:  # how click and rich answer a closed pipe
+    except SystemExit:  # what click and rich raise if the pipe is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The command ``pride doctor``: what a search needs of this machine, or of a cluster, checked one by one."""
+"""The command ``pride doctor``: what a search needs from this machine, or from a cluster, checked one by one."""
 
 import importlib.metadata
 import json
@@ -23,6 +23,7 @@ from evolve.commands.options import json_option
 from evolve.commands.printing import print_json
 from workers.cores import default_workers
 from workers.errors import describe
+from workers.own_code import ROOT, environment, python_module
 from workers.ray_address import LOOPBACK
 from workers.ray_connection import OBJECT_STORE_BYTES
 
@@ -30,21 +31,20 @@ ANSWER_SECONDS = 60.0
 """How long Ray or JAX may take to start."""
 
 FAILED = 2
-"""The exit code where a check failed: as for wrong usage, since a search here would end with it."""
+"""The exit code if a check failed: that of wrong usage, since a search here would end with it."""
 
 _GIB = 2**30
 _WORKER_BYTES = 0.6 * _GIB  # of one worker that trains; see README.md
 _RAY_BYTES = 0.7 * _GIB  # of Ray itself
 _OLDEST_SQLITE = (3, 37)  # which has strict tables
-_ACCELERATORS = {"/dev/nvidia0": "cuda", "/dev/accel0": "tpu"}  # where they show, and the extra by which JAX uses them
-_ROOT = Path(__file__).parents[2]
+_ACCELERATORS = {"/dev/nvidia0": "cuda", "/dev/accel0": "tpu"}  # device files, and the extra with which JAX uses each
 
 
 def examine(address: str | None) -> dict[str, Finding]:
-    """Make every check, all at once; each ends after `ANSWER_SECONDS` at the latest.
+    """Run every check, all at once; each ends after `ANSWER_SECONDS` at the latest.
 
     Args:
-        address: Of a Ray cluster that a search would join; None for that in RAY_ADDRESS, or Ray on this machine.
+        address: The Ray cluster that a search would join; None for that in RAY_ADDRESS, or else Ray on this machine.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     checks: dict[str, Callable[[], Finding]] = {
@@ -65,7 +65,7 @@ def examine(address: str | None) -> dict[str, Finding]:
 
 
 def check_packages() -> Finding:
-    """Check Python and what Pride requires of packages; and whether they are those it was tested with."""
+    """Check Python and the packages that Pride requires, and whether their versions are the tested ones."""
     python = f"Python {sys.version.partition(' ')[0]}"
     try:
         required = [Requirement(line) for line in importlib.metadata.requires("pride") or ()]
@@ -80,7 +80,7 @@ def check_packages() -> Finding:
     other = [f"{name} {here}, not {tested[name]}" for name, here in versions.items() if tested.get(name, here) != here]
     found = f"{python}, {len(required)} packages as required"
     if other:
-        advice = "expected to work, though the tests ran with the others: make setup installs those"
+        advice = "expected to work, though the tests ran with the other versions; make setup installs those"
         return Finding("warning", f"{found}; {', '.join(other)}", advice)
     return Finding("ok", found)
 
@@ -100,26 +100,26 @@ def check_devices() -> Finding:
 
 
 def check_cores() -> Finding:
-    """Tell how many workers a search starts here."""
+    """Report how many workers a search starts here."""
     return Finding("ok", f"{default_workers()} of {os.cpu_count()}, one worker each")
 
 
 def check_memory() -> Finding:
-    """Check that Ray and a worker a core fit into what is free."""
+    """Check that Ray and one worker per core fit into the free memory."""
     free = _free_memory()
     if free is None:
-        return Finding("ok", "how much is free is not known on this system")
+        return Finding("ok", "the free memory is not known on this system")
     wanted = _RAY_BYTES + default_workers() * _WORKER_BYTES
     found = f"{free / _GIB:.1f} GiB free; Ray and {default_workers()} worker(s) take about {wanted / _GIB:.1f}"
     if free >= wanted:
         return Finding("ok", found)
     fitting = int((free - _RAY_BYTES) // _WORKER_BYTES)
-    advice = f"use --workers {fitting}" if fitting >= 1 else "end something else, or use --pool serial"
+    advice = f"use --workers {fitting}" if fitting >= 1 else "close other programs, or use --pool serial"
     return Finding("warning", found, advice)
 
 
 def check_ray() -> Finding:
-    """Check that Ray starts on this machine, closed to others."""
+    """Check that Ray starts on this machine, and that no other machine can reach it."""
     answer = _ask("cluster")
     if "error" in answer:
         return Finding("failed", answer["error"], "until it does, searches work with --pool serial")
@@ -130,7 +130,7 @@ def check_ray() -> Finding:
 
 
 def check_cluster(address: str) -> Finding:
-    """Check that a cluster can be joined, and lets in only who has its token."""
+    """Check that a cluster can be joined, and that it asks for a token."""
     joined = _ask("cluster", address)
     if "error" in joined:
         return Finding("failed", joined["error"], "workers/CLUSTERS.md says how clusters are started and joined")
@@ -140,7 +140,7 @@ def check_cluster(address: str) -> Finding:
         return Finding("failed", found, "start Ray on more nodes, or with --num-cpus")
     is_open = _ask("admission", address).get("open")
     if is_open:
-        advice = "start it with RAY_AUTH_MODE=token: else whoever reaches it can run code on it"
+        advice = "start it with RAY_AUTH_MODE=token; otherwise anyone who reaches it can run code on it"
         return Finding("warning", f"{found}; it asks for no token", advice)
     return Finding("ok", f"{found}; it asks for a token" if is_open is False else found)
 
@@ -156,7 +156,7 @@ def check_sqlite() -> Finding:
 
 
 def check_clock() -> Finding:
-    """Check that the clock of deadlines only goes forward, in steps of a millisecond at most."""
+    """Check that the clock of deadlines only goes forward, in steps of at most a millisecond."""
     clock = time.get_clock_info("monotonic")
     readings = [time.monotonic() for _ in range(1000)]
     found = f"monotonic, steps of {clock.resolution:.0e} s"
@@ -182,7 +182,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
 def doctor_command(address: str | None, as_json: bool) -> int:
     """Check what a search needs: packages, devices, memory, Ray, folders, disk, SQLite.
 
-    Ends with exit code 2 where a check failed, and with 0 where there are no more than warnings.
+    Ends with exit code 2 if a check failed, and with 0 if there are only warnings or none.
     """
     findings = examine(address)
     failed = any(finding.state == "failed" for finding in findings.values())
@@ -202,11 +202,16 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
 
 
 def _ask(question: str, *arguments: str) -> dict[str, Any]:
-    """Ask `workers.probe`, in a process that is ended if it takes too long; where it fails there is an `error`."""
-    # To files: what such a process leaves running for a moment would hold the end of a pipe.
+    """Return the answer of `workers.probe`, from a process that is ended if it takes too long; or an `error`."""
+    # Output goes to files: processes that outlive the probe for a moment would keep a pipe open.
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaint:
-        command = [sys.executable, "-m", "workers.probe", question, *arguments]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=answer, stderr=complaint) as process:
+        with subprocess.Popen(
+            python_module("workers.probe", question, *arguments),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=complaint,
+        ) as process:
             try:
                 code = process.wait(ANSWER_SECONDS)
             except subprocess.TimeoutExpired:
@@ -231,9 +236,9 @@ def _suits(requirement: Requirement, version: str) -> bool:
 
 
 def _tested_versions() -> Iterator[tuple[str, str]]:
-    """Give the packages that the tests run with, and their versions, where Pride runs from a clone."""
+    """Yield the packages that the tests run with, and their versions, if Pride runs from a clone."""
     try:
-        lines = (_ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -243,7 +248,7 @@ def _tested_versions() -> Iterator[tuple[str, str]]:
 
 
 def _free_memory() -> int | None:
-    """Give the bytes that processes here may still take, by the system and the container; None if it is not known."""
+    """Return the bytes that processes here may still take, by the system and the container; None if not known."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -1,4 +1,4 @@
-"""What commands print of programs and scores: text for people, and the same facts as JSON."""
+"""Programs and scores as commands print them: text for people, and the same facts as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from evolve.scores.standing import Standing
 
 
 def standing_rows(standings: Sequence[Standing], tasks: Sequence[str]) -> tuple[list[str], list[list[object]]]:
-    """Give the columns and rows of a table of programs and their scores."""
+    """Return the columns and rows of a table of programs and their scores."""
     with_search = any(standing.search_score is not None for standing in standings)
     with_fresh = any(standing.fresh_score is not None for standing in standings)
     columns = ["<program"]
@@ -27,7 +27,7 @@ def standing_rows(standings: Sequence[Standing], tasks: Sequence[str]) -> tuple[
 
 
 def program_document(named: NamedProgram) -> dict[str, Any]:
-    """Give a program and its facts as a JSON document."""
+    """Return a program and its facts as a JSON document."""
     program, facts = named.program, programs.check(named.program)
     relatives = programs.seed_relatives(program)
     return {
@@ -56,7 +56,7 @@ def program_document(named: NamedProgram) -> dict[str, Any]:
 
 
 def _behaviour_document(program: programs.Program) -> dict[str, Any]:
-    """Give what a program is made of and does; fields that end in ``_measured`` come from running it."""
+    """Return what a program is made of and does; fields that end in ``_measured`` come from running it."""
     found = programs.effective(program)
     measured = found.measured
     return {
@@ -79,7 +79,7 @@ def _behaviour_document(program: programs.Program) -> dict[str, Any]:
 
 
 def print_program(named: NamedProgram) -> None:
-    """Print a program with the kind of every value, what is dead, and its facts."""
+    """Print a program with the kind of every value, its dead statements marked, and its facts."""
     program, facts = named.program, programs.check(named.program)
     lines = [f"# {line}" for line in named.header.splitlines()]
     first, *body = str(program).splitlines()
@@ -120,7 +120,7 @@ def _fact_lines(named: NamedProgram) -> list[str]:
 
 
 def _behaviour_lines(program: programs.Program) -> list[str]:
-    """Tell what a program is made of and does, a section each."""
+    """Return lines that describe what a program is made of and does, in sections."""
     found = programs.effective(program)
     sections = {
         "recognised": [(row.name, row.sentence) for row in programs.recognise(program)]
@@ -156,13 +156,11 @@ def _rate_in_program(program: programs.Program, found: programs.Effective) -> st
 def _rate_measured(measured: programs.Measured) -> str:
     if measured.update_size is None:
         return "updates are not finite on noise of variance 1"
-    power = f", with the power {measured.update_power:g} of lr" if measured.update_power is not None else ""
-    return (
-        f"an update is about {measured.update_size:.2g} a weight (lr 1, gradients that are noise of variance 1){power}"
-    )
+    power = f", scaling as lr^{measured.update_power:g}" if measured.update_power is not None else ""
+    return f"an update is about {measured.update_size:.2g} per weight (lr 1, gradients are noise of variance 1){power}"
 
 
 def _decay_measured(measured: programs.Measured) -> str:
     if measured.shrinkage is None:
         return "updates are not finite without a gradient"
-    return f"a step without a gradient takes away {measured.shrinkage:.2g} of the weights (lr 1)"
+    return f"a step without a gradient shrinks the weights by {measured.shrinkage:.2g} of their size (lr 1)"

@@ -1,4 +1,4 @@
-"""What a program can be exported to: one table, a row a target."""
+"""What a program can be exported to: one table, one row per target."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class Target:
     """One thing that `pride export --to` makes.
 
     Attributes:
-        name: as it is given after ``--to``.
-        write: makes the text of a program; takes the factory's or class's name too, which only a module has.
-        module: whether the text is a Python module with such a name.
-        summary: what it is, for the command's help.
+        name: The name, as given after ``--to``.
+        write: Makes the text of a program; also takes the name of the factory or class, which only a module has.
+        module: Whether the text is a Python module that defines such a name.
+        summary: A description for the command's help.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Target:
 
 
 def _module(export: Callable[[programs.Program, str, Sequence[str]], str]) -> Callable[[NamedProgram, str], str]:
-    """Let an export of programs tell in its docstring where the program comes from."""
+    """Return a `write` by an export of programs, whose docstring says where the program comes from."""
     return lambda named, name: export(named.program, name, provenance(named))
 
 
@@ -42,7 +42,7 @@ def _text(named: NamedProgram, name: str) -> str:
 
 
 def facts(named: NamedProgram) -> list[str]:
-    """Give the lines that head an export: where the program is from, its key and its size."""
+    """Return the lines at the head of an export: where the program comes from, its key and its size."""
     found = programs.check(named.program)
     state = ", ".join(found.live_state) or "none"
     return [

@@ -1,4 +1,4 @@
-"""What a search needs of folders and file systems, checked: for runs, and for compiled functions."""
+"""Checks of what a search needs from folders and file systems, for runs and for compiled functions."""
 
 import fcntl
 import shutil
@@ -13,21 +13,21 @@ from evolve.store.folders import runs_folder
 from workers.compile_cache import LOCK, chosen_folder, kind_of_machine, private_folder
 
 _GIB = 2**30
-_RUN_BYTES = 2**20 * 100  # of a run with some ten thousands of candidates
+_RUN_BYTES = 2**20 * 100  # of a run with tens of thousands of candidates
 _SHARED = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "9p", "afs", "ceph")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one check."""
+    """The result of one check."""
 
     state: Literal["ok", "warning", "failed"]
     found: str
-    advice: str = ""  # what to do about it; nothing where all is well
+    advice: str = ""  # what to do about it; empty if all is well
 
 
 def check_runs() -> Finding:
-    """Check that a run can be made, and its file system has SQLite's WAL and locks."""
+    """Check that a run can be made, and that its file system supports SQLite's WAL and locks."""
     folder = runs_folder()
     there = _nearest(folder)
     try:
@@ -56,16 +56,16 @@ def check_disk() -> Finding:
 
 
 def check_cache() -> Finding:
-    """Check that the folder of compiled functions is private and writable, and tell who writes it."""
+    """Check that the folder of compiled functions is private and writable, and report which process writes it."""
     folder = chosen_folder()
     if folder is None:
-        return Finding("ok", "off, as PRIDE_CACHE says: each worker compiles anew")
+        return Finding("ok", "off, as PRIDE_CACHE says: each worker compiles for itself")
     try:
         entries = private_folder(private_folder(folder) / kind_of_machine())
         with tempfile.TemporaryFile(dir=entries):
             pass
     except OSError as error:
-        advice = "chmod 700 it, or name another folder in PRIDE_CACHE; till then each worker compiles anew"
+        advice = "chmod 700 it, or name another folder in PRIDE_CACHE; until then each worker compiles for itself"
         return Finding("warning", f"{error.filename or folder}: {error.strerror}", advice)
     size = sum(path.stat().st_size for path in entries.glob("*-cache"))
     writer = _lock_holder(entries / LOCK)
@@ -73,12 +73,12 @@ def check_cache() -> Finding:
 
 
 def _nearest(folder: Path) -> Path:
-    """Give the folder, or the nearest one above it that there is."""
+    """Return the folder, or the nearest one above it that exists."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
 
 
 def _problem_of_store(folder: Path) -> str | None:
-    """Do in a folder what a run does there; give what cannot be done."""
+    """Return what a run could not do in a folder, found by trying it there; None if it can do everything."""
     with closing(sqlite3.connect(folder / "run.db")) as database:
         if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             return "SQLite has no WAL there"
@@ -101,7 +101,7 @@ def _problem_of_store(folder: Path) -> str | None:
 
 
 def _file_system(folder: Path) -> str:
-    """Give the kind of the file system that a folder lies on, or nothing where it is not known."""
+    """Return the kind of the file system that a folder lies on; empty if it is not known."""
     try:
         lines = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
     except OSError:
@@ -113,7 +113,7 @@ def _file_system(folder: Path) -> str:
 
 
 def _lock_holder(lock: Path) -> str:
-    """Name the process that holds a lock by `flock`; nothing where none does, or it is not known."""
+    """Return the process that holds a lock by `flock`, in words; empty if none does or it is not known."""
     try:
         inode = lock.stat().st_ino
         lines = Path("/proc/locks").read_text().splitlines()

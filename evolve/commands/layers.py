@@ -22,7 +22,7 @@ class Layer:
     settings: dict[str, float]
 
     def __str__(self) -> str:
-        """Give the name, and the parameters whether or not they were given."""
+        """Return the name and all parameters, those with default values too."""
         settings = ", ".join(f"{name} = {value!r}".removesuffix(".0") for name, value in self.settings.items())
         return self.transformation.name + (f" ({settings})" if settings else "")
 
@@ -30,7 +30,7 @@ class Layer:
         """Transform a program.
 
         Raises:
-            ProgramError: where the result is too long.
+            ProgramError: If the result is too long.
         """
         return self.transformation.function(program, **self.settings)
 
@@ -39,10 +39,10 @@ def split_layer(reference: str) -> tuple[Layer, str] | None:
     """Split a reference into its outermost transformation and what that transforms.
 
     Returns:
-        None where the reference does not have the form of a transformed program.
+        Both; None if the reference does not have the form of a transformed program.
 
     Raises:
-        UsageError: where it has, and there is no such transformation or setting, or nothing to transform.
+        UsageError: If it has that form, but there is no such transformation or setting, or nothing to transform.
     """
     match = _LAYER.fullmatch(reference)
     if match is None:
@@ -73,7 +73,7 @@ def _read_settings(text: str, transformation: programs.Transformation, given: st
             hint = programs.did_you_mean(name, parameters)
             raise UsageError(f"{text}: {transformation.name} has no setting '{name}'{hint}; {known}")
         if name in seen:
-            raise UsageError(f"{text}: {name} is there twice")
+            raise UsageError(f"{text}: {name} is given twice")
         seen.add(name)
         try:
             settings[name] = parameters[name].check(float(value) if _NUMBER.fullmatch(value) else value)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and writing what they name."""
+"""Options that several commands share, and writing the files that they name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,12 @@ from evolve.errors import UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 reuse_option = click.option(
-    "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores to take where they fit."
+    "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores are reused if they fit."
+)
+other_arithmetic_option = click.option(
+    "--other-arithmetic",
+    is_flag=True,
+    help="Accept scores of a processor that computes other bits than those here; the run notes both.",
 )
 output_option = click.option("-o", "output", type=click.Path(dir_okay=False), help="Write to this file.")
 
@@ -19,7 +24,7 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where trainings run: fields of Placement."""
     for option in (
         click.option("--address", help="A running Ray cluster to join."),
-        click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one a core."),
+        click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one per core."),
         click.option("--pool", type=click.Choice(["ray", "serial"]), default="ray", show_default=True),
     ):
         command = option(command)
@@ -27,20 +32,20 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_folder(output: str) -> None:
-    """Refuse a file in a folder that does not exist, before the work that is to be written there.
+    """Raise if the folder of a file to write does not exist, before the work whose result goes there.
 
     Raises:
-        UsageError: where there is no such folder.
+        UsageError: If there is no such folder.
     """
     if not (folder := Path(output).parent).is_dir():
         raise UsageError(f"cannot write {output}: there is no folder {folder}")
 
 
 def write(text: str, output: str | None) -> None:
-    """Write to the file that was named, or to stdout where none was.
+    """Write to the file that was named, or to stdout if none was.
 
     Raises:
-        UsageError: where the file cannot be written.
+        UsageError: If the file cannot be written.
     """
     if output is None:
         click.echo(text, nl=False)

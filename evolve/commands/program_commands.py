@@ -12,7 +12,7 @@ from evolve.commands.options import json_option, output_option, write
 from evolve.commands.printing import print_json, print_table
 from evolve.commands.references import read_program
 
-_RNG_SEEDS = 5  # trainings of a task, where nothing else is said
+_RNG_SEEDS = 5  # trainings per task, by default
 _RESULTS = {
     programs.Kind.TENSOR: "as its arguments",
     programs.Kind.PER_ARRAY: "per-array at most",
@@ -21,7 +21,7 @@ _RESULTS = {
 
 
 def _transformations() -> str:
-    """List the transformations for a command's help: how each is written with its defaults, and what it does."""
+    """Return the transformations for a command's help: how each is written with its defaults, and what it does."""
     rows = programs.TRANSFORMATIONS.values()
     written = [",".join([row.name, *(f"{given.name}={given.default}" for given in row.parameters)]) for row in rows]
     width = max(map(len, written))
@@ -30,7 +30,7 @@ def _transformations() -> str:
 
 
 def _targets() -> str:
-    """List what a program can be exported to, for a command's help."""
+    """Return the export targets for a command's help."""
     width = max(map(len, TARGETS))
     return "\n".join(["\b", "Targets:", *(f"  {row.name:<{width}}  {row.summary}" for row in TARGETS.values())])
 
@@ -44,8 +44,8 @@ _SEED_PROGRAMS = f"Seed programs: {', '.join(programs.seed_programs())}."
 def show_command(program: str, as_json: bool) -> None:
     """Show a program with its kinds, live statements and facts, what it is made of and what it does.
 
-    Every PROGRAM may also be transformed: lookahead:adamw, or with other settings and one after another, the outermost
-    first, lookahead,k=10,alpha=0.8:clip_by_global_norm:RUN:best.
+    Any PROGRAM may also be transformed: lookahead:adamw. Transformations may be given settings and be chained, the
+    outermost first: lookahead,k=10,alpha=0.8:clip_by_global_norm:RUN:best.
     """
     named = read_program(program)
     if as_json:
@@ -58,7 +58,7 @@ def show_command(program: str, as_json: bool) -> None:
 @click.argument("program", nargs=-1, required=True)
 @click.option("--tasks", "suite", required=True, help="A suite's name, a task's name, or a YAML file.")
 @click.option(
-    "--rng-seeds", type=click.IntRange(1, 10_000), default=_RNG_SEEDS, show_default=True, help="Trainings a task."
+    "--rng-seeds", type=click.IntRange(1, 10_000), default=_RNG_SEEDS, show_default=True, help="Trainings per task."
 )
 @json_option
 def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
@@ -71,16 +71,16 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
         print_json([asdict(entry) for entry in standings])
         return
     columns, rows = documents.standing_rows(standings, tasks)
-    print_table(f"{rng_seeds} rng seed(s) a task (score 1 = AdamW as given, more is better)", columns, rows)
+    print_table(f"{rng_seeds} rng seed(s) per task (score 1 = AdamW as given, higher is better)", columns, rows)
 
 
 @click.command("export", epilog=_targets())
 @click.argument("program")
-@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to make of it.")
+@click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to export it as.")
 @click.option("--name", default="optimizer", show_default=True, help="The name of a module's factory or class.")
 @output_option
 def export_command(program: str, target: str, name: str, output: str | None) -> None:
-    """Write a program as a module for training with, as equations or as text."""
+    """Write a program as a module to train with, as equations or as text."""
     row = TARGETS[target]
     write(row.write(read_program(program), name), output)
     if output:

@@ -1,4 +1,4 @@
-"""Showing how a search goes: a live line on a terminal, plain lines elsewhere, always on stderr."""
+"""Showing the progress of a search: a live line on a terminal, plain lines elsewhere, always on stderr."""
 
 import contextlib
 import sys
@@ -21,10 +21,10 @@ _STAGES = {
 
 
 class ProgressDisplay:
-    """Show a search's progress; a context manager, so that the terminal is always put right."""
+    """A display of a search's progress; a context manager, so that the terminal is always restored."""
 
     def __init__(self, run: str):
-        """Start showing the run of this name."""
+        """Make a display for the run of this name."""
         self._run = run
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, transient=True, refresh_per_second=4)
@@ -42,15 +42,15 @@ class ProgressDisplay:
             self._live.stop()
 
     def note(self, text: str) -> None:
-        """Print a sentence that stays."""
+        """Print a sentence that stays on the screen."""
         if self._console.is_terminal:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
             return
-        with contextlib.suppress(OSError):  # whoever read stderr has gone; the search goes on
+        with contextlib.suppress(OSError):  # the reader of stderr has gone; the search continues
             print(text, file=sys.stderr, flush=True)
 
     def show(self, progress: Progress) -> None:
-        """Show where the search is now."""
+        """Show the current state of the search."""
         if not self._stage:
             self._already = progress.counts.generated
         changed, self._stage = progress.stage != self._stage, progress.stage
@@ -71,9 +71,10 @@ class ProgressDisplay:
     def _sentence(self, progress: Progress) -> str:
         counts = progress.counts
         ended = f"{counts.hopeless} hopeless, " if counts.hopeless else ""
+        best = "no score yet" if progress.best is None else f"best {progress.best:.4f}"
         text = (
             f"{counts.generated} generated, {counts.trained} trained, {counts.known} known, "
-            f"{ended}{counts.diverged} diverged, best {progress.best:.4f}"
+            f"{ended}{counts.diverged} diverged, {best}"
         )
         if counts.failed:
             text += f", {counts.failed} failed"

@@ -1,10 +1,11 @@
-"""Where a program comes from, in lines for the docstring of what is exported."""
+"""Where a program comes from, in lines for the docstring of an exported module."""
 
 import contextlib
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
+import workers
 from evolve.commands.references import NamedProgram
 from evolve.errors import BadProgramOrData
 from evolve.store.finals import Purpose, current_finals
@@ -13,14 +14,14 @@ from evolve.store.reader import RunReader
 from evolve.store.records import Outcome
 from evolve.store.run_configs import made_config
 
-_MEANS: dict[Purpose, str] = {"report": "which chose nothing", "confirm": "which chose it among the best"}
+_MEANS: dict[Purpose, str] = {"report": "used for no choice", "confirm": "used to choose it among the best"}
 
 
 def provenance(named: NamedProgram) -> tuple[str, ...]:
-    """Say what a program is called, which Pride exports it, and how it scored in the run that found it.
+    """Return lines on a program's name, the version of Pride that exports it, and its scores in the run that found it.
 
     Raises:
-        BadProgramOrData: where its run cannot be read.
+        BadProgramOrData: If its run cannot be read.
     """
     lines = [f"{Path(named.name).name}, written by Pride {_version()}", *named.header.splitlines()]
     if named.outcome is not None:
@@ -30,7 +31,7 @@ def provenance(named: NamedProgram) -> tuple[str, ...]:
 
 
 def comments(lines: Sequence[str], mark: str) -> str:
-    """Make comments of lines; what is not printable becomes a replacement mark, so that no line ends early."""
+    """Return lines as comments; unprintable characters become replacement marks, so that no line ends early."""
     shown = ("".join(letter if letter.isprintable() else "\ufffd" for letter in line) for line in lines)
     return "".join(f"{mark} {line}".rstrip() + "\n" for line in shown)
 
@@ -43,10 +44,10 @@ def _of_run(store: RunReader, outcome: Outcome) -> list[str]:
     lines = [f"found by {searched}, on {', '.join(config.tasks)}"]
     if outcome.status != "ok":
         return [*lines, f"its training ended as {outcome.status}"]
-    lines.append(f"score in the search {outcome.score:.4f} (AdamW as given has 1, more is better)")
+    lines.append(f"score in the search {outcome.score:.4f} (AdamW as given has 1, higher is better)")
     for purpose, means in _MEANS.items():
         for final in current_finals(store, config, purpose):
-            if final.candidate == outcome.index:
+            if final.candidate == outcome.index and final.status not in workers.FAILURES:
                 return [*lines, f"score on {len(final.rng_seeds)} fresh rng seeds, {means}, {final.score:.4f}"]
     return lines
 

@@ -1,4 +1,4 @@
-"""What people name: the folder of runs, programs (seed program, file, candidate, stdin, transformed) and suites."""
+"""Reading what people name: the runs' folder, programs (seed, file, candidate, stdin, transformed) and suites."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from evolve.store.run_configs import run_config
 
 _RUN_REFERENCE = re.compile(r"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]{0,63}):(?P<id>[^:/]*)")
 _INDEX = re.compile(r"[0-9]{1,18}")
-_LARGEST_INPUT = 1 << 20  # bytes of stdin; the parser says that a program is too long
+_LARGEST_INPUT = 1 << 20  # bytes read from stdin; the parser reports that a program is too long
 _SUITE = "a suite file is like `tasks: [digits_mlp, text_gpt]`"
 
 
@@ -27,10 +27,10 @@ class NamedProgram:
     """A program and where it came from.
 
     Attributes:
-        name: as people refer to it.
-        program: what it is.
-        header: the comment lines above it (name, source); empty where there are none.
-        outcome: what a run has of it, where it is a run's candidate as it is.
+        name: The name by which people refer to it.
+        program: The program itself.
+        header: The comment lines above it (name, source); empty if there are none.
+        outcome: Its outcome, if it is the unchanged candidate of a run; else None.
     """
 
     name: str
@@ -40,15 +40,15 @@ class NamedProgram:
 
 
 def read_program(reference: str) -> NamedProgram:
-    """Read the program that a PROGRAM argument names.
+    """Return the program that a PROGRAM argument names.
 
-    Transformations come before what they transform, the outermost first: ``lookahead,k=10:clip_by_value:adamw``. Where
-    a reference could be several things it is a file, or else a candidate of a run there is, or else transformed.
+    Transformations come before what they transform, the outermost first: ``lookahead,k=10:clip_by_value:adamw``. An
+    ambiguous reference is a file, or else a candidate of an existing run, or else a transformed program.
 
     Raises:
-        ProgramError: where the text is no program, or no seed program or file has the name.
-        UsageError: where a run, a candidate, a transformation or a setting of one does not exist.
-        BadProgramOrData: where stdin is no text, or a run cannot be read.
+        ProgramError: If the text is not a program, or no seed program or file has the name.
+        UsageError: If a run, a candidate, a transformation or a setting of one does not exist.
+        BadProgramOrData: If stdin is not text, or a run cannot be read.
     """
     layers: list[Layer] = []
     rest = reference
@@ -63,9 +63,9 @@ def read_program(reference: str) -> NamedProgram:
 
 
 def _is_of_run(reference: str) -> bool:
-    """Tell whether a reference means a run's candidate.
+    """Return whether a reference means a run's candidate.
 
-    The name of a transformation means a run only where there is such a run, and an id or ``best`` comes after it.
+    The name of a transformation means a run only if there is such a run, and an id or ``best`` comes after it.
     """
     match = _RUN_REFERENCE.fullmatch(reference)
     if match is None:
@@ -87,11 +87,11 @@ def _read_untransformed(reference: str) -> NamedProgram:
 
 
 def find_outcome(run: str, candidate: str) -> Outcome:
-    """Find a run's outcome by its id, or its champion by ``best``.
+    """Return a run's outcome by its id, or its champion by ``best``.
 
     Raises:
-        UsageError: where there is no such run or candidate.
-        BadProgramOrData: where the run has no candidate that trained.
+        UsageError: If there is no such run or candidate.
+        BadProgramOrData: If the run has no candidate that trained to the end.
     """
     with open_to_read(runs_folder(), run) as store:
         if candidate == "best":
@@ -105,16 +105,16 @@ def find_outcome(run: str, candidate: str) -> Outcome:
 
 
 def read_suite(reference: str) -> tuple[str, ...]:
-    """Read the tasks' names that a SUITE argument stands for.
+    """Return the names of the tasks that a SUITE argument stands for.
 
     Args:
-        reference: the name of a suite or task, or else the path of a YAML file with one key, ``tasks``, and a list of
+        reference: The name of a suite or task, or else the path of a YAML file with one key, ``tasks``, and a list of
             names of tasks.
 
     Raises:
-        UsageError: where there is no such name or file, or the file is not as above.
+        UsageError: If there is no such name or file, or the file is not as above.
     """
-    import tasks  # brings JAX
+    import tasks  # imports JAX
 
     is_name = reference in tasks.SUITES or reference in tasks.TASKS
     if not is_name and (reference.endswith(SUITE_FILES) or os.path.isfile(reference)):

@@ -9,7 +9,7 @@ import click
 
 import programs
 from evolve.commands import documents
-from evolve.commands.options import json_option, output_option, placed, reuse_option, write
+from evolve.commands.options import json_option, other_arithmetic_option, output_option, placed, reuse_option, write
 from evolve.commands.printing import print_json, print_table, printable
 from evolve.commands.running import Ended, Placement, resume, start
 from evolve.config.files import presets
@@ -26,11 +26,12 @@ _SHOWN_WHEN_INTERRUPTED = 5  # programs
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
 
-@click.command("search", help=f"Search for an optimizer by a YAML file or a preset ({', '.join(presets())}).")
+@click.command("search", help=f"Search for an optimizer, as a YAML file or a preset says ({', '.join(presets())}).")
 @click.argument("config")
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
 @reuse_option
+@other_arithmetic_option
 @placed
 @json_option
 def search_command(config: str, name: str | None, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
@@ -42,10 +43,11 @@ def search_command(config: str, name: str | None, overrides: tuple[str, ...], as
 @click.argument("run")
 @_set
 @reuse_option
+@other_arithmetic_option
 @placed
 @json_option
 def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
-    """Go on with a run that was interrupted, or that got a larger budget by --set."""
+    """Resume a run that was interrupted, or that gets a larger budget by --set."""
     return _report_search(resume(run, overrides, Placement(**placement)), as_json)
 
 
@@ -59,7 +61,7 @@ def _report_search(ended: Ended, as_json: bool) -> int:
             _print_best(store, run_config(store), store.best(_SHOWN_WHEN_INTERRUPTED))
     if ended.signal is None:
         return 0
-    click.echo(f"interrupted; go on with: pride resume {ended.name}", err=True)
+    click.echo(f"interrupted; to continue: pride resume {ended.name}", err=True)
     return 128 + ended.signal
 
 
@@ -68,7 +70,7 @@ def _print_comparison(store: RunReader, config: Config) -> None:
     print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
     click.echo()
     columns, rows = documents.standing_rows(comparison(store, config), config.tasks)
-    title = "The first of them beside known optimizers, on yet other rng seeds (1 = AdamW as given, more is better)"
+    title = "The first of them beside known optimizers, on other fresh rng seeds (1 = AdamW as given, higher is better)"
     print_table(title, columns, rows)
     champion = find_champion(store, config)
     if champion is not None:
@@ -94,6 +96,7 @@ def _status_document(store: RunReader, config: Config) -> dict[str, Any]:
         "seconds": store.seconds,
         "reason": store.stop_reason,
         "trained_by": store.trained_by,
+        "arithmetics": [asdict(each) for each in store.arithmetics],
         "finalists": [asdict(entry) for entry in finalists(store, config)],
         "comparison": [asdict(entry) for entry in comparison(store, config)],
     }
@@ -116,7 +119,7 @@ def list_command(as_json: bool) -> None:
 @click.argument("run")
 @json_option
 def status_command(run: str, as_json: bool) -> None:
-    """Show how a run stands: counts, best, the comparison with known optimizers."""
+    """Show the state of a run: its counts, its best program and the comparison with known optimizers."""
     summary = summarise(runs_folder(), run)
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
@@ -132,6 +135,7 @@ def status_command(run: str, as_json: bool) -> None:
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
             click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
+            click.echo(printable(f"bits    {', then '.join(map(str, store.arithmetics))}"))
         click.echo()
         _print_comparison(store, config)
 
@@ -139,7 +143,7 @@ def status_command(run: str, as_json: bool) -> None:
 @click.command("top")
 @click.argument("run")
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many.")
-@click.option("--pareto", is_flag=True, help="Only those that no other beats in score, statements and state slots.")
+@click.option("--pareto", is_flag=True, help="Only programs that no other beats in score, statements and state slots.")
 @json_option
 def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
     """List a run's best programs by the score of the search."""
@@ -157,7 +161,7 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
 @output_option
 @json_option
 def dump_command(run: str, output: str | None, as_json: bool) -> None:
-    """Print a run's outcomes in order, one canonical JSON document a line (with --json: one list of them)."""
+    """Print a run's outcomes in order, one canonical JSON document per line (with --json: one list of them)."""
     with open_to_read(runs_folder(), run) as store:
         if as_json:
             print_json([json.loads(line) for line in dump_lines(store.outcomes())])

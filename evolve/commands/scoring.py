@@ -9,23 +9,25 @@ import workers
 from evolve.commands.references import NamedProgram, read_suite
 from evolve.scores.standing import Standing, make_standing
 
-_FIRST_RNG_SEED = 1_000  # those that the tasks' references were measured on; searches use others
+_FIRST_RNG_SEED = 1_000  # the tasks' references were measured on these; searches use others
 
 
 def score_named(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tuple[tuple[str, ...], list[Standing]]:
     """Train every task of a suite with every program, in this process.
 
     Args:
-        named: the programs.
-        suite: a suite's name, a task's name, or a YAML file.
-        rng_seeds: trainings for each task and program.
+        named: The programs.
+        suite: A suite's name, a task's name, or a YAML file.
+        rng_seeds: Trainings for each task and program.
 
     Returns:
         The tasks' names, and the programs' standings in the order given.
 
     Raises:
-        UsageError: where there is no such suite.
+        UsageError: If there is no such suite.
+        DeviceError: If JAX cannot start its device.
     """
+    workers.device_here()
     names = read_suite(suite)
     seeds = tuple(range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds))
     console = Console(stderr=True)

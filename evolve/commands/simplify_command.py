@@ -1,4 +1,4 @@
-"""The command simplify: from a raw program to a clean one, and checking again what it wrote."""
+"""The command ``pride simplify``: from a raw program to a clean one, and checks of recorded derivations."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ _LINE_S = 10.0  # between two plain lines
 @click.argument("program", required=False)
 @click.option("--tasks", "suite", default=_SUITE, show_default=True, help="The suite whose scores must not fall.")
 @click.option(
-    "--rng-seeds", type=click.IntRange(3, 1_000), default=8, show_default=True, help="Trainings a task and program."
+    "--rng-seeds", type=click.IntRange(3, 1_000), default=8, show_default=True, help="Trainings per task and program."
 )
 @click.option("--rules", "rules_only", is_flag=True, help="Use rules alone and train nothing.")
 @click.option(
@@ -42,7 +42,7 @@ _LINE_S = 10.0  # between two plain lines
     "outputs",
     multiple=True,
     type=click.Path(dir_okay=False),
-    help="Write the program to this file; with the ending .txt, .json or .html the derivation. May be repeated.",
+    help="Write the program to this file, or the derivation if it ends in .txt, .json or .html. May be repeated.",
 )
 @click.option("--replay", "recorded", metavar="FILE", help="Check the steps of a derivation that was written as JSON.")
 @placed
@@ -83,15 +83,15 @@ def simplify_command(
 
 
 class _Printer:
-    """Prints steps as they come."""
+    """Prints steps as they are found."""
 
     def __init__(self, named: NamedProgram, show: bool):
         self._named, self._show = named, show
         self.latest: Simplified | None = None
-        self.signal = 0  # that ended it early
+        self.signal = 0  # the signal that ended it early; 0 if none
 
     def step(self, simplified: Simplified) -> None:
-        """Print the newest step, and before the first what all begins with."""
+        """Print the newest step, and before the first one what the derivation starts from."""
         self.latest = simplified
         if self._show and len(simplified.steps) == 1:
             click.echo("\n".join([*derivation_text.first_lines(self._named.name, simplified), ""]))
@@ -103,7 +103,7 @@ class _Interrupted(Exception):  # noqa: N818 - a wish, no error
     """A signal asked to stop.
 
     Attributes:
-        signal: its number.
+        signal: The signal's number.
     """
 
     def __init__(self, number: int):
@@ -114,7 +114,7 @@ class _Interrupted(Exception):  # noqa: N818 - a wish, no error
 def _train(
     named: NamedProgram, tasks: tuple[str, ...], rng_seeds: int, placement: Placement, printer: _Printer
 ) -> Simplified:
-    """Simplify by training; where a signal comes, give what was found until then."""
+    """Simplify by training; return what was found so far if a signal comes."""
     seeds = range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds)
     try:
         with _meter(placement, tasks, seeds) as meter:
@@ -124,13 +124,13 @@ def _train(
         click.echo("interrupted; this is what was found so far", err=True)
         return printer.latest or simplify_by_rules(named.program)
     if unlearnt := ", ".join(task for task in tasks if task not in simplified.yardstick.start):
-        click.echo(f"{named.name} does not learn {unlearnt} with every rng seed, which then can tell nothing", err=True)
+        click.echo(f"{named.name} does not learn {unlearnt} with every rng seed: not used", err=True)
     return simplified
 
 
 @contextmanager
 def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int]) -> Iterator[Meter]:
-    """Open a pool and a meter that shows on stderr how far its trainings are."""
+    """Yield a meter with a pool of its own, whose progress is shown on stderr."""
     console = Console(stderr=True)
     last_line_s = time.monotonic()
 
@@ -171,7 +171,7 @@ def _report(
 
 
 def _as_file(named: NamedProgram, simplified: Simplified, path: str) -> str:
-    """Write what the ending of a file's name asks for."""
+    """Return the text that the ending of a file's name asks for."""
     match Path(path).suffix.lower():
         case ".json":
             return json_text(derivation_text.as_document(named.name, simplified)) + "\n"
@@ -183,7 +183,7 @@ def _as_file(named: NamedProgram, simplified: Simplified, path: str) -> str:
 
 
 def _replay(path: str, rules_only: bool, placement: Placement, as_json: bool) -> int:
-    """Check a recorded derivation, and fail where a step does not hold."""
+    """Check a recorded derivation, and raise if a step does not hold."""
     name, simplified = derivation_text.read_derivation(path)
     if rules_only or not simplified.yardstick.start:
         checks = list(replay(simplified, None))

@@ -1,6 +1,6 @@
 """Configs as files: YAML in, a checked record out, and back.
 
-Reading is strict, since a typing slip here costs a whole search: an unknown or doubled setting, and
+Reading is strict, since a typo here costs a whole search: an unknown or repeated setting, and
 a value of another type or out of range, are errors, all of them reported at once.
 """
 
@@ -19,19 +19,19 @@ from evolve.errors import UsageError
 
 
 def presets() -> tuple[str, ...]:
-    """The names of the configs that come with Pride."""
+    """Return the names of the configs that come with Pride."""
     files = importlib.resources.files("evolve.config").joinpath("presets").iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 
 def config_text(source: str) -> str:
-    """The text of a config as given.
+    """Return the text of a config as given.
 
     Args:
-        source: A path of a YAML file, or, where no such file is, a preset's name.
+        source: The path of a YAML file or, if there is no such file, a preset's name.
 
     Raises:
-        UsageError: There is no such file or preset, or the file cannot be read as text.
+        UsageError: If there is no such file or preset, or the file cannot be read as text.
     """
     if source in presets() and not os.path.isfile(source):
         preset = importlib.resources.files("evolve.config").joinpath("presets", f"{source}.yaml")
@@ -39,7 +39,7 @@ def config_text(source: str) -> str:
     if not os.path.exists(source):
         known = presets()
         raise UsageError(
-            f"{shown(source)} is no config file and no preset{programs.did_you_mean(source, known)}; "
+            f"{shown(source)} is neither a config file nor a preset{programs.did_you_mean(source, known)}; "
             f"right would be one of {', '.join(known)}, or the path of a YAML file"
         )
     return strict_yaml.read_text(source)
@@ -52,20 +52,20 @@ def load_config(
     known_tasks: Collection[str] | None = None,
     known_programs: Collection[str] | None = None,
 ) -> Config:
-    """Read a config and checks all of it.
+    """Read a config and check all of it.
 
     Args:
-        source: A path of a YAML file, or, where no such file is, a preset's name.
-        overrides: Settings such as `budget.candidates=100`, read as YAML; the last of a name holds.
-        known_tasks: Names that `tasks` may hold, of tasks and suites; None checks no names.
-        known_programs: Names that `start` and `compare` may hold; None checks no names.
+        source: The path of a YAML file or, if there is no such file, a preset's name.
+        overrides: Settings such as `budget.candidates=100`, read as YAML; of several with one name the last holds.
+        known_tasks: Names that `tasks` may hold, of tasks and suites; None to check no names.
+        known_programs: Names that `start` and `compare` may hold; None to check no names.
 
     Raises:
-        UsageError: With one line for each thing that is wrong, in the file and in the overrides.
+        UsageError: If anything is wrong, with one line for each fault in the file and in the overrides.
     """
     document = strict_yaml.parse(config_text(source), source)
     if not isinstance(document.value, dict):
-        fault = "is empty" if document.value is None else "is no group of settings"
+        fault = "is empty" if document.value is None else "is not a group of settings"
         raise UsageError(f"the config {source} {fault}; right would be lines such as `tasks: smoke`")
     for override in overrides:
         _override(document, override)
@@ -83,7 +83,7 @@ def load_config(
 
 
 def _override(document: Document, override: str) -> None:
-    """Put `name.of.setting=value` into what was read from the file."""
+    """Set `name.of.setting=value` in the document that was read from the file."""
     dotted, equals, text = override.partition("=")
     place = tuple(dotted.split("."))
     if not equals or not all(place) or len(place) > strict_yaml.MAX_DEPTH or len(text) > strict_yaml.MAX_BYTES:
@@ -96,7 +96,7 @@ def _override(document: Document, override: str) -> None:
 
 
 def _problem(error: dict[str, Any], document: Document) -> str:
-    """One line for one of pydantic's errors: where; what was got; what would be right."""
+    """Return one line for one of pydantic's errors: the place, what was got, and what would be right."""
     place: Place = error["loc"]
     where = document.where(place)
     if error["type"] == "extra_forbidden":
@@ -110,7 +110,7 @@ def _problem(error: dict[str, Any], document: Document) -> str:
 
 
 def _group(place: Place) -> type[pydantic.BaseModel]:
-    """The settings that the group at `place` holds."""
+    """Return the class of the group at `place`, whose fields are its settings."""
     group: Any = Config
     for part in place:
         if isinstance(part, str):
@@ -125,7 +125,7 @@ def _description(place: Place) -> str:
 
 
 def _settings_like(place: Place) -> str:
-    """Name the settings of the group, or the one of this name in another group."""
+    """Return a hint: the settings of the group, or the setting of this name in another group."""
     name = str(place[-1])
     elsewhere = [n for n, _ in _leaves(_EXAMPLE.model_dump()) if n.rpartition(".")[2] == name]
     if elsewhere:
@@ -134,12 +134,12 @@ def _settings_like(place: Place) -> str:
 
 
 def to_yaml(config: Config) -> str:
-    """The config with every setting written out; reading it back gives an equal config."""
+    """Return the config as YAML with every setting written out; reading it back gives an equal config."""
     return strict_yaml.dump(config.model_dump(mode="json"))
 
 
 def difference(old: Config, new: Config, ignoring: Collection[str] = ()) -> list[str]:
-    """One line for each setting that differs, such as `population: 40, now 50`.
+    """Return one line for each setting that differs, such as `population: 40, now 50`.
 
     Args:
         old: The config that the run was made with.

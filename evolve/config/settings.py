@@ -1,4 +1,4 @@
-"""The config of a search: one frozen, checked record. What each setting means and may be stands in its description."""
+"""The config of a search: one frozen, checked record. Each setting's description says what it means and may be."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -8,19 +8,19 @@ import pydantic
 import programs
 
 SUITE_FILES: Final = (".yaml", ".yml")
-"""How the paths of suite files end, which `tasks` may hold beside names."""
+"""The endings of suite files, whose paths `tasks` may hold beside names."""
 FREE_TO_CHANGE: Final = frozenset({"budget", "deadline_seconds", "finalists", "fresh_rng_seeds", "compare"})
-"""Settings that may differ when a run is resumed: what was trained in time does not depend on them."""
+"""Settings that may differ when a run is resumed: trainings that ended in time do not depend on them."""
 
 
 def alternatives(name: str, known: Collection[str]) -> str:
-    """Say what could have been written instead of `name`."""
+    """Return what could have been written instead of `name`, for an error message."""
     names = sorted(known)
     return f"right would be one of {', '.join(names) or 'none at all'}{programs.did_you_mean(name, names)}"
 
 
 def _known(kind: str) -> pydantic.AfterValidator:
-    """Check a name against the known names of that kind, where the caller gave them."""
+    """Return a validator that checks a name against the known names of a kind, if the caller gave them."""
 
     def check(name: str, info: pydantic.ValidationInfo) -> str:
         known = (info.context or {}).get(kind)
@@ -52,7 +52,7 @@ _Task = Annotated[str, _known("tasks")]
 _Program = Annotated[str, _known("programs")]
 _Listed = pydantic.BeforeValidator(_listed)
 _EachOnce = pydantic.AfterValidator(_each_once)
-_Some = pydantic.AfterValidator(_some_names)  # `min_length` would also count out wrong names
+_Some = pydantic.AfterValidator(_some_names)  # `min_length` would not count wrong names
 
 
 def _in_turn(rounds: tuple["Round", ...]) -> tuple["Round", ...]:
@@ -68,7 +68,7 @@ class _Settings(pydantic.BaseModel):
 
 
 def _setting(right: str, default: Any = ..., **limits: Any) -> Any:
-    """A setting whose description says what is right and what it is for; errors show it."""
+    """Return a setting whose description, which errors show, says what is right and what the setting is for."""
     return pydantic.Field(default, description=right, **limits)
 
 
@@ -95,7 +95,7 @@ class _Weights(_Settings):
 if TYPE_CHECKING:
 
     class Mutations(_Weights):
-        """How often each mutation is made, as weights against each other."""
+        """How often each mutation is made, as weights relative to each other."""
 
         def __init__(self, **weights: float) -> None: ...
 
@@ -103,12 +103,12 @@ else:
     Mutations = pydantic.create_model(
         "Mutations",
         __base__=_Weights,
-        __doc__="How often each mutation is made, as weights against each other.",
+        __doc__="How often each mutation is made, as weights relative to each other.",
         **{
             name: (
                 float,
                 _setting(
-                    f"a number from 0 to 1000000: how often, against the others, to {summary}",
+                    f"a number from 0 to 1000000: how often, relative to the others, to {summary}",
                     1.0 if name in _USUAL_MUTATIONS else 0.0,
                     ge=0,
                     le=1_000_000,
@@ -120,13 +120,13 @@ else:
 
 
 class ProgramLimits(_Settings):
-    """What a program may become; a mutation that would pass a limit is not tried."""
+    """What a program may become; a mutation that would exceed a limit is not tried."""
 
     statements: int = _setting("a whole number from 1 to 256: the most statements of a program", 40, ge=1, le=256)
     state: int = _setting("a whole number from 0 to 64: the most state variables of a program", 4, ge=0, le=64)
-    constant: float = _setting("a number above 0: the largest size of a number that a mutation makes", 1e6, gt=0)
+    constant: float = _setting("a number above 0: the largest magnitude of a number that a mutation makes", 1e6, gt=0)
     functions: Literal["paper", "all"] = _setting(
-        "paper or all: the functions that mutations insert, those of the paper's language or the extensions, too",
+        "paper or all: whether mutations insert only functions of the paper's language, or the extensions too",
         "paper",
     )
 
@@ -138,11 +138,11 @@ class Budget(_Settings):
         "a whole number, 1 or more: programs put forward, known ones included", None, ge=1, le=10**12
     )
     trained: int | None = _setting(
-        "a whole number, 1 or more: programs trained, each setting of constants by itself", None, ge=1, le=10**12
+        "a whole number, 1 or more: programs trained, each setting of constants counted", None, ge=1, le=10**12
     )
-    seconds: float | None = _setting("a number above 0: seconds of search, of all sessions together", None, gt=0)
+    seconds: float | None = _setting("a number above 0: seconds of search, summed over all sessions", None, gt=0)
     accelerator_seconds: float | None = _setting(
-        "a number above 0: seconds that workers spent with training, of all workers together", None, gt=0
+        "a number above 0: seconds of training, summed over all workers", None, gt=0
     )
     target_score: float | None = _setting("a number: the score that is good enough", None)
 
@@ -154,17 +154,17 @@ class Budget(_Settings):
 
 
 class Round(_Settings):
-    """A part of a search: islands that begin with one program and evolve apart."""
+    """A part of a search: islands that begin with one program and evolve separately."""
 
-    islands: int = _setting("a whole number from 1 to 10000: populations that evolve apart", 1, ge=1, le=10_000)
+    islands: int = _setting("a whole number from 1 to 10000: populations that evolve separately", 1, ge=1, le=10_000)
     start: Literal["initial", "best"] = _setting(
-        "initial or best: whether it begins with the search's start program or with the best so far", "initial"
+        "initial or best: whether islands begin with the search's start program or with the best so far", "initial"
     )
     candidates: int | None = _setting(
-        "a whole number, 1 or more, or null in the last round: candidates of each island", None, ge=1, le=10**12
+        "a whole number, 1 or more, or null in the last round: candidates per island", None, ge=1, le=10**12
     )
     migrate_every: int | None = _setting(
-        "a whole number, 1 or more, or null for never: candidates of an island after which another's best comes to it",
+        "a whole number, 1 or more, or null for never: candidates of an island between two migrants to it",
         None,
         ge=1,
         le=10**12,
@@ -174,18 +174,18 @@ class Round(_Settings):
     @classmethod
     def _from_another(cls, every: int | None, info: pydantic.ValidationInfo) -> int | None:
         if every is not None and info.data.get("islands") == 1:
-            raise ValueError("right would be null, since one island alone has nobody to exchange with")
+            raise ValueError("right would be null, since a single island has no other to exchange with")
         return every
 
 
 class Config(_Settings):
-    """A search's settings. What each means and may be stands in its description."""
+    """A search's settings. Each setting's description says what it means and may be."""
 
     tasks: Annotated[tuple[_Task, ...], _Listed, _EachOnce, _Some] = _setting(
         "the name or YAML file of a suite, or a list of 1 to 100 names of tasks: what programs are scored on",
         max_length=100,
     )
-    budget: Budget = _setting(f"a group with {', '.join(Budget.model_fields)}, any of them: when the search ends")
+    budget: Budget = _setting(f"a group with any of {', '.join(Budget.model_fields)}: when the search ends")
     rng_seed: int = _setting("a whole number from 0 to 200000: the search's random numbers", 0, ge=0, le=200_000)
     rng_seeds: int = _setting("a whole number from 1 to 1000: trainings per task in each score", 3, ge=1, le=1000)
     start: _Program = _setting("a seed program's name: what fills the first population", "adamw")
@@ -195,8 +195,8 @@ class Config(_Settings):
         max_length=100,
     )
     mode: Literal["evolution", "random", "constants"] = _setting(
-        "evolution, random or constants: whether children are selected by score, are edits of the start program "
-        "whatever the score, or differ in their constants alone",
+        "evolution, random or constants: whether parents are selected by score, are the start program whatever the "
+        "score, or are selected by score while only constants are edited",
         "evolution",
     )
     rounds: Annotated[tuple[Round, ...], pydantic.AfterValidator(_in_turn)] = _setting(
@@ -214,7 +214,7 @@ class Config(_Settings):
     )
     order: Literal["strict", "arrival"] = _setting(
         "strict or arrival: whether outcomes count in the order of the proposals, so that the search can be repeated "
-        "to the last bit, or as they come, so that no worker waits for a slow one",
+        "bit for bit, or as they arrive, so that no worker waits for a slow one",
         "strict",
     )
     mutations: Mutations = _setting(
@@ -222,10 +222,10 @@ class Config(_Settings):
         Mutations(),
     )
     adaptive: bool = _setting(
-        "true or false: whether mutations that made better programs lately are made more often", False
+        "true or false: whether mutations that made better programs recently are tried more often", False
     )
     settings: int = _setting(
-        "a whole number from 1 to 256: settings of its constants that a candidate is trained with; the best is kept",
+        "a whole number from 1 to 256: settings of the constants that each candidate is trained with; the best is kept",
         1,
         ge=1,
         le=256,
@@ -234,7 +234,7 @@ class Config(_Settings):
         "a group with statements, state, constant and functions: what programs may become", ProgramLimits()
     )
     hurdle: float | None = _setting(
-        "a number, or null for none: the score on a task below which a candidate is not trained on those after it",
+        "a number, or null for none: the score on a task below which a candidate is not trained on the tasks after it",
         None,
     )
     finalists: int = _setting("a whole number from 1 to 1000: how many of the best are scored again", 5, ge=1, le=1000)

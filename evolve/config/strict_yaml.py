@@ -1,6 +1,6 @@
-"""YAML read strictly: text in, plain values out, with the place of each for error messages.
+"""Strict reading of YAML: text in, plain values out, with the place of each for error messages.
 
-Scalars are read as YAML 1.2 has them (`1e-3` is a number, `on` is text). Aliases, anchors, tags, deep
+Scalars are read as in YAML 1.2 (`1e-3` is a number, `on` is text). Aliases, anchors, tags, deep
 nesting and long files are refused before any work; a key given twice is noted as a problem.
 """
 
@@ -26,9 +26,9 @@ class Document:
     """What was read: the values, where each came from, and what was wrong.
 
     Attributes:
-        value: Dicts, tuples and scalars; None where nothing is written.
+        value: Dicts, tuples and scalars; None if nothing is written.
         origins: The line of each value, from 1, or the name of the option that set it.
-        problems: A line for each key that is given twice or is none.
+        problems: A line for each key that is given twice or is not a scalar.
     """
 
     value: Any = None
@@ -36,7 +36,7 @@ class Document:
     problems: list[str] = field(default_factory=list)
 
     def where(self, place: Place) -> str:
-        """Name a place for people: `budget.seconds (line 7)` or `--set budget.seconds`."""
+        """Return the name of a place for people: `budget.seconds (line 7)` or `--set budget.seconds`."""
         while place and isinstance(place[-1], int) and place not in self.origins:
             place = place[:-1]
         above = (place[:length] for length in range(len(place), 0, -1))
@@ -49,12 +49,12 @@ class Document:
         """Set a value of a document that is a group, as an option on the command line does.
 
         Args:
-            place: Where; groups that are not there are made.
+            place: The place of the value; missing groups are made.
             text: The value, in YAML.
-            option: What sets it, such as `--set`.
+            option: The option that sets it, such as `--set`.
 
         Raises:
-            UsageError: The text is no YAML, or YAML of a sort that is not taken.
+            UsageError: If the text is not YAML, or uses YAML that is not supported.
         """
         node = _compose(text, f"{option} {_dotted(place)}")
         values = self.value
@@ -90,10 +90,10 @@ class Document:
 
 
 def read_text(path: str) -> str:
-    """Read a file that should be text of a bounded size.
+    """Return the text of a file of bounded size.
 
     Raises:
-        UsageError: It cannot be read, is larger than `MAX_BYTES`, or is not UTF-8.
+        UsageError: If the file cannot be read, is larger than `MAX_BYTES`, or is not UTF-8.
     """
     try:
         with open(path, "rb") as file:
@@ -117,7 +117,7 @@ def parse(text: str, name: str) -> Document:
         name: What people call its source, such as the file's path.
 
     Raises:
-        UsageError: The text is no YAML, or YAML of a sort that is not taken.
+        UsageError: If the text is not YAML, or uses YAML that is not supported.
     """
     document = Document()
     node = _compose(text, name)
@@ -127,18 +127,18 @@ def parse(text: str, name: str) -> Document:
 
 
 def dump(values: Mapping[str, Any]) -> str:
-    """YAML that `parse` reads back as these values; keys stay in order."""
+    """Return YAML that `parse` reads back as these values; keys stay in order."""
     return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False)
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: on one line, and not too long."""
+    """Return a value as an error message shows it: on one line, and not too long."""
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class _Loader(yaml.SafeLoader):
-    """Compose YAML 1.2's scalars, and refuses aliases, anchors, tags and deep nesting."""
+    """A loader that composes YAML 1.2's scalars, and refuses aliases, anchors, tags and deep nesting."""
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012 - PyYAML's own protocol
     depth = 0
@@ -146,9 +146,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            self._refuse("aliases and anchors are not taken; write the value out", event)
+            self._refuse("aliases and anchors are not supported; write the value out", event)
         if getattr(event, "tag", None) is not None:
-            self._refuse("tags (`!name`) are not taken; write the value alone", event)
+            self._refuse("tags (`!name`) are not supported; write the value alone", event)
         if self.depth >= MAX_DEPTH:
             self._refuse(f"nested deeper than {MAX_DEPTH} levels", event)
         self.depth += 1
@@ -181,7 +181,7 @@ for _tag, _pattern, _ in _SCALARS:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quote exactly the text that `_Loader` would read as something else."""
+    """A dumper that quotes exactly the text that `_Loader` would read as something else."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -204,4 +204,4 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         raise UsageError(f"{name}{line}: {said}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise UsageError(f"{name} (line {line}): a character that YAML does not take") from None
+        raise UsageError(f"{name} (line {line}): a character that YAML does not allow") from None

@@ -22,7 +22,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Estimate the mean of independent values."""
+    """Return an estimate of the mean of independent values."""
     count = len(values)
     if not count or not np.all(np.isfinite(values)):
         return Estimate(math.inf, math.inf)

@@ -1,9 +1,10 @@
-"""Reading a run: its champion beside what it is compared with, and its best candidates, as plain records."""
+"""The standings of a run's champion, of the programs it is compared with, and of the best candidates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import programs
+import workers
 from evolve.config.settings import Config
 from evolve.scores.estimates import Estimate, estimate
 from evolve.store.finals import current_finals, find_champion
@@ -17,13 +18,14 @@ class Standing:
 
     Attributes:
         name: ``RUN:ID`` or a seed program's name.
-        program: canonical text.
-        statements: live statements.
-        state_slots: numbers of state for each weight.
+        program: The program's canonical text.
+        statements: The number of live statements.
+        state_slots: Numbers of state for each weight.
         status: ``ok``, ``hopeless``, ``diverged``, ``crashed``, ``timeout`` or ``oom``.
-        search_score: the score it was selected by; None for a program that was not searched.
-        fresh_score: its score on rng seeds that the search has not seen; None where there is none yet.
-        losses: held-out loss in nats, an estimate for each task by name; empty unless ``ok``.
+        search_score: The score it was selected by; None for a program that the search did not propose.
+        fresh_score: Its score on rng seeds that the search has not used; None if there is none yet, or if the training
+            crashed, took too long or ran out of memory, as its status then says.
+        losses: Held-out loss in nats, an estimate for each task by name; empty unless ``ok``.
     """
 
     name: str
@@ -45,19 +47,21 @@ def make_standing(
     search_score: float | None = None,
     fresh_score: float | None = None,
 ) -> Standing:
-    """Make a standing of what a program scored, with the program's facts and estimates of its losses."""
+    """Make a standing from a program's scores, with the program's facts and estimates of its losses."""
     facts = programs.check(programs.parse(program))
     estimates = {task: estimate(values) for task, values in losses.items()} if status == "ok" else {}
+    if status in workers.FAILURES:
+        fresh_score = None
     return Standing(name, program, facts.statements, facts.state_slots, status, search_score, fresh_score, estimates)
 
 
 def finalists(store: RunReader, config: Config) -> list[Standing]:
-    """Give the candidates that were scored again to choose the champion, the best first."""
+    """Return the candidates that were scored again to choose the champion, the best first."""
     return _by_fresh_score(store, config, current_finals(store, config, "confirm"))
 
 
 def comparison(store: RunReader, config: Config) -> list[Standing]:
-    """Give the champion and the seed programs it is compared with, on rng seeds that chose nothing, the best first."""
+    """Return the champion and the seed programs beside it, scored on rng seeds used for no choice, the best first."""
     champion = find_champion(store, config)
     shown = {(champion.index if champion else None, ""), *((None, name) for name in config.compare)}
     finals = current_finals(store, config, "report")
@@ -65,7 +69,7 @@ def comparison(store: RunReader, config: Config) -> list[Standing]:
 
 
 def candidate(store: RunReader, config: Config, outcome: Outcome) -> Standing:
-    """Give a candidate's standing by the score it was selected by."""
+    """Return a candidate's standing by the score it was selected by."""
     losses = dict(zip(config.tasks, outcome.losses, strict=False))
     name = f"{store.name}:{outcome.index}"
     return make_standing(name, outcome.program, outcome.status, losses, search_score=outcome.score)
@@ -73,7 +77,7 @@ def candidate(store: RunReader, config: Config, outcome: Outcome) -> Standing:
 
 def _by_fresh_score(store: RunReader, config: Config, finals: Sequence[Final]) -> list[Standing]:
     found = []
-    for final in sorted(finals, key=lambda final: -final.score):
+    for final in sorted(finals, key=lambda final: (final.status in workers.FAILURES, -final.score)):
         name, score = final.label, None
         if final.candidate is not None:
             name, score = f"{store.name}:{final.candidate}", store.outcome(final.candidate).score

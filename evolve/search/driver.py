@@ -1,18 +1,18 @@
 """The driver of a search: the one place where proposals, a pool of workers and the run store meet."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import programs
 import workers
 from evolve.config.settings import Config
-from evolve.errors import StoppedEarly
-from evolve.search.budget import share_used, used_up
+from evolve.errors import StoppedEarly, UsageError
+from evolve.search.budget import found_nothing, share_used, used_up
 from evolve.search.island import Founder
 from evolve.search.local_islands import IslandsHere, OpenIslands
 from evolve.search.rounds import Leg, legs
-from evolve.store.finals import Purpose, current_finals, find_champion, fresh_rng_seeds
+from evolve.store.finals import Purpose, fresh_rng_seeds, missing_finals
 from evolve.store.records import Counts, Final, Outcome
 from evolve.store.writer import RunStore
 from workers import faults
@@ -23,23 +23,23 @@ faults.declare(
     }
 )
 
-_POLL_SECONDS = 0.2  # how long a wait for results may keep a signal or a budget waiting
+_POLL_SECONDS = 0.2  # the longest that a wait for results delays a signal or the end of the budget
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a search has done so far, for whoever watches it.
+    """What a search has done so far, for a watcher.
 
     Attributes:
-        counts: of the outcomes that were committed, or are about to be; earlier sessions' too.
-        best: the best score of the search.
-        seconds: since this session began.
-        share: how much of the budget is used, from 0 to 1.
+        counts: Counts of the outcomes committed or about to be, of earlier sessions too.
+        best: The best score of the search; None before there is one.
+        seconds: Seconds since this session began.
+        share: How much of the budget is used, from 0 to 1.
         stage: ``search``, ``confirm`` or ``report``.
     """
 
     counts: Counts
-    best: float
+    best: float | None
     seconds: float
     share: float
     stage: str
@@ -47,11 +47,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watcher:
-    """How a search talks to the outside.
+    """Callbacks by which a search reports its progress and can be interrupted.
 
     Attributes:
-        on_progress: called whenever outcomes came, and now and then while waiting.
-        interrupted: asked now and then; where it gives a reason, the search ends and can be resumed.
+        on_progress: Called whenever outcomes arrived, and regularly while waiting.
+        interrupted: Called regularly; if it returns a reason, the search ends and can be resumed.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
@@ -60,7 +60,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a session of a search ended; where it was interrupted, the search is not done."""
+    """Why a session of a search ended; if it was interrupted, the search is not done."""
 
     reason: str
     interrupted: bool
@@ -72,34 +72,59 @@ def search(
     pool: workers.Pool,
     watcher: Watcher,
     open_islands: OpenIslands = IslandsHere,
+    *,
+    borrowed: Sequence[workers.Arithmetic] = (),
+    other_arithmetic: bool = False,
 ) -> Stop:
-    """Run a search, or go on with one, until its budget is used up.
+    """Run a search, or resume one, until its budget is used up.
 
     Args:
-        store: open to write; what it holds already is taken up, not done again.
-        config: the search's settings; its tasks are names of tasks, no suites.
-        pool: where jobs run; it may be of any size, which changes nothing but the time.
-        watcher: who is told of the progress, and may interrupt.
-        open_islands: where islands are, which changes nothing but the time, too.
+        store: The run, open for writing; outcomes that it holds already are not computed again.
+        config: The search's settings; its tasks are names of tasks, not of suites.
+        pool: Where jobs run; its size changes nothing but the time.
+        watcher: Callbacks, called regularly.
+        open_islands: Opens the islands; where they run changes nothing but the time, too.
+        borrowed: The arithmetics of runs whose scores the pool reuses; the run notes them.
+        other_arithmetic: Whether the pool may have another arithmetic than the run's earlier sessions.
 
     Raises:
-        StoppedEarly: where the program that the search starts from cannot be trained, or the disk fails.
+        RunConflict: If an earlier session was trained with something else.
+        StoppedEarly: If the program that the search starts from cannot be trained, or the disk fails.
+        UsageError: If that program does not pass the hurdle.
     """
-    store.begin_session(**trained_by(config, pool))
+    arithmetic = wait_for_arithmetic(pool, watcher)
+    if isinstance(arithmetic, Stop):
+        return arithmetic
+    store.begin_session(
+        **trained_by(config, pool), arithmetic=arithmetic, borrowed=borrowed, other_arithmetic=other_arithmetic
+    )
     session = _Session(store, config, pool, watcher, open_islands)
     session.evolve()
+    seconds = session.seconds
     if session.interruption is None:
         session.score_again()
     if session.interruption is not None:
         return Stop(session.interruption, interrupted=True)
-    reason = session.spent or session.ending or "every round was gone through"
-    store.finish(reason)
+    reason = session.spent or session.ending or "every round is complete"
+    store.finish(reason, seconds)
     return Stop(reason, interrupted=False)
 
 
+def wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithmetic | Stop:
+    """Wait until a pool knows its workers' arithmetic, or until somebody interrupts.
+
+    Raises:
+        PoolError: If no worker can be started.
+    """
+    while (arithmetic := pool.arithmetic(_POLL_SECONDS)) is None:
+        if reason := watcher.interrupted():
+            return Stop(reason, interrupted=True)
+    return arithmetic
+
+
 def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:
-    """Say by what a pool trains, as `RunStore.trained_by` has it: the device, and the engine of each task."""
-    import tasks  # brings JAX
+    """Return what a pool trains with, as in `RunStore.trained_by`: the device, and the engine of each task."""
+    import tasks  # imports JAX
 
     engines = [f"{name} by {tasks.choose_engine(tasks.get(name), pool.device)}" for name in config.tasks]
     return {"device": pool.device, "engines": ", ".join(engines)}
@@ -114,23 +139,24 @@ class _Session:
         self.store, self.config, self.pool, self.watcher = store, config, pool, watcher
         self.open_islands = open_islands
         self.stage = "search"
-        self.counts = store.counts()  # of what is committed and what is lined up
-        self.best = max((outcome.score for outcome in store.best(1)), default=0.0)
+        self.counts = store.counts()  # of the outcomes committed or lined up
+        self.best = next((outcome.score for outcome in store.best(1)), None)
         self.earlier_seconds = store.seconds
         self.began = time.monotonic()
-        self.arrived: dict[int, Outcome] = {}  # by index, whose turn has not come
+        self.arrived: dict[int, Outcome] = {}  # by index, those whose turn has not come
         self.lined_up: list[Outcome] = []  # the next to be committed, in order
-        self.spent: str | None = None  # why nothing more is committed: what the budget says
-        self.ending: str | None = None  # why nothing more is proposed, while what is under way is finished
+        self.known = 0  # how many of the last outcomes of the round took known scores, without one between that did not
+        self.spent: str | None = None  # why nothing more is committed
+        self.ending: str | None = None  # why nothing more is proposed, while proposals under way are finished
         self.interruption: str | None = None  # why the session ends before the search does
 
     @property
     def seconds(self) -> float:
-        """What the search has taken so far, all sessions together."""
+        """Seconds that the search has taken so far, summed over all sessions."""
         return self.earlier_seconds + time.monotonic() - self.began
 
     def evolve(self) -> None:
-        """Go through the rounds, or what is left of them."""
+        """Run the rounds, or what is left of them."""
         for leg in legs(self.config):
             self.look_around()
             if self.spent or self.ending:
@@ -139,16 +165,21 @@ class _Session:
                 self.go_through(leg)
 
     def go_through(self, leg: Leg) -> None:
-        """Let islands propose and train, and commit what comes of it, until the round or the budget ends."""
+        """Run the islands of a round and commit their outcomes, until the round or the budget ends."""
+        self.known = min(self.store.known_at_the_end(), self.counts.generated - leg.first)
+        self.spent = found_nothing(self.config, leg.islands, self.known)
+        if self.spent:
+            return
+        before = self.counts  # as long as nothing has come, there is nothing whose end an interruption should wait for
         islands = self.open_islands(self.config, leg, self.founder(leg), self.pool, self.history)
         try:
-            while not islands.idle and not self.spent:
+            while not islands.idle and not self.spent and not (self.interruption and before == self.counts):
                 if self.ending:
                     islands.end()
                 for outcome in islands.advance(_POLL_SECONDS):
                     self.arrived[outcome.index] = outcome
                 faults.hit("search.results")
-                self.line_up()
+                self.line_up(leg)
                 self.commit()
                 self.look_around()
             if not self.spent and not self.ending and (leg.end is None or self.counts.generated < leg.end):
@@ -158,35 +189,46 @@ class _Session:
             islands.close()
 
     def founder(self, leg: Leg) -> Founder:
-        """Give what a round begins with."""
+        """Return the program that a round begins with."""
         if leg.starts_with_best:
             for best in self.store.best(1, before=leg.first):
                 return Founder(best.program, (best.index,))
         return Founder(str(programs.load(self.config.start)))
 
     def history(self) -> Iterator[Outcome]:
-        """Give all outcomes so far, by index; those that arrived before their turn last."""
+        """Yield all outcomes so far, by index; those that arrived before their turn come last."""
         yield from self.store.outcomes()
         yield from self.lined_up
         yield from (outcome for _, outcome in sorted(self.arrived.items()))
 
-    def line_up(self) -> None:
-        """Take in every outcome whose turn it is, as far as the budget goes."""
+    def line_up(self, leg: Leg) -> None:
+        """Line up every outcome whose turn has come, as far as the budget allows."""
         while self.spent is None:
             outcome = self.arrived.pop(self.counts.generated, None)
             if outcome is None:
                 return
-            if outcome.index == 0 and outcome.status in workers.FAILURES:
-                raise StoppedEarly(
-                    f"{self.config.start}, where the search starts, cannot be trained: {outcome.message}"
-                )
+            if outcome.index == 0:
+                self.check_start(outcome)
             self.lined_up.append(self.with_losses(outcome))
             self.counts = self.counts.with_outcome(outcome)
-            self.best = max(self.best, _winning_score(outcome))
+            if outcome.status == workers.Status.OK:
+                self.best = outcome.score if self.best is None else max(self.best, outcome.score)
+            self.known = 0 if outcome.known_from is None else self.known + 1
             self.spent = used_up(self.config, self.counts, self.best, 0.0)
+            self.spent = self.spent or found_nothing(self.config, leg.islands, self.known)
+
+    def check_start(self, outcome: Outcome) -> None:
+        """Refuse to search from a program that cannot be trained, or is hopeless."""
+        start = f"{self.config.start}, which the search starts from,"
+        if outcome.status in workers.FAILURES:
+            raise StoppedEarly(f"{start} cannot be trained: {outcome.message}")
+        if outcome.status == workers.Status.HOPELESS:
+            raise UsageError(
+                f"hurdle: {start} scores {outcome.message}; right would be a hurdle that it passes, or null for none"
+            )
 
     def with_losses(self, outcome: Outcome) -> Outcome:
-        """Complete what took a known score by the losses and the message of where it is known from."""
+        """Return an outcome; if it took a known score, with the losses and message of the outcome that was known."""
         if outcome.known_from is None:
             return outcome
         place = outcome.known_from - self.store.counts().generated
@@ -194,13 +236,13 @@ class _Session:
         return replace(outcome, losses=known.losses, message=known.message)
 
     def commit(self) -> None:
-        """Write what is lined up; many outcomes in one transaction take little longer than one."""
+        """Write the outcomes that are lined up; many outcomes in one transaction take little longer than one."""
         if self.lined_up:
             self.store.commit(*self.lined_up, seconds=self.seconds)
             self.lined_up.clear()
 
     def look_around(self) -> None:
-        """Show the progress, and see whether time is up or someone wants an end."""
+        """Report the progress, and check whether the budget is used up or the watcher interrupts."""
         share = share_used(self.config, self.counts, self.best, self.seconds)
         seconds = time.monotonic() - self.began
         self.watcher.on_progress(Progress(self.counts, self.best, seconds, share, self.stage))
@@ -210,34 +252,25 @@ class _Session:
         self.ending = self.ending or self.interruption or used_up(self.config, self.counts, self.best, self.seconds)
 
     def score_again(self) -> None:
-        """Score the best on fresh rng seeds to choose the champion, and it and what it is compared with on others."""
-        best = self.store.best(self.config.finalists)
-        self.train_finals("confirm", [(outcome.index, "", outcome.program) for outcome in best])
-        champion = find_champion(self.store, self.config)
-        compared = [(None, name, str(programs.load(name))) for name in self.config.compare]
-        chosen = [] if champion is None else [(champion.index, "", champion.program)]
+        """Choose the champion by scores on fresh rng seeds, then score it and the compared programs on other ones."""
+        self.train_finals("confirm")
         if self.interruption is None:
-            self.train_finals("report", [*chosen, *compared])
+            self.train_finals("report")
 
-    def train_finals(self, purpose: Purpose, wanted: list[tuple[int | None, str, str]]) -> None:
-        """Train the programs (candidate, label, text) that have no score for the purpose yet."""
-        seeds = fresh_rng_seeds(self.config, purpose)
-        done = {(final.candidate, final.label) for final in current_finals(self.store, self.config, purpose)}
-        wanted = [entry for entry in wanted if entry[:2] not in done]
+    def train_finals(self, purpose: Purpose) -> None:
+        """Train the programs that have no score for the purpose yet."""
+        seeds, wanted = fresh_rng_seeds(self.config, purpose), missing_finals(self.store, self.config, purpose)
         self.stage = purpose
-        for index, (_, _, program) in enumerate(wanted):
-            self.pool.submit(workers.Job(index, program, self.config.tasks, seeds))
+        for index, entry in enumerate(wanted):
+            self.pool.submit(workers.Job(index, entry.program, self.config.tasks, seeds))
         results: dict[int, workers.Result] = {}
         while len(results) < len(wanted) and self.interruption is None:
             self.look_around()
             results |= {result.index: result for result in self.pool.wait(_POLL_SECONDS)}
         for index, result in sorted(results.items()):
-            candidate, label, program = wanted[index]
             self.store.add_final(
                 Final(
-                    candidate=candidate,
-                    label=label,
-                    program=program,
+                    **vars(wanted[index]),
                     purpose=purpose,
                     rng_seeds=seeds,
                     status=result.status.value,
@@ -245,8 +278,3 @@ class _Session:
                     losses=result.losses,
                 )
             )
-
-
-def _winning_score(outcome: Outcome) -> float:
-    """Give the score with which an outcome may become the best; what is hopeless may not."""
-    return outcome.score if outcome.status == workers.Status.OK else 0.0

@@ -21,8 +21,8 @@ from evolve.search.adaptation import Successes
 from evolve.search.known import KnownKeys
 from evolve.store.records import Outcome
 
-START = "start"  # the mutation's name of a program that a round begins with
-NO_EDIT = "none"  # the mutation's name where no edit applies
+START = "start"  # the mutation of a program that a round begins with
+NO_EDIT = "none"  # the mutation of a child if no edit applies
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Mode:
     """How children are made.
 
     Attributes:
-        selects: whether parents win tournaments; else every child is made of the program that all began with.
-        mean_edits: edits of a child; where this is more than one, their number is drawn (geometrically).
-        constants_only: whether nothing but constants is edited.
+        selects: Whether parents win tournaments; else every child is made from the first population's program.
+        mean_edits: Mean number of edits per child; if it is more than one, the number is drawn (geometrically).
+        constants_only: Whether nothing but constants is edited.
     """
 
     selects: bool
@@ -49,16 +49,16 @@ MODES = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate, before anything is known of it.
+    """A candidate before its evaluation.
 
     Attributes:
-        index: of its outcome, from 0, where outcomes are committed in the order of the proposals.
-        program: what is proposed.
-        key: the program's key.
-        parents: indices of the outcomes it was made from.
-        mutation: the name of the edit, or ``start``.
-        known: whether an earlier proposal had the same key, so that it takes what came of that one.
-        settings: canonical texts of other settings of its constants, to be trained beside it; the best is kept.
+        index: The index of its outcome, from 0, if outcomes are committed in the order of the proposals.
+        program: The proposed program.
+        key: The program's key.
+        parents: Indexes of the outcomes it was made from.
+        mutation: The name of the edit, or ``start``.
+        known: Whether an earlier proposal had the same key, so that it takes that one's result.
+        settings: Canonical texts of other settings of its constants, to be trained beside it; the best is kept.
     """
 
     index: int
@@ -80,7 +80,7 @@ class Member:
 
     @cached_property
     def program(self) -> programs.Program:
-        """The program, read when it is first a parent: a resumed run commits many that never are."""
+        """The program, parsed when it is first a parent: a resumed run commits many members that never are."""
         return programs.parse(self.text)
 
 
@@ -91,9 +91,9 @@ class Evolution:
         """Start before the first proposal.
 
         Args:
-            config: The search's.
-            start: What fills the first population.
-            start_parents: The index of the outcome that it is, where an earlier round found it.
+            config: The search's config.
+            start: The program that fills the first population.
+            start_parents: The index of the start's outcome, if an earlier round found it.
         """
         self._config = config
         self._mode = MODES[config.mode]
@@ -105,12 +105,12 @@ class Evolution:
         self._origin: Member | None = None
         self.keys = KnownKeys(keep_programs=config.settings > 1)
         self._successes = Successes()
-        self._scores: dict[int, float] = {}  # of all that lived, where mutations are judged by them
+        self._scores: dict[int, float] = {}  # of all members so far, if mutations are judged by them
         self._unchanged = 0  # proposals in a row to which no edit applied
 
     @property
     def stalled(self) -> bool:
-        """Whether nothing could be changed for so long that nothing alive can be."""
+        """Whether no edit has applied for so long that none applies to any program that is alive."""
         return self._unchanged >= 2 * (self._config.population + self._config.window)
 
     def start(self, index: int) -> Proposal:
@@ -119,7 +119,7 @@ class Evolution:
         return self._proposal(index, self._start, self._start_parents, START, rng)
 
     def propose(self, index: int) -> Proposal:
-        """Propose a mutant of a tournament's winner, or its child with the winner of another; by the config's mode."""
+        """Propose a mutant of a tournament's winner, or a child of two winners; as the config's mode says."""
         rng = np.random.default_rng((self._config.rng_seed, index))
         weights = self._successes.adapt(self._weights) if self._config.adaptive else self._weights
         parent = self._parent(rng)
@@ -133,7 +133,7 @@ class Evolution:
         return self._proposal(index, child, parents, "+".join(names) or NO_EDIT, rng)
 
     def recall(self, outcome: Outcome) -> None:
-        """Take note of a proposal that an earlier session or round made, in place of making it again.
+        """Record a proposal that an earlier session or round made, instead of making it again.
 
         On resume this is called for all outcomes, before the first ``commit``.
         """
@@ -143,11 +143,11 @@ class Evolution:
         self._unchanged = self._unchanged + 1 if outcome.mutation == NO_EDIT else 0
 
     def commit(self, outcome: Outcome, program: programs.Program | None = None) -> None:
-        """Let an outcome live; the oldest member dies where the population is full.
+        """Add an outcome to the population; the oldest member dies if the population is full.
 
         Args:
-            outcome: what came of a proposal.
-            program: its program, where that is at hand and need not be read from the text.
+            outcome: The outcome of a proposal.
+            program: Its program, if it is known and need not be parsed from the text.
         """
         member = Member(outcome.index, outcome.program, outcome.score)
         if program is not None:
@@ -165,7 +165,7 @@ class Evolution:
                     self._successes.note(mutation, outcome.status == "ok" and outcome.score > before)
 
     def immigrate(self, outcome: Outcome) -> None:
-        """Let another island's outcome live, as the youngest member."""
+        """Add another island's outcome to the population, as the youngest member."""
         self._population.append(Member(outcome.index, outcome.program, outcome.score))
         if self._config.adaptive:
             self._scores[outcome.index] = outcome.score
@@ -196,7 +196,7 @@ class Evolution:
 def _other_settings(
     program: programs.Program, count: int, rng: np.random.Generator, limits: programs.Limits
 ) -> tuple[str, ...]:
-    """Draw other settings of a program's constants: each one after one edit of a constant, or more (geometrically)."""
+    """Draw other settings of a program's constants, each by one or more edits of a constant (geometrically)."""
     edit = programs.EDITS["constants"]
     if not count or not edit.applies(program, limits):
         return ()
@@ -210,7 +210,7 @@ def _other_settings(
 
 
 def limits(config: Config) -> programs.Limits:
-    """Give what a config lets programs become."""
+    """Return the limits that a config sets for programs."""
     given = config.limits
     functions = programs.PAPER_FUNCTIONS if given.functions == "paper" else tuple(sorted(programs.FUNCTIONS))
     return programs.Limits(given.statements, given.state, given.constant, functions)
@@ -226,7 +226,7 @@ def mutate(
     """Make one edit, or a crossover with the partner, drawn by weight among those that apply.
 
     Returns:
-        The mutation's name and the mutant; ``none`` and the program itself where nothing applies.
+        The mutation's name and the mutant; ``none`` and the program itself if nothing applies.
     """
     left = {name: weight for name, weight in weights.items() if weight > 0.0}
     while left:
@@ -236,7 +236,7 @@ def mutate(
         child = programs.EDITS[name].attempt(program, rng, limits)
         if child is not None:
             return name, child
-        del left[name]  # which leaves the others as likely, against each other, as they were
+        del left[name]  # the relative chances of the others stay the same
     return NO_EDIT, program
 
 

@@ -1,9 +1,9 @@
-"""One island: an evolution, what it has under way, and the order in which outcomes count. No clock, no processes.
+"""One island: an evolution, its proposals under way, and the order in which outcomes count. No clock, no processes.
 
 In strict order outcomes are committed in the order of the proposals, and the proposal at place i of an island sees its
-population exactly as it is after the outcome at place i - window. So what is found depends on the config alone;
-workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it is there, and
-takes the next place; the window then only says how many proposals are under way.
+population exactly as it is after the outcome at place i - window. So what is found depends on the config and the scores
+alone; workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it arrives,
+and takes the next place; the window then only says how many proposals are under way.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from evolve.store.records import Outcome
 
 @dataclass(frozen=True)
 class Founder:
-    """What an island begins with: a program and, where an earlier round found it, the indexes of its outcome."""
+    """What an island begins with: a program and, if an earlier round found it, the index of its outcome."""
 
     program: str
     parents: tuple[int, ...] = ()
@@ -28,12 +28,12 @@ class Founder:
 
 @dataclass(frozen=True)
 class Migrant:
-    """Who comes to an island.
+    """An outcome that moves to an island.
 
     Attributes:
-        island: Which one, from 0.
-        place: Before the outcome at this place.
-        outcome: Who; None for nobody.
+        island: The number of the island, from 0.
+        place: The place before whose outcome it joins the population.
+        outcome: The outcome that moves; None for an empty migrant.
     """
 
     island: int
@@ -48,74 +48,79 @@ class Island:
         """Begin before the first proposal.
 
         Args:
-            config: The search's.
-            leg: The round it is part of.
-            number: Which of the round's islands it is, from 0.
-            founder: What it begins with.
+            config: The search's config.
+            leg: The round that the island is part of.
+            number: The island's number in the round, from 0.
+            founder: The program that the island begins with.
         """
         self._config, self._leg, self._number = config, leg, number
         self._evolution = Evolution(config, programs.parse(founder.program), founder.parents)
         self._proposed = 0  # the place of the next proposal
         self._committed = 0  # the place of the next outcome
-        self._recalled = 0  # outcomes of earlier sessions
+        self._recalled = 0  # how many of its own outcomes were recalled
         self._under_way: dict[int, Proposal] = {}  # by place, in the order of the proposals
         self._results: dict[int, workers.Result] = {}  # by place
-        self._ready: dict[int, None] = {}  # places of what could be committed, as they came
+        self._ready: dict[int, None] = {}  # places of proposals that can be committed, in order of arrival
         self._awaiting: dict[str, list[int]] = {}  # places of proposals whose key is under way
-        self._migrants: dict[int, Outcome | None] = {}  # by place before which they come
-        self._welcomed = 0  # the place before which the last one came
+        self._migrants: dict[int, Outcome | None] = {}  # by the place before which they join
+        self._welcomed = 0  # the place before which the last migrant joined
         self._new_jobs: list[workers.Job] = []
-        self._ended = False
+        self._end: int | None = None  # the index from which on nothing is proposed
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way; once begun, nothing more will be proposed then."""
+        """Whether nothing is under way; an idle island that has begun proposes nothing more."""
         return not self._under_way
 
     @property
+    def committed(self) -> int:
+        """The number of its outcomes so far, those of earlier sessions included."""
+        return self._committed
+
+    @property
     def stalled(self) -> bool:
-        """Whether nothing that is alive can be changed."""
+        """Whether no edit applies to any program that is alive."""
         return self._evolution.stalled
 
     def recall(self, outcome: Outcome) -> None:
-        """Take note of an outcome of an earlier session or round; of its own ones each will be followed once more."""
+        """Record an outcome of an earlier session or round; the island's own are replayed by `follow` afterwards."""
         self._evolution.recall(outcome)
         if self._is_own(outcome):
             self._recalled += 1
 
     def begin(self) -> None:
-        """Make the first proposal, unless it was recalled; to be called once all outcomes were."""
+        """Make the first proposal, unless it was recalled; to be called when all outcomes have been recalled."""
         self._propose_until(1)
 
     def follow(self, outcome: Outcome) -> None:
-        """Go again through one of its own outcomes that was recalled, the oldest first."""
+        """Replay one of the island's own recalled outcomes, the oldest first."""
         self._welcome_migrant()
         self._commit(outcome)
 
-    def end(self) -> None:
-        """Propose nothing more; what is under way goes on."""
-        self._ended = True
+    def end(self, index: int) -> None:
+        """Propose no candidate of this index or after it; proposals under way are still finished."""
+        self._end = index if self._end is None else min(self._end, index)
 
     def migrate(self, migrant: Migrant) -> None:
-        """Let somebody come to this island, in time before the place that is said."""
+        """Accept a migrant, in time before the outcome at its place is committed."""
         self._migrants[migrant.place] = migrant.outcome
 
     def jobs(self) -> list[workers.Job]:
-        """Give what is to be trained and was not given yet; the index of a job is that of its proposal."""
+        """Return the jobs that were not returned yet; the index of a job is that of its proposal."""
         jobs, self._new_jobs = self._new_jobs, []
         return jobs
 
     def take(self, result: workers.Result) -> None:
-        """Take in what came of a job."""
+        """Accept the result of a job."""
         place = self._leg.place(result.index)
         self._results[place] = result
         self._ready[place] = None
 
     def outcomes(self, most: int | None = None) -> Iterator[Outcome]:
-        """Commit what can be committed; those that took a known score have no losses and no message here.
+        """Yield the next outcomes, each once committed; those that took a known score have no losses and message here.
 
         Args:
-            most: How many outcomes it may have in all.
+            most: The most outcomes that the island may have in all.
         """
         while (
             (most is None or self._committed < most)
@@ -131,20 +136,21 @@ class Island:
         return self._leg.holds(outcome.index) and self._leg.island(outcome.index) == self._number
 
     def _may_propose(self) -> bool:
-        """Tell whether the budget and the round allow the next proposal."""
+        """Return whether the budget and the round allow the next proposal."""
         budget, index = self._config.budget, self._leg.index(self._number, self._proposed)
         trained = len(self._evolution.keys) * self._config.settings
         return not (
             not self._leg.holds(index)
+            or (self._end is not None and index >= self._end)
             or (budget.candidates is not None and index >= budget.candidates)
             or (budget.trained is not None and trained >= budget.trained)
             or self._evolution.stalled
         )
 
     def _propose_until(self, count: int) -> None:
-        """Make proposals until there were so many, those that were recalled included."""
+        """Make proposals until there are `count`, recalled ones included."""
         self._proposed = max(self._proposed, min(count, self._recalled))
-        while self._proposed < count and not self._ended and self._may_propose():
+        while self._proposed < count and self._may_propose():
             self._propose(self._proposed)
             self._proposed += 1
 
@@ -164,7 +170,7 @@ class Island:
             )
 
     def _next_ready(self) -> int | None:
-        """Give the place of the proposal that can be committed next."""
+        """Return the place of the proposal that can be committed next; None if there is none."""
         if self._config.order == "arrival":
             return next(iter(self._ready), None)
         return self._committed if self._committed in self._ready else None
@@ -204,14 +210,14 @@ class Island:
         )
 
     def _commit(self, outcome: Outcome, program: programs.Program | None = None) -> None:
-        """Let an outcome live, and make the proposals that were waiting for just that."""
+        """Add an outcome to the population, and make the proposals that waited for it."""
         self._evolution.commit(outcome, program)
         self._committed += 1
         self._ready.update(dict.fromkeys(self._awaiting.pop(outcome.key, ())))
         self._propose_until(self._committed + self._config.window)
 
     def _welcome_migrant(self) -> bool:
-        """Let in who comes before the next outcome; tell whether nobody is missing."""
+        """Admit the migrant that is due before the next outcome; return False if it has not arrived yet."""
         every = self._leg.migrate_every
         if every is None or self._committed % every or self._committed == self._welcomed:
             return True
@@ -225,10 +231,10 @@ class Island:
 
 
 class Exchange:
-    """Whose best goes where: before each multiple of `migrate_every`, the best of the island before comes.
+    """The migrants between islands: before each multiple of `migrate_every`, the best of the previous island joins.
 
-    It is the best as it was one such period ago, so that islands need not keep step. Outcomes must be noted in order on
-    each island; migrants may be asked for at any time.
+    It is that island's best as of one such period earlier, so that islands need not keep step. Outcomes must be noted
+    in order on each island; migrants may be asked for at any time.
     """
 
     def __init__(self, leg: Leg):
@@ -239,7 +245,7 @@ class Exchange:
         self._due: list[Migrant] = []
 
     def note(self, outcome: Outcome) -> None:
-        """Take note of an outcome of any island."""
+        """Record an outcome of any island."""
         every = self._leg.migrate_every
         if every is None:
             return
@@ -253,11 +259,11 @@ class Exchange:
             self._due.append(Migrant(target, self._noted[island] + every, self._best[island]))
 
     def migrants(self) -> list[Migrant]:
-        """Give who is due and was not given yet."""
+        """Return the migrants that are due and were not returned yet."""
         due, self._due = self._due, []
         return due
 
     def first(self) -> list[Migrant]:
-        """Give that nobody comes before the first boundary."""
+        """Return one empty migrant per island, for the first boundary."""
         every = self._leg.migrate_every
         return [] if every is None else [Migrant(island, every, None) for island in range(self._leg.islands)]

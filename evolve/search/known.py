@@ -1,4 +1,4 @@
-"""What is known of the programs that were proposed already: a few bytes for each, however many there are."""
+"""The results of the programs that were proposed already, a few bytes for each."""
 
 from array import array
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ import workers
 
 _STATUSES = tuple(workers.Status)
 _UNSETTLED = len(_STATUSES)
-_PREFIX = 32  # hexadecimal digits of a key's 64: two of 10^10 keys are alike with a chance of 10^-19
+_PREFIX = 32  # of a key's 64 hexadecimal digits: two of 10^10 keys share them with a chance of 10^-19
 
 
 @dataclass(frozen=True)
 class Known:
-    """What came of the first proposal with a key.
+    """The result of the first proposal with a key.
 
     Attributes:
-        index: Its outcome's.
-        status: Its outcome's.
-        score: Its outcome's.
-        program: The text that came out, where that may differ from what was proposed; else empty.
+        index: The index of its outcome.
+        status: The status of its outcome.
+        score: The score of its outcome.
+        program: The text of the resulting program, if it may differ from the proposed one; else empty.
     """
 
     index: int
@@ -28,13 +28,13 @@ class Known:
 
 
 class KnownKeys:
-    """The keys of all proposals, each with what came of the first that had it."""
+    """The keys of all proposals, each with the result of the first proposal that had it."""
 
     def __init__(self, keep_programs: bool):
-        """Begin with none.
+        """Begin with no keys.
 
         Args:
-            keep_programs: Whether what comes out may differ from what was proposed, so that it must be kept.
+            keep_programs: Whether a resulting program may differ from the proposed one, so that it must be kept.
         """
         self._places: dict[bytes, int] = {}
         self._indexes = array("q")
@@ -43,14 +43,14 @@ class KnownKeys:
         self._programs: list[str] | None = [] if keep_programs else None
 
     def __len__(self) -> int:
-        """The number of keys: of the proposals that have to be trained."""
+        """Return the number of keys, which is that of the proposals that have to be trained."""
         return len(self._places)
 
     def __contains__(self, key: str) -> bool:
         return _prefix(key) in self._places
 
     def add(self, key: str) -> None:
-        """Take note of a key that was proposed for the first time."""
+        """Record a key that was proposed for the first time."""
         self._places[_prefix(key)] = len(self._places)
         self._indexes.append(-1)
         self._scores.append(0.0)
@@ -59,7 +59,7 @@ class KnownKeys:
             self._programs.append("")
 
     def settle(self, key: str, index: int, status: workers.Status, score: float, program: str) -> None:
-        """Take note of what came of it."""
+        """Record the outcome of the first proposal with a key."""
         place = self._places[_prefix(key)]
         self._indexes[place] = index
         self._scores[place] = score
@@ -68,7 +68,7 @@ class KnownKeys:
             self._programs[place] = program
 
     def get(self, key: str) -> Known | None:
-        """Give what came of a key that was added; None while it is under way."""
+        """Return the result for a key that was added; None while its proposal is under way."""
         place = self._places[_prefix(key)]
         if self._statuses[place] == _UNSETTLED:
             return None

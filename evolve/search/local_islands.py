@@ -16,8 +16,13 @@ faults.declare(
     }
 )
 
+LEAD = 1_000
+"""Outcomes that an island may be ahead of the slowest one: they wait in memory for their turn."""
+
+_AT_ONCE = 200  # outcomes of all islands that `advance` returns, about: some tenths of a second
+
 History: TypeAlias = Callable[[], Iterator[Outcome]]
-"""Gives all outcomes so far, by index."""
+"""A function that yields all outcomes so far, by index."""
 
 
 class Islands(Protocol):
@@ -25,35 +30,36 @@ class Islands(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing more will come: nothing is under way, or all that is waits for what nobody proposes."""
+        """Whether no outcome will come any more: nothing is under way, or it waits for migrants that never come."""
         ...
 
     def advance(self, timeout_s: float) -> list[Outcome]:
-        """Go on for so long, or until there are outcomes; give them, in order on each island."""
+        """Run for `timeout_s` or until there are outcomes; return them, in order on each island."""
         ...
 
     def end(self) -> None:
-        """Propose nothing more; what is under way goes on."""
+        """Stop proposing; proposals under way are still finished."""
         ...
 
     def close(self) -> None:
-        """Leave nothing running that these islands started."""
+        """Stop everything that these islands started."""
         ...
 
 
 OpenIslands: TypeAlias = Callable[[Config, Leg, Founder, workers.Pool, History], Islands]
-"""Begins a round, or goes on with it, from what there is."""
+"""A function that begins a round, or resumes it from its history."""
 
 
 class IslandsHere:
-    """Islands in this process, which share a pool."""
+    """Islands in this process that share a pool."""
 
     def __init__(self, config: Config, leg: Leg, founder: Founder, pool: workers.Pool, history: History):
-        """Begin the round, or go on with it."""
+        """Begin the round, or resume it."""
         self._leg, self._pool = leg, pool
         self._stuck = False  # whether islands wait for migrants that will never come
         self._islands = [Island(config, leg, number, founder) for number in range(leg.islands)]
         self._exchange = Exchange(leg)
+        self._at_once = -(-_AT_ONCE // leg.islands)  # of each island
         for outcome in history():
             for island in self._concerned(outcome):
                 island.recall(outcome)
@@ -69,14 +75,15 @@ class IslandsHere:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing more will come. See Islands."""
+        """Whether no outcome will come any more. See Islands."""
         return self._stuck or all(island.idle for island in self._islands)
 
     def advance(self, timeout_s: float) -> list[Outcome]:
-        """Wait for results and give outcomes. See Islands."""
+        """Wait for results and return outcomes. See Islands."""
         outcomes = self._collect()
-        if any(island.idle and island.stalled for island in self._islands):
-            self.end()  # the others' outcomes could never be committed
+        for number, island in enumerate(self._islands):
+            if island.idle and island.stalled:  # so that later outcomes of the others could never be committed
+                self._end(self._leg.index(number, island.committed))
         if not outcomes:
             for result in self._pool.wait(timeout_s):
                 self._islands[self._leg.island(result.index)].take(result)
@@ -85,25 +92,31 @@ class IslandsHere:
         return outcomes
 
     def end(self) -> None:
-        """Propose nothing more. See Islands."""
-        for island in self._islands:
-            island.end()
+        """Stop proposing. See Islands."""
+        self._end(0)
 
     def close(self) -> None:
-        """Leave the pool without their jobs. See Islands."""
+        """Drop the islands' jobs from the pool. See Islands."""
         self._pool.forget()
 
+    def _end(self, index: int) -> None:
+        for island in self._islands:
+            island.end(index)
+
     def _concerned(self, outcome: Outcome) -> Iterable[Island]:
-        """Give the islands that know of an outcome: its own, and all of later rounds."""
+        """Return the islands that learn of an outcome: its own, or all if it is of an earlier round."""
         return [self._islands[self._leg.island(outcome.index)]] if self._leg.holds(outcome.index) else self._islands
 
     def _collect(self) -> list[Outcome]:
+        """Return outcomes; not all that are ready, since known programs alone would make it endless."""
         found: list[Outcome] = []
         before = -1
-        while len(found) != before:  # a migrant may have been what another island waited for
+        lead = min(island.committed for island in self._islands) + LEAD
+        ends = [min(island.committed + self._at_once, lead) for island in self._islands]
+        while len(found) != before:  # another island may have waited for a migrant
             before = len(found)
-            for island in self._islands:
-                for outcome in island.outcomes():
+            for island, end in zip(self._islands, ends, strict=True):
+                for outcome in island.outcomes(end):
                     self._exchange.note(outcome)
                     found.append(outcome)
             self._deliver(self._exchange.migrants())

@@ -8,23 +8,22 @@ from typing import Any, TypeAlias
 import workers
 from evolve.config.settings import Config
 from evolve.search.island import Exchange, Founder, Island, Migrant
-from evolve.search.local_islands import History, Islands, IslandsHere
+from evolve.search.local_islands import LEAD, History, Islands, IslandsHere
 from evolve.search.rounds import Leg
 from evolve.store.records import Outcome
 from workers import faults
 
 MAX_FAILURES = 2
-"""How often in a row the process of an island may fail before the search is given up."""
+"""How often in a row the process of an island may fail before the search stops."""
 
-_LEAD = 1_000  # outcomes that an island may be ahead of the last one: they wait in memory for their turn
 _PAGE = 500  # outcomes in one message
 
 _Ref: TypeAlias = Any
-"""A ray.ObjectRef: the reply to a call, to come."""
+"""A ray.ObjectRef: the future reply to a call."""
 
 
 def open_islands(config: Config, leg: Leg, founder: Founder, pool: workers.Pool, history: History) -> Islands:
-    """Begin a round: in actors where each island can have an evaluator of its own, else here, sharing the pool."""
+    """Begin a round: in actors if each island can have an evaluator of its own, else here, sharing the pool."""
     if isinstance(pool, workers.RayPool) and 1 < leg.islands <= pool.workers:
         return IslandsOnRay(config, leg, founder, pool, history)
     return IslandsHere(config, leg, founder, pool, history)
@@ -32,14 +31,14 @@ def open_islands(config: Config, leg: Leg, founder: Founder, pool: workers.Pool,
 
 @dataclass(frozen=True)
 class Report:
-    """What an island says after it went on for a while.
+    """What an island reports after it has run for a while.
 
     Attributes:
-        outcomes: New ones, in order.
+        outcomes: New outcomes, in order.
         idle: Whether nothing is under way and nothing more will be proposed.
-        stalled: Whether nothing that is alive can be changed.
-        waits: Whether it can do nothing before it is given something.
-        notes: For people, of what failed.
+        stalled: Whether no edit applies to any program that is alive.
+        waits: Whether it can do nothing until other islands have made progress.
+        notes: Sentences for people about what failed.
     """
 
     outcomes: list[Outcome]
@@ -50,7 +49,7 @@ class Report:
 
 
 class IslandActor:
-    """What runs in the process of an island."""
+    """The actor that runs in the process of an island."""
 
     def __init__(
         self, config: Mapping[str, Any], leg: Leg, number: int, founder: Founder, evaluators: Mapping[str, Any]
@@ -58,18 +57,18 @@ class IslandActor:
         """Start the evaluators.
 
         Args:
-            config: The search's, as plain data.
+            config: The search's config, as plain data.
             leg: The round.
-            number: The island's, from 0.
-            founder: What it begins with.
-            evaluators: What its pool is made of: arguments of RayPool.
+            number: The island's number, from 0.
+            founder: The program that the island begins with.
+            evaluators: Arguments of RayPool, for the island's pool.
         """
         self._island = Island(Config.model_validate(config), leg, number, founder)
         self._notes: list[str] = []
         self._pool = workers.RayPool(**evaluators, on_event=self._notes.append)
 
     def recall(self, outcomes: Sequence[Outcome]) -> None:
-        """Take note of outcomes. See Island."""
+        """Record earlier outcomes. See Island."""
         for outcome in outcomes:
             self._island.recall(outcome)
 
@@ -78,23 +77,23 @@ class IslandActor:
         self._island.begin()
 
     def follow(self, outcomes: Sequence[Outcome], migrants: Sequence[Migrant]) -> None:
-        """Go again through outcomes. See Island."""
+        """Replay outcomes. See Island."""
         self._welcome(migrants)
         for outcome in outcomes:
             self._island.follow(outcome)
 
-    def advance(self, timeout_s: float, most: int, migrants: Sequence[Migrant], ended: bool) -> Report:
-        """Go on until there are outcomes, or for so long.
+    def advance(self, timeout_s: float, most: int, migrants: Sequence[Migrant], end: int | None) -> Report:
+        """Run until there are outcomes, or for `timeout_s`.
 
         Args:
-            timeout_s: Seconds.
-            most: How many outcomes the island may have in all.
-            migrants: Who came.
-            ended: Whether nothing more is to be proposed.
+            timeout_s: The most seconds to wait for results.
+            most: The most outcomes that the island may have in all.
+            migrants: Migrants that have arrived.
+            end: The index from which on nothing more is to be proposed; None for no end.
         """
         self._welcome(migrants)
-        if ended:
-            self._island.end()
+        if end is not None:
+            self._island.end(end)
         outcomes = self._collect(most)
         if not outcomes and self._pool.in_flight:
             for result in self._pool.wait(timeout_s):
@@ -118,7 +117,7 @@ class IslandActor:
 
 
 class _Remote:
-    """One island's actor, and what is known of it."""
+    """One island's actor, and its state as last reported."""
 
     def __init__(self, actor: Any):
         self.actor = actor
@@ -133,7 +132,7 @@ class IslandsOnRay:
     """Islands in actors; the pool rests meanwhile, so that its processors are free for them."""
 
     def __init__(self, config: Config, leg: Leg, founder: Founder, pool: workers.RayPool, history: History):
-        """Begin the round, or go on with it."""
+        """Begin the round, or resume it."""
         import ray
 
         self._ray: Any = ray
@@ -143,8 +142,8 @@ class IslandsOnRay:
         pool.rest()
         self._exchange = Exchange(leg)
         self._counts = [0] * leg.islands
-        self._ended = False
-        self._calls: dict[_Ref, int] = {}  # the island of each, by the reply to come
+        self._end: int | None = None  # the index from which on nothing is proposed
+        self._calls: dict[_Ref, int] = {}  # the called islands, by the awaited reply
         self._failed: list[int] = []  # islands whose processes have failed
         self._remotes: list[_Remote] = []
         try:
@@ -161,12 +160,12 @@ class IslandsOnRay:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing more will come. See Islands."""
+        """Whether no outcome will come any more. See Islands."""
         return not self._calls and not self._failed and all(remote.idle or remote.waits for remote in self._remotes)
 
     def advance(self, timeout_s: float) -> list[Outcome]:
-        """Wait for reports and give outcomes. See Islands."""
-        for number in self._failed:  # by now, whatever had come is part of the history
+        """Wait for reports and return outcomes. See Islands."""
+        for number in self._failed:  # by now, all outcomes that arrived are part of the history
             self._restart(number)
         self._failed.clear()
         self._ask(timeout_s)
@@ -177,15 +176,14 @@ class IslandsOnRay:
         found: list[Outcome] = []
         for reply in ready:
             found += self._take(reply)
-        if any(remote.idle and remote.stalled for remote in self._remotes):
-            self.end()  # the others' outcomes could never be committed
+        for number, remote in enumerate(self._remotes):
+            if remote.idle and remote.stalled:  # so that later outcomes of the others could never be committed
+                self._end_at(self._leg.index(number, self._counts[number]))
         return found
 
     def end(self) -> None:
-        """Propose nothing more. See Islands."""
-        if not self._ended:
-            self._ended = True
-            self._wake()
+        """Stop proposing. See Islands."""
+        self._end_at(0)
 
     def close(self) -> None:
         """End the islands' processes, and with them those of their evaluators."""
@@ -193,13 +191,18 @@ class IslandsOnRay:
             self._ray.kill(remote.actor)
         self._remotes, self._calls = [], {}
 
+    def _end_at(self, index: int) -> None:
+        if self._end is None or index < self._end:
+            self._end = index
+            self._wake()
+
     def _start(self, number: int) -> Any:
         remote_class = self._ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(IslandActor)
         config = self._config.model_dump()
         return remote_class.remote(config, self._leg, number, self._founder, self._evaluators)
 
     def _catch_up(self, number: int) -> None:
-        """Let a fresh island go through all that is known, in calls that are carried out in this order."""
+        """Replay the history on a fresh island, by calls that its actor carries out in this order."""
         actor = self._remotes[number].actor
         for page in _pages(self._concerning(number)):
             actor.recall.remote(page)
@@ -212,7 +215,7 @@ class IslandsOnRay:
         self._remotes[number].migrants = migrants
 
     def _concerning(self, number: int) -> Iterator[Outcome]:
-        """Give the outcomes that an island knows of: its own, and those of earlier rounds."""
+        """Yield the outcomes that an island learns of: its own, and those of earlier rounds."""
         for outcome in self._history():
             if not self._leg.holds(outcome.index) or self._leg.island(outcome.index) == number:
                 yield outcome
@@ -227,13 +230,13 @@ class IslandsOnRay:
         return migrants + exchange.migrants()
 
     def _ask(self, timeout_s: float) -> None:
-        """Let every island go on that can."""
-        most = min(self._counts) + _LEAD
+        """Call `advance` on every island that can make progress."""
+        most = min(self._counts) + LEAD
         busy = set(self._calls.values())
         for number, remote in enumerate(self._remotes):
             if number not in busy and not remote.idle and not remote.waits:
                 migrants, remote.migrants = remote.migrants, []
-                self._calls[remote.actor.advance.remote(timeout_s, most, migrants, self._ended)] = number
+                self._calls[remote.actor.advance.remote(timeout_s, most, migrants, self._end)] = number
 
     def _take(self, reply: _Ref) -> list[Outcome]:
         number = self._calls.pop(reply)
@@ -260,12 +263,12 @@ class IslandsOnRay:
         _, reason = workers.cause_of_death(error)
         if remote.failures > MAX_FAILURES:
             raise workers.PoolError(f"island {number} cannot be kept running: {reason}")
-        self._on_event(f"island {number} is started again: {reason}")
+        self._on_event(f"island {number} is restarted: {reason}")
         self._ray.kill(remote.actor)
         self._failed.append(number)
 
     def _restart(self, number: int) -> None:
-        """Replace an island's process; the new one goes again through what is known."""
+        """Replace an island's process; the new one replays the history."""
         remote = self._remotes[number]
         remote.actor, remote.idle, remote.waits = self._start(number), False, False
         self._catch_up(number)
@@ -281,7 +284,7 @@ class IslandsOnRay:
             self._remotes[migrant.island].waits = False
 
     def _wake(self) -> None:
-        """Ask those again that could do nothing: the others have gone on, or the end has come."""
+        """Let waiting islands be called again: other islands have made progress, or the search is ending."""
         for remote in self._remotes:
             remote.waits = False
 

@@ -1,4 +1,4 @@
-"""The parts of a search and whose turn each candidate is: arithmetic on indexes alone."""
+"""The rounds of a search, and the island and place of each candidate: arithmetic on indexes alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Leg:
     Attributes:
         number: The round's place in the config, from 0.
         first: The index of its first candidate.
-        islands: How many there are.
-        candidates: Of each island; None where only the budget ends the round.
-        migrate_every: Candidates of an island after which a migrant comes to it; None for never.
-        starts_with_best: Whether it begins with the best so far; else with the search's start program.
+        islands: The number of its islands.
+        candidates: Candidates per island; None if only the budget ends the round.
+        migrate_every: Candidates of an island between two migrants to it; None for no migrants.
+        starts_with_best: Whether islands begin with the best program so far; else with the search's start program.
     """
 
     number: int
@@ -28,28 +28,28 @@ class Leg:
 
     @property
     def end(self) -> int | None:
-        """The index after its last candidate; None where only the budget ends it."""
+        """The index after its last candidate; None if only the budget ends it."""
         return None if self.candidates is None else self.first + self.islands * self.candidates
 
     def index(self, island: int, place: int) -> int:
-        """Give the index of an island's candidate by its place there; all from 0."""
+        """Return the index of the candidate at a place on an island, all counted from 0."""
         return self.first + place * self.islands + island
 
     def island(self, index: int) -> int:
-        """Give the island of a candidate of this round."""
+        """Return the island of a candidate of this round."""
         return (index - self.first) % self.islands
 
     def place(self, index: int) -> int:
-        """Give the place of a candidate of this round on its island."""
+        """Return the place of a candidate of this round on its island."""
         return (index - self.first) // self.islands
 
     def holds(self, index: int) -> bool:
-        """Tell whether a candidate is one of this round."""
+        """Return whether a candidate belongs to this round."""
         return index >= self.first and (self.end is None or index < self.end)
 
 
 def legs(config: Config) -> Iterator[Leg]:
-    """Give the rounds of a search in turn."""
+    """Yield the rounds of a search in turn."""
     first = 0
     for number, part in enumerate(config.rounds):
         leg = _leg(number, first, part)

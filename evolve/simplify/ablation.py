@@ -1,4 +1,4 @@
-"""Leaving out of a program what its scores do not need: reductions are tried by training, and kept within the noise."""
+"""Reducing a program to what its scores need: reductions are tried by training, and kept if they stay in the noise."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from evolve.simplify.meter import Meter, Yardstick
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a reduction.
+    """The result of trying a reduction.
 
     Attributes:
-        reduction: what was tried.
-        changes: by task, how the score differs from the start's, until the first task where it is below the noise.
-        kept: whether it stays within the noise on all tasks.
+        reduction: The reduction that was tried.
+        changes: By task, how the score differs from the start's, up to the first task on which it is below the noise.
+        kept: Whether the score stays within the noise on all tasks.
     """
 
     reduction: programs.Reduction
@@ -24,7 +24,7 @@ class Trial:
 
 
 def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Yardstick) -> list[Trial]:
-    """Try reductions on one task after the other, each until a task where it falls below the noise."""
+    """Try reductions on one task after another, each up to the first task on which it falls below the noise."""
     changes: list[dict[str, Estimate]] = [{} for _ in reductions]
     left = list(range(len(reductions)))
     for task in yardstick.start:
@@ -36,7 +36,7 @@ def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Y
 
 
 def smallest_kept(trials: Sequence[Trial]) -> Trial | None:
-    """Give the kept trial whose program is the smallest, of equals the one with the best scores; None if none is."""
+    """Return the kept trial with the smallest program, among equals the one with the best scores; None if none is."""
 
     def rank(trial: Trial) -> tuple[int, int, float]:
         statements, state_slots, _ = programs.size(trial.reduction.program)
@@ -46,7 +46,7 @@ def smallest_kept(trials: Sequence[Trial]) -> Trial | None:
 
 
 def round_numbers(program: programs.Program, meter: Meter, yardstick: Yardstick) -> Iterator[Trial]:
-    """Round one number after the other to as few digits as the scores allow; give what is kept as it is found."""
+    """Yield the roundings that are kept, one number after another, each to as few digits as the scores allow."""
     for statement in map(str, program.statements):
         for reduction in programs.roundings(program):
             if reduction.statement == statement:

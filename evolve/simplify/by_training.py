@@ -1,4 +1,4 @@
-"""Simplifying a program as far as a suite's scores allow: rules first, then what only training can tell."""
+"""Simplifying a program as far as a suite's scores allow: rules first, then reductions that only training can judge."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,12 +7,12 @@ import programs
 from evolve.simplify.ablation import Trial, attempt, round_numbers, smallest_kept
 from evolve.simplify.meter import Meter, Scores, Yardstick
 
-_FRESH = 1_000_000  # so far from the others are the rng seeds that choose nothing
+_FRESH = 1_000_000  # from the rng seeds that choose reductions to the fresh ones
 
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """A step of a derivation, and how the program that it leads to scores."""
+    """A step of a derivation, and the scores of the program that it leads to."""
 
     step: programs.Step
     scores: Mapping[str, Scores]  # by task
@@ -20,15 +20,15 @@ class MeasuredStep:
 
 @dataclass(frozen=True)
 class Simplified:
-    """A derivation with all that was measured for it.
+    """A derivation with all its measurements.
 
     Attributes:
-        start: the program as it was given.
-        rng_seeds: those of every task's trainings.
-        yardstick: the start's scores, by the tasks that it learns; without any, nothing was trained for the steps.
-        steps: from the start to the last program.
-        rejected: the reductions of the last program, all of which fell below the noise.
-        fresh: by task, the scores of the start and of the last program on rng seeds that chose nothing.
+        start: The program as it was given.
+        rng_seeds: The rng seeds of every task's trainings.
+        yardstick: The start's scores on the tasks that it learns; if it has none, nothing was trained for the steps.
+        steps: The steps from the start to the last program.
+        rejected: The reductions of the last program, all of which fell below the noise.
+        fresh: By task, the scores of the start and of the last program on rng seeds used for no choice.
     """
 
     start: programs.Program
@@ -44,11 +44,11 @@ class Simplified:
         return self.steps[-1].step.program if self.steps else self.start
 
     def upto(self, count: int) -> "Simplified":
-        """Give the derivation of the first steps alone."""
+        """Return the derivation of the first steps alone."""
         return replace(self, steps=self.steps[:count], rejected=(), fresh={})
 
     def worth(self) -> list[Trial]:
-        """Give, for every statement of the last program, the reduction without it that costs least."""
+        """Return, for every statement of the last program, the reduction without it that costs least."""
         order = list(self.yardstick.start)
 
         def harm(trial: Trial) -> tuple[int, float]:
@@ -75,17 +75,17 @@ def simplify_by_training(
 ) -> Simplified:
     """Simplify a program by rules, then by reductions and rounding, as long as no task's score falls below the noise.
 
-    What is left is the best of many on the rng seeds that chose it, so that both ends are scored again on fresh ones.
+    The last program is the best of many on the rng seeds that chose it, so both ends are scored again on fresh ones.
 
     All changes are measured against the program as it was given, so that small losses do not add up. Of the reductions
-    that are kept the smallest is taken, and all are tried anew from there.
+    that are kept, the one with the smallest program is taken, and all are tried again from there.
 
     Args:
-        program: any program.
-        tasks: names of tasks, in the order to try them: each spares the next ones what fails. Those that the program
-            does not learn with every rng seed, which can tell nothing, are left out.
-        meter: what scores.
-        on_step: called after every step with all that is known so far.
+        program: Any program.
+        tasks: Names of tasks, in the order to try them: what fails on one is not tried on the next. Tasks that the
+            program does not learn with every rng seed are left out, since their scores decide nothing.
+        meter: The meter that scores programs.
+        on_step: Called after every step with the derivation so far.
     """
     start = {task: meter.scores([program], task)[0] for task in tasks}
     yardstick = Yardstick({task: scores for task, scores in start.items() if min(scores) > 0.0})

@@ -1,4 +1,4 @@
-"""A derivation as lines for people, as a JSON document, and read back from one."""
+"""Derivations as lines for people and as JSON documents, and how they are read back from documents."""
 
 import importlib.metadata
 from collections.abc import Iterator, Sequence
@@ -19,24 +19,24 @@ _REASON_WIDTH = 60
 
 
 def suite_scores(scores: Sequence[Scores]) -> Scores:
-    """Give the mean score over tasks for each rng seed."""
+    """Return the mean score over tasks for each rng seed."""
     return tuple(sum(own) / len(own) for own in zip(*scores, strict=True))
 
 
 def score_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
-    """Estimate a step's mean score over the tasks."""
+    """Return an estimate of a step's mean score over the tasks."""
     return estimate(suite_scores([step.scores[task] for task in simplified.yardstick.start]))
 
 
 def change_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
-    """Estimate how far a step's mean score is above the start's, rng seed by rng seed."""
+    """Return an estimate of how far a step's mean score is above the start's, from the difference for each rng seed."""
     start = suite_scores(list(simplified.yardstick.start.values()))
     own = suite_scores([step.scores[task] for task in simplified.yardstick.start])
     return estimate([new - old for new, old in zip(own, start, strict=True)])
 
 
 def first_lines(name: str, simplified: Simplified) -> list[str]:
-    """Say what the derivation starts from and how it is measured."""
+    """Return lines that say what the derivation starts from and how it is measured."""
     lines = [f"{name}: {sizes(simplified.start)}"]
     start = simplified.yardstick.start
     if start:
@@ -48,7 +48,7 @@ def first_lines(name: str, simplified: Simplified) -> list[str]:
 
 
 def step_line(simplified: Simplified, number: int) -> str:
-    """Describe the step of this number, from 1: proof, reason, size, and how the score differs from the start's."""
+    """Return a line on a step, numbered from 1: proof, reason, size, and how the score differs from the start's."""
     step = simplified.steps[number - 1]
     line = f"{number:3}. {step.step.proof:<8}  {step.step.reason:<{_REASON_WIDTH}}  {sizes(step.step.program)}"
     if not simplified.yardstick.start:
@@ -59,7 +59,7 @@ def step_line(simplified: Simplified, number: int) -> str:
 
 
 def fresh_line(simplified: Simplified) -> str:
-    """Say how both ends score on rng seeds that chose nothing."""
+    """Return a line that says how the start and the last program score on fresh rng seeds."""
     start, end = (suite_scores([ends[place] for ends in simplified.fresh.values()]) for place in (0, 1))
     change = estimate([new - old for new, old in zip(end, start, strict=True)])
     count = len(simplified.rng_seeds)
@@ -67,7 +67,7 @@ def fresh_line(simplified: Simplified) -> str:
 
 
 def worth_lines(simplified: Simplified) -> list[str]:
-    """Say what each statement of the last program is worth: what its best replacement costs."""
+    """Return lines that say what each statement of the last program is worth: what its best replacement costs."""
     rows = []
     for trial in simplified.worth():
         task = failed_task(trial)
@@ -78,7 +78,7 @@ def worth_lines(simplified: Simplified) -> list[str]:
 
 
 def as_text(name: str, simplified: Simplified) -> str:
-    """Write a derivation for people: the start, every step with the program that it leads to, and each one's worth."""
+    """Return a derivation as text for people: the start, every step with its program, and each statement's worth."""
     lines = [*first_lines(name, simplified), "", str(simplified.start)]
     for number, step in enumerate(simplified.steps, start=1):
         lines += [step_line(simplified, number), "", str(step.step.program)]
@@ -86,7 +86,7 @@ def as_text(name: str, simplified: Simplified) -> str:
 
 
 def last_lines(simplified: Simplified) -> list[str]:
-    """Say what each statement of the last program is worth, and how both ends score on fresh rng seeds."""
+    """Return lines on the scores of both ends on fresh rng seeds, and on each statement's worth in the last program."""
     lines = [fresh_line(simplified)] if simplified.fresh else []
     if worth := worth_lines(simplified):
         lines += ["What each statement is worth: the score that its best replacement costs", *worth]
@@ -94,7 +94,7 @@ def last_lines(simplified: Simplified) -> list[str]:
 
 
 def as_document(name: str, simplified: Simplified) -> dict[str, Any]:
-    """Give a derivation as a JSON document, from which it can be read back."""
+    """Return a derivation as a JSON document, from which it can be read back."""
     yardstick = simplified.yardstick
     return {
         "name": name,
@@ -141,12 +141,12 @@ def _interval(found: Estimate) -> dict[str, float]:
 
 
 def failed_task(trial: Trial) -> str:
-    """Give the task on which a reduction fell below the noise."""
+    """Return the task on which a reduction fell below the noise."""
     return list(trial.changes)[-1]
 
 
 def sizes(program: programs.Program) -> str:
-    """Say how large a program is, dead statements counted."""
+    """Return the size of a program in words, dead statements counted."""
     facts = programs.check(program)
     return f"{_count(len(program.statements), 'statement')}, {_count(facts.state_slots, 'state slot')}"
 
@@ -156,7 +156,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def signed(change: Estimate) -> str:
-    """Write a change of a score with its sign."""
+    """Return a change of a score as text, with its sign."""
     return f"{change.mean:+.4f} ± {change.half_width:.4f}"
 
 
@@ -171,7 +171,7 @@ class _Step(pydantic.BaseModel, strict=True):
 
 
 class _Document(pydantic.BaseModel, strict=True):
-    """What of a derivation's document is needed to read it back, and where it ends."""
+    """The part of a derivation's document that is needed to read it back and to check its end."""
 
     name: str
     rng_seeds: tuple[Annotated[int, pydantic.Field(ge=0, lt=2**31)], ...]
@@ -187,11 +187,11 @@ class _Document(pydantic.BaseModel, strict=True):
 
 
 def read_derivation(path: str) -> tuple[str, Simplified]:
-    """Read the name and the derivation of a JSON document.
+    """Return the name and the derivation that a JSON document holds.
 
     Raises:
-        BadProgramOrData: where the file cannot be read, or is no such document, or does not end where its steps do.
-        ProgramError: where one of its programs is not well formed.
+        BadProgramOrData: If the file cannot be read, is not such a document, or does not end where its steps do.
+        ProgramError: If one of its programs is not well formed.
     """
     try:
         with Path(path).open("rb") as file:
@@ -204,17 +204,21 @@ def read_derivation(path: str) -> tuple[str, Simplified]:
         document = _Document.model_validate_json(text)
     except pydantic.ValidationError as error:
         problems = [f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors()[:5]]
-        raise BadProgramOrData(f"{path} is no derivation that pride simplify -o FILE.json wrote:", problems) from error
+        raise BadProgramOrData(
+            f"{path} is not a derivation that pride simplify -o FILE.json wrote:", problems
+        ) from error
     for scores in document.all_scores():
         if scores.keys() != document.scores.keys() or any(len(s) != len(document.rng_seeds) for s in scores.values()):
-            raise BadProgramOrData(f"{path}: got other tasks or numbers of scores in one place than in another")
+            raise BadProgramOrData(f"{path}: got different tasks or numbers of scores in different places")
     if document.scores and len(document.rng_seeds) < 2:
-        raise BadProgramOrData(f"{path}: got scores of {len(document.rng_seeds)} rng seed(s), which have no noise")
+        raise BadProgramOrData(
+            f"{path}: got scores of {len(document.rng_seeds)} rng seed(s), too few to estimate the noise"
+        )
     steps = tuple(
         MeasuredStep(programs.Step(step.reason, step.proof, programs.parse(step.program)), step.scores)
         for step in document.steps
     )
     found = Simplified(programs.parse(document.start), document.rng_seeds, Yardstick(document.scores), steps)
     if (document.program, document.key) != (str(found.program), programs.key(found.program)):
-        raise BadProgramOrData(f"{path}: got a program or key at the end that is not the one that its steps lead to")
+        raise BadProgramOrData(f"{path}: got a program or key at the end to which its steps do not lead")
     return document.name, found

@@ -8,11 +8,11 @@ import workers
 from evolve.scores.estimates import Estimate, estimate
 from tasks import get, score
 
-_LARGEST_NOISE = 0.05  # of a score
-_LOOK_EVERY_S = 1.0  # between two calls of on_progress, at most
+_LARGEST_NOISE = 0.05  # as a fraction of the score
+_LOOK_EVERY_S = 1.0  # the most between two calls of on_progress
 
 Scores = tuple[float, ...]
-"""Of one program on one task, for each rng seed; 0 for a training that diverged, and those after it."""
+"""Scores of one program on one task, one per rng seed; 0 for a training that diverged, and for those after it."""
 
 
 class Meter:
@@ -24,10 +24,10 @@ class Meter:
         """Make a meter.
 
         Args:
-            pool: What trains; idle.
-            rng_seeds: Of the trainings of every program on every task.
-            on_progress: Called at least every second with a task, how many jobs of it are done and how many there are;
-                what it raises ends the measuring.
+            pool: The pool that trains; idle.
+            rng_seeds: The rng seeds of the trainings of every program on every task.
+            on_progress: Called at least every second with a task, the number of its jobs that are done and their total;
+                an exception that it raises ends the measurement.
         """
         self.rng_seeds = tuple(rng_seeds)
         self._pool = pool
@@ -35,11 +35,11 @@ class Meter:
         self._known: dict[tuple[str, str], Scores] = {}  # by key and task
 
     def on(self, rng_seeds: Sequence[int]) -> "Meter":
-        """Give a meter with the same pool that trains with other rng seeds."""
+        """Return a meter with the same pool that trains with other rng seeds."""
         return Meter(self._pool, rng_seeds, self._on_progress)
 
     def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores]:
-        """Train a task with programs, unless it has been with their like."""
+        """Return the scores of programs on a task; those whose key has been scored on it are not trained again."""
         keys = [programs.key(program) for program in some]
         texts = {key: str(program) for key, program in zip(keys, some, strict=True) if (key, task) not in self._known}
         share = -(-len(self.rng_seeds) // self._pool.workers)
@@ -62,26 +62,26 @@ class Meter:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a program must not fall below: the scores of the program that all began with.
+    """The scores that a program must not fall below: those of the program as it was given.
 
     Attributes:
-        start: its scores by task, in the order in which tasks are tried.
+        start: Scores of the program as it was given, by task, in the order in which tasks are tried.
     """
 
     start: Mapping[str, Scores]
 
     def noise(self, task: str) -> float:
-        """Give the half-width of the 95 % confidence interval of the start's mean score, but a twentieth of it at most.
+        """Return the half-width of the 95 % confidence interval of the start's mean score, at most 5 % of that mean.
 
-        With few rng seeds the interval is wide; that is no reason to give up more.
+        With few rng seeds the interval is wide, which is no reason to accept a larger loss.
         """
         score = estimate(self.start[task])
         return min(score.half_width, _LARGEST_NOISE * score.mean)
 
     def change(self, task: str, scores: Scores) -> Estimate:
-        """Estimate by how much scores are above those of the start, from their differences rng seed by rng seed."""
+        """Return an estimate of how far scores are above the start's, from the difference for each rng seed."""
         return estimate([new - old for new, old in zip(scores, self.start[task], strict=True)])
 
     def keeps(self, task: str, scores: Scores) -> bool:
-        """Tell whether the mean score falls by no more than the noise."""
+        """Return whether the mean score falls by no more than the noise."""
         return self.change(task, scores).mean >= -self.noise(task)

@@ -1,4 +1,4 @@
-"""Pages: HTML that loads nothing from outside and escapes all it shows."""
+"""HTML pages, which load nothing from outside and escape all that they show."""
 
 import difflib
 import importlib.metadata
@@ -19,7 +19,7 @@ _TEMPLATES = jinja2.Environment(
 
 
 def derivation_page(name: str, simplified: Simplified) -> str:
-    """Write a derivation as a page: both ends, every step with what it changed, and what each statement is worth."""
+    """Return a derivation as a page: both ends, every step with what it changed, and what each statement is worth."""
     before = [simplified.start, *(step.step.program for step in simplified.steps)]
     yardstick = simplified.yardstick
     return _TEMPLATES.get_template("derivation.html").render(

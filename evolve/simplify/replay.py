@@ -10,7 +10,7 @@ from evolve.simplify.meter import Meter
 
 @dataclass(frozen=True)
 class Check:
-    """What checking a step again showed."""
+    """The result of checking a step again."""
 
     step: programs.Step
     holds: bool
@@ -18,12 +18,12 @@ class Check:
 
 
 def replay(simplified: Simplified, meter: Meter | None) -> Iterator[Check]:
-    """Check every step: those by rules on numbers, those that were measured by training again.
+    """Yield a check of every step: steps by rules are checked on numbers, measured steps by training again.
 
     Args:
-        simplified: the derivation.
-        meter: what scores, on the rng seeds of the derivation; None to train nothing, so that measured steps are only
-            held against the scores that were recorded.
+        simplified: The derivation.
+        meter: The meter that scores, on the rng seeds of the derivation; None to train nothing and check measured
+            steps by their recorded scores alone.
     """
     before = simplified.start
     for step in simplified.steps:

@@ -1,8 +1,8 @@
-"""The runs in their folder: making one, opening one to write or to read, and listing them all.
+"""The runs in their folder: making a run, opening one for writing or reading, and listing them all.
 
 A run's folder holds the config as given and as resolved, the versions it was made with, `run.db` and
-a lock. The one writer holds the lock (`flock`, which the system drops when the process dies); anyone
-may read meanwhile. No absolute path is kept in it, so that it can be moved.
+a lock. The one writer holds the lock (`flock`, which the system releases when the process dies); anyone
+may read meanwhile. A run's folder holds no absolute path, so that it can be moved.
 """
 
 import datetime
@@ -27,16 +27,16 @@ from evolve.store.writer import RunStore, create_database, write_file
 from workers import faults
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_LOCK_TRIES = 20  # at 0.01 s: `list_runs` holds a lock for an instant to see whether it is free
+_LOCK_TRIES = 20  # at 0.01 s: `list_runs` holds a lock for an instant to check whether it is free
 
 
 def runs_folder() -> Path:
-    """Give the folder that searches write to: PRIDE_RUNS, or runs/ of the current folder."""
+    """Return the folder that searches write to: PRIDE_RUNS, or runs/ in the current folder."""
     return Path(os.environ.get("PRIDE_RUNS") or "runs")
 
 
 def environment() -> dict[str, str]:
-    """What a run's results may depend on beside its config and the device: versions and platform."""
+    """Return what a run's results may depend on besides its config and the device: versions and platform."""
     packages = ("jax", "jaxlib", "optax", "numpy", "ray", "pride")
     return {
         "platform": f"{platform.system()} {platform.machine()}",
@@ -46,29 +46,29 @@ def environment() -> dict[str, str]:
 
 
 def check_new(root: str | Path, name: str) -> Path:
-    """The folder that a new run of this name gets.
+    """Return the folder that a new run of this name gets.
 
     Raises:
-        UsageError: The name is not one for a run.
-        RunConflict: There is such a run.
+        UsageError: If the name is not valid for a run.
+        RunConflict: If there is such a run.
     """
     folder = _folder(root, name)
     if os.path.lexists(folder):
         raise RunConflict(
             f"there is a run {name} already. Choose another name, look at it with "
-            f"`pride status {name}`, or go on with it: pride resume {name}"
+            f"`pride status {name}`, or continue it: pride resume {name}"
         )
     return folder
 
 
 def create(root: str | Path, name: str, config_given: str, config_resolved: str, env: Mapping[str, str]) -> RunStore:
-    """Make a run and opens it to be written.
+    """Make a run and open it for writing.
 
-    The folder is made under another name, then renamed: a run is there wholly or not at all.
+    The folder is made under another name, then renamed: a run exists completely or not at all.
 
     Raises:
-        UsageError: The name is not one for a run, or the folder of the runs cannot be written.
-        RunConflict: There is such a run.
+        UsageError: If the name is not valid for a run, or the folder of the runs cannot be written.
+        RunConflict: If there is such a run.
     """
     folder = check_new(root, name)
     started = Path(root) / f".creating-{name}-{secrets.token_hex(4)}"
@@ -100,12 +100,12 @@ def create(root: str | Path, name: str, config_given: str, config_resolved: str,
 
 
 def open_to_write(root: str | Path, name: str) -> RunStore:
-    """Open a run to go on with it.
+    """Open a run to continue it.
 
     Raises:
-        UsageError: There is no such run.
-        RunConflict: Another process is writing it, or a newer Pride made it.
-        BadProgramOrData: It is damaged.
+        UsageError: If there is no such run.
+        RunConflict: If another process is writing it, or a newer Pride made it.
+        BadProgramOrData: If it is damaged.
     """
     folder = _existing(root, name)
     lock = _lock(folder)
@@ -114,34 +114,35 @@ def open_to_write(root: str | Path, name: str) -> RunStore:
 
 
 def open_to_read(root: str | Path, name: str) -> RunReader:
-    """Open a run to look at it, whether or not it is being written. Changes nothing.
+    """Open a run for reading, whether or not it is being written. Changes nothing.
 
     Raises:
-        UsageError: There is no such run.
-        RunConflict: Another version of Pride made it.
-        BadProgramOrData: It is damaged.
+        UsageError: If there is no such run.
+        RunConflict: If another version of Pride made it.
+        BadProgramOrData: If it is damaged.
     """
     return RunReader(_existing(root, name))
 
 
 def list_runs(root: str | Path) -> list[RunSummary]:
-    """All runs, by name; one that cannot be read is among them, with the reason."""
+    """Return summaries of all runs, by name; a run that cannot be read is among them, with the reason."""
     names = sorted(entry.name for entry in Path(root).glob("*") if entry.is_dir())
     return [summarise(root, name) for name in names if _NAME.fullmatch(name)]
 
 
 def summarise(root: str | Path, name: str) -> RunSummary:
-    """One run's line; a run that cannot be read is broken, with the reason."""
+    """Return the summary of one run; a run that cannot be read is broken, with the reason."""
     try:
         with open_to_read(root, name) as store:
             meta, counts, best = store.meta, store.counts(), store.best()
             locked = _is_locked(store.folder)
     except (UsageError, RunConflict, BadProgramOrData) as error:
         return RunSummary(name, "broken", reason=str(error))
-    reason = meta.get("stop_reason", "")
+    done = "stop_reason" in meta
+    reason = meta["stop_reason"] if done else "" if locked else meta.get("interruption", "")
     return RunSummary(
         name,
-        "running" if locked else "done" if reason else "interrupted",
+        "running" if locked else "done" if done else "interrupted",
         counts.generated,
         counts.trained,
         best[0].score if best else None,
@@ -153,7 +154,7 @@ def summarise(root: str | Path, name: str) -> RunSummary:
 def _folder(root: str | Path, name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{json.dumps(name)} is no name for a run; right would be 1 to 64 letters, digits, "
+            f"{json.dumps(name)} is not a name for a run; right would be 1 to 64 letters, digits, "
             "dots, dashes and underscores, a letter or digit first"
         )
     return Path(root) / name
@@ -166,7 +167,7 @@ def _existing(root: str | Path, name: str) -> Path:
         hint = programs.did_you_mean(name, runs)
         raise UsageError(f"there is no run {name} in {root}{hint}; `pride list` shows the runs")
     if not (folder / "run.db").is_file():
-        raise BadProgramOrData(f"{folder} is no run: there is no run.db in it")
+        raise BadProgramOrData(f"{folder} is not a run: there is no run.db in it")
     return folder
 
 
@@ -179,7 +180,7 @@ def _opened(folder: Path, lock: int) -> RunStore:
 
 
 def _lock(folder: Path) -> int:
-    """Take the writer's lock; it holds until the descriptor is closed or the process is gone."""
+    """Return a descriptor that holds the writer's lock, until it is closed or the process ends."""
     try:
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
@@ -216,7 +217,7 @@ def _is_locked(folder: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Make what was created or renamed in the folder outlast a loss of power."""
+    """Make what was created or renamed in the folder survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         faults.hit("file.sync")

@@ -1,4 +1,4 @@
-"""One run, open to be read, whether or not it is being written: nothing of it changes, and nothing is executed."""
+"""One run, open for reading, whether or not it is being written: nothing in it is changed or executed."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ from typing import Self
 
 from evolve.errors import BadProgramOrData, RunConflict, UsageError
 from evolve.store.records import Counts, Final, Outcome, columns, from_row
+from workers import UNKNOWN, Arithmetic
 
 SCHEMA_VERSION: Constant = 2
 APPLICATION: Constant = 0x50726964
@@ -20,7 +21,7 @@ _PAGE = 500  # rows read at a time, so that no reader holds the database for lon
 
 
 def listed(names: tuple[str, ...]) -> str:
-    """Write names of columns one after another, for SQL."""
+    """Return a list of columns in SQL."""
     return ", ".join(f'"{name}"' for name in names)
 
 
@@ -29,11 +30,11 @@ _FINALS = f"SELECT {listed(columns(Final))} FROM finals ORDER BY rowid"
 
 
 class RunReader:
-    """One run, open to be read. Close it, or use `with`.
+    """One run, open for reading. Close it, or use `with`.
 
     Attributes:
         name: The run's name.
-        folder: Where it lies.
+        folder: The run's folder.
     """
 
     def __init__(self, folder: Path, mode: str = "ro"):
@@ -50,7 +51,7 @@ class RunReader:
             raise
 
     def _check(self) -> None:
-        """Refuse what is no run of this version."""
+        """Raise if the folder holds no run of this version."""
         with self._told():
             self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
             self._db.execute("PRAGMA trusted_schema = OFF")
@@ -69,14 +70,14 @@ class RunReader:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn the database's errors into sentences."""
+        """Raise the database's errors as sentences for people."""
         try:
             yield
         except sqlite3.Error as error:
             raise BadProgramOrData(f"cannot use {self.folder}/run.db: {error}") from error
 
     def outcomes(self, start: int = 0) -> Iterator[Outcome]:
-        """The outcomes from index `start` on, in order, read as they are asked for."""
+        """Yield the outcomes from index `start` on, in order, read as they are asked for."""
         query = f'{_OUTCOMES} WHERE "index" >= ? ORDER BY "index" LIMIT {_PAGE}'
         page = [None] * _PAGE
         while len(page) == _PAGE:
@@ -90,13 +91,13 @@ class RunReader:
         try:
             return [from_row(Outcome, row) for row in rows]
         except ValueError as error:
-            raise BadProgramOrData(f"{self.folder}/run.db holds no outcome: {error}") from None
+            raise BadProgramOrData(f"{self.folder}/run.db holds an invalid outcome: {error}") from None
 
     def outcome(self, index: int) -> Outcome:
-        """One outcome.
+        """Return one outcome.
 
         Raises:
-            UsageError: There is none of this index.
+            UsageError: If there is no outcome with this index.
         """
         found = self._outcomes(f'{_OUTCOMES} WHERE "index" = ?', index) if index < 2**63 else []
         if not found:
@@ -106,7 +107,7 @@ class RunReader:
         return found[0]
 
     def counts(self) -> Counts:
-        """How many candidates there are, of each sort."""
+        """Return how many candidates there are, of each kind."""
         query = "SELECT status, known_from IS NOT NULL, count(*), sum(seconds) FROM outcomes GROUP BY 1, 2"
         counts = Counts()
         with self._told():
@@ -114,12 +115,19 @@ class RunReader:
                 counts = counts.plus(status, bool(known), count, seconds)
         return counts
 
+    def known_at_the_end(self) -> int:
+        """Return how many of the last outcomes took known scores, without one between them that did not."""
+        query = 'SELECT "index" FROM outcomes WHERE known_from IS NULL ORDER BY "index" DESC LIMIT 1'
+        with self._told():
+            last_new = self._db.execute(query).fetchone()
+        return self.counts().generated - (last_new[0] + 1 if last_new else 0)
+
     def best(self, count: int = 1, before: int | None = None) -> list[Outcome]:
-        """The outcomes with the best scores, the best first, one a key; of equals the earliest.
+        """Return the outcomes with the best scores, the best first, one per key; of equals the earliest.
 
         Args:
-            count: How many, at most.
-            before: Of those of smaller indexes alone; None for all.
+            count: The most outcomes to return.
+            before: Return only outcomes with smaller indexes; None for no bound.
         """
         found: dict[str, Outcome] = {}
         query = (
@@ -135,7 +143,7 @@ class RunReader:
         return list(found.values())[:count]
 
     def pareto(self) -> list[Outcome]:
-        """The outcomes that no other beats in score, statements or state slots without being worse in another.
+        """Return the outcomes that no other beats in score, statements or state slots without being worse in another.
 
         Of equals the earliest; the best score first.
         """
@@ -148,38 +156,57 @@ class RunReader:
             "ORDER BY score DESC, statements, state_slots"
         )
         front: list[Outcome] = []
-        for outcome in self._outcomes(query):  # what beats another comes before it
+        for outcome in self._outcomes(query):  # an outcome comes after those that beat it
             if not any(o.statements <= outcome.statements and o.state_slots <= outcome.state_slots for o in front):
                 front.append(outcome)
         return front
 
     def finals(self) -> list[Final]:
-        """The second scores, in the order they were added."""
+        """Return the second scores, in the order in which they were added."""
         with self._told():
             rows = self._db.execute(_FINALS).fetchall()
         try:
             return [from_row(Final, row) for row in rows]
         except ValueError as error:
-            raise BadProgramOrData(f"{self.folder}/run.db holds no final: {error}") from None
+            raise BadProgramOrData(f"{self.folder}/run.db holds an invalid second score: {error}") from None
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What is noted of the run.
+        """The notes that the run holds about itself.
 
-        It is `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `seconds` and, once it is
-        done, `stop_reason`.
+        They are `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `arithmetics` (JSON),
+        `seconds` and, once the run is done, `stop_reason`; before that `interruption`, if the last session said why it
+        ended.
         """
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
 
     @property
     def trained_by(self) -> dict[str, str]:
-        """By what is trained, `device` and `engines`; empty before the first session."""
+        """What the run is trained with, `device` and `engines`; empty before the first session."""
         return {name: value for name, value in self.meta.items() if name in ("device", "engines")}
 
     @property
+    def arithmetics(self) -> tuple[Arithmetic, ...]:
+        """The arithmetics that its scores come from, that of the last session last; empty before the first session.
+
+        A run of a Pride that did not note them has UNKNOWN.
+
+        Raises:
+            BadProgramOrData: If what is noted is not what Pride writes.
+        """
+        meta = self.meta
+        if "arithmetics" not in meta:
+            return (UNKNOWN,) if "device" in meta else ()
+        try:
+            noted = json.loads(meta["arithmetics"])
+            return tuple(Arithmetic(str(each["fingerprint"]), str(each["processor"])) for each in noted)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BadProgramOrData(f"{self.folder}/run.db holds no arithmetics: {error}") from None
+
+    @property
     def seconds(self) -> float:
-        """What the search has taken so far, all sessions together."""
+        """Seconds that the search has taken so far, summed over all sessions."""
         try:
             return float(self.meta.get("seconds", 0.0))
         except ValueError as error:
@@ -187,15 +214,15 @@ class RunReader:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the run is done; None while it is not."""
+        """Why the run is done; None if it is not."""
         return self.meta.get("stop_reason")
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `create` was given as the environment.
+        """The environment that the run was created with.
 
         Raises:
-            BadProgramOrData: The file is missing or is not what Pride writes.
+            BadProgramOrData: If the file is missing or is not what Pride writes.
         """
         try:
             found = json.loads((self.folder / "env.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a run holds: outcomes, second scores and counts; how rows of a database and JSON lines hold them."""
+"""The records of a run: outcomes, second scores and counts, and their form as database rows and JSON lines."""
 
 import dataclasses
 import json
@@ -14,23 +14,24 @@ Losses = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of one candidate.
+    """The result of one candidate.
 
     Attributes:
         index: Its place among the run's candidates, from 0, without gaps.
-        key: The dedup key of what was proposed.
-        program: The canonical text of what came out: the same, but for constants that its evaluation chose.
+        key: The dedup key of the proposed program.
+        program: The canonical text of the resulting program: the proposed one, or one with other constants that scored
+            better.
         parents: Indexes of the earlier candidates it was made from; empty for a seed program.
-        mutation: What made it, "start" or the name of an edit.
+        mutation: "start", or the name of the edit that made it.
         status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
-        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged or a task was
-            hopeless, which ends all.
+        losses: Held-out losses in nats, per task and per rng seed; fewer if a training diverged or a task was
+            hopeless, which ends the evaluation.
         statements: How many of its statements are live.
         state_slots: Numbers of state for each weight.
-        known_from: Index of the earlier outcome with this key whose score it took; else None.
-        seconds: How long the evaluation took. This and what follows never decide anything.
-        attempts: How many times it was tried.
+        known_from: Index of the earlier outcome with this key whose score it took; None if it was evaluated.
+        seconds: How long the evaluation took. This and the attributes below never influence a search.
+        attempts: How many times the evaluation was tried.
         message: What went wrong, for people.
     """
 
@@ -65,13 +66,13 @@ class Final:
     Attributes:
         candidate: The candidate's index; None for a seed program.
         label: The seed program's name; empty for a candidate.
-        program: Its canonical text.
-        purpose: "confirm" chooses the champion, "report" is what is shown of it.
+        program: The program's canonical text.
+        purpose: "confirm" if the score chooses the champion, "report" if it is shown beside other programs'.
         rng_seeds: The rng seeds of the trainings.
         status: A `workers.Status`.
         score: Higher is better; finite whatever the status.
-        losses: Held-out losses in nats, per task and per rng seed; short where a training diverged or a task was
-            hopeless, which ends all.
+        losses: Held-out losses in nats, per task and per rng seed; fewer if a training diverged or a task was
+            hopeless, which ends the evaluation.
     """
 
     candidate: int | None = None
@@ -97,12 +98,12 @@ class Counts:
 
     Attributes:
         generated: All candidates.
-        trained: Those that were evaluated, with whatever result.
-        known: Those that took the score of an earlier one with the same key.
-        hopeless: The trained ones that ended at the hurdle.
-        diverged: The trained ones that diverged.
-        failed: The trained ones that crashed, took too long or ran out of memory.
-        training_seconds: What their evaluations took, of all workers together.
+        trained: Candidates that were evaluated, whatever the result.
+        known: Candidates that took the score of an earlier one with the same key.
+        hopeless: Trained candidates that ended at the hurdle.
+        diverged: Trained candidates that diverged.
+        failed: Trained candidates that crashed, took too long or ran out of memory.
+        training_seconds: Seconds that evaluations took, summed over all workers.
     """
 
     generated: int = 0
@@ -114,11 +115,11 @@ class Counts:
     training_seconds: float = 0.0
 
     def with_outcome(self, outcome: Outcome) -> "Counts":
-        """The counts with one more."""
+        """Return the counts with one more outcome."""
         return self.plus(outcome.status, outcome.known_from is not None, 1, outcome.seconds)
 
     def plus(self, status: str, known: bool, count: int, seconds: float) -> "Counts":
-        """The counts with so many more candidates of that status, which took so many seconds."""
+        """Return the counts with `count` more candidates of a status, whose evaluations took `seconds` in all."""
         return Counts(
             self.generated + count,
             self.trained + count * (not known),
@@ -139,9 +140,9 @@ class RunSummary:
         state: "running" (a process is writing it), "interrupted", "done" or "broken".
         candidates: How many were generated.
         trained: How many of them were trained.
-        best: The best score; None before there is one.
-        created: When, in UTC, ISO 8601.
-        reason: Why it stopped, or why it cannot be read; empty while there is nothing to say.
+        best: The best score; None if there is none yet.
+        created: When the run was made, in UTC, ISO 8601.
+        reason: Why it stopped, or why it cannot be read; else empty.
     """
 
     name: str
@@ -161,12 +162,12 @@ _Record = TypeVar("_Record", Outcome, Final)
 
 
 def columns(record: type[Outcome] | type[Final]) -> tuple[str, ...]:
-    """The names of a record's values, in the order of `to_row`."""
+    """Return the names of a record's values, in the order of `to_row`."""
     return tuple(field.name for field in dataclasses.fields(record))
 
 
 def to_row(record: Outcome | Final) -> tuple[Any, ...]:
-    """A record as a database holds it: tuples as JSON, losses as hexadecimal floats, exact to the bit."""
+    """Return a record as a database row: tuples as JSON, losses as hexadecimal floats, exact to the bit."""
     return tuple(
         json.dumps(_hexadecimal(value), separators=(",", ":")) if isinstance(value, tuple) else value
         for value in vars(record).values()
@@ -174,10 +175,10 @@ def to_row(record: Outcome | Final) -> tuple[Any, ...]:
 
 
 def from_row(record: type[_Record], row: Iterable[Any]) -> _Record:
-    """The record that `to_row` made a row of.
+    """Return the record that `to_row` made a row of.
 
     Raises:
-        ValueError: The row is of another form, or what it says cannot be.
+        ValueError: If the row has another form, or holds impossible values.
     """
     fields = dict(zip(columns(record), row, strict=True))
     try:
@@ -192,9 +193,9 @@ def from_row(record: type[_Record], row: Iterable[Any]) -> _Record:
 
 
 def dump_lines(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """Canonical JSON, a line an outcome, without line ends: equal runs give equal bytes.
+    """Yield canonical JSON, one line per outcome, without line ends: equal runs give equal bytes.
 
-    Holds index, program, parents, mutation, status, score, losses, key and known_from, and nothing
+    A line holds index, program, parents, mutation, status, score, losses, key and known_from, and nothing
     that depends on time or place, or follows from the program. Floats are hexadecimal.
     """
     for outcome in outcomes:

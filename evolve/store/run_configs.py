@@ -12,10 +12,10 @@ from evolve.store.reader import RunReader
 
 
 def run_config(store: RunReader) -> Config:
-    """Read a run's config as it was resolved.
+    """Return a run's config as it was resolved.
 
     Raises:
-        BadProgramOrData: where the file is missing or was damaged.
+        BadProgramOrData: If the file is missing or damaged.
     """
     path = str(store.folder / "resolved.yaml")
     if not os.path.isfile(path):
@@ -27,13 +27,13 @@ def run_config(store: RunReader) -> Config:
 
 
 def made_config(store: RunReader) -> Config:
-    """Read the config that a run was made with, which `run.db` holds, whatever became of the file since.
+    """Return the config that a run was made with, which `run.db` holds even if the file has changed since.
 
     Raises:
-        BadProgramOrData: where it was damaged.
+        BadProgramOrData: If it is damaged.
     """
     text = store.meta.get("config")
-    if text is None:  # of a run that notes none
+    if text is None:  # the run holds none
         return run_config(store)
     try:
         return Config.model_validate(strict_yaml.parse(text, "run.db").value)

@@ -1,22 +1,26 @@
-"""One run, open to be written: its SQLite file is the only truth about what was found.
+"""One run, open for writing: its SQLite file is the only truth about what was found.
 
 The one writer commits outcomes in a transaction that is on the disk before `commit` returns. While
 it is written the database is in WAL mode; at rest it is one file, so that reading it makes no files,
-and the folder can be moved, or read where nothing can be written.
+and the folder can be moved, or read on a read-only file system.
 
 Nothing in a run is ever executed: there is JSON, YAML and SQLite, and no pickle.
 """
 
 import contextlib
+import json
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import workers
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.store.reader import APPLICATION, SCHEMA_VERSION, RunReader, listed
 from evolve.store.records import Counts, Final, Outcome, columns, to_row
-from workers import faults
+from workers import UNKNOWN, Arithmetic, faults
 
 faults.declare(
     {
@@ -59,10 +63,14 @@ def _insert(table: str, names: tuple[str, ...]) -> str:
 
 _ADD_OUTCOME = _insert("outcomes", columns(Outcome))
 _ADD_FINAL = _insert("finals", columns(Final))
+_REMOVE_FAILED_FINAL = f"""
+    DELETE FROM finals WHERE candidate IS ? AND label = ? AND purpose = ? AND rng_seeds = ?
+        AND status IN ({", ".join(f"'{status}'" for status in workers.FAILURES)})
+"""
 
 
 def create_database(path: Path, meta: Mapping[str, str]) -> None:
-    """Make an empty run.db with these notes in it."""
+    """Make a run.db that holds these notes and no outcomes."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(_SCHEMA)
         database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
@@ -80,7 +88,7 @@ def write_file(path: Path, text: str) -> None:
 
 
 class RunStore(RunReader):
-    """One run, open to be written by its only writer. Close it, or use `with`."""
+    """One run, open for writing by its only writer. Close it, or use `with`."""
 
     def __init__(self, folder: Path, lock: int):
         """For `evolve.store.folders`, which makes and opens runs; `lock` is the writer's, closed with the run."""
@@ -95,8 +103,8 @@ class RunStore(RunReader):
     def _prepare(self) -> None:
         with self._told():
             self._db.execute("PRAGMA synchronous = FULL")
-            # Into WAL and out of it one page is written, in which only bytes of the first 512 change: whole or not at
-            # all. A journal of that would, after a kill, lie beside the database and keep every reader out.
+            # Entering and leaving WAL writes one page in which only bytes of the first 512 change: whole or not at
+            # all. A journal of that would, after a kill, stay beside the database and keep every reader out.
             if self._db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
                 self._db.execute("PRAGMA journal_mode = MEMORY")
             if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
@@ -108,7 +116,7 @@ class RunStore(RunReader):
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn the database's errors into sentences."""
+        """Raise the database's errors as sentences for people."""
         try:
             yield
         except sqlite3.IntegrityError:
@@ -118,11 +126,11 @@ class RunStore(RunReader):
                 raise BadProgramOrData(f"cannot use {self.folder}/run.db: {error}") from error
             raise StoppedEarly(
                 f"cannot write {self.folder}/run.db: {error}. Every committed outcome is kept. "
-                f"See to the disk, then go on with: pride resume {self.name}"
+                f"Check the disk, then continue: pride resume {self.name}"
             ) from error
 
     def counts(self) -> Counts:
-        """How many candidates there are, of each sort."""
+        """Return how many candidates there are, of each kind."""
         return self._counts
 
     @contextlib.contextmanager
@@ -144,12 +152,12 @@ class RunStore(RunReader):
         """Write the next outcomes, all or none; they are on the disk when this returns.
 
         Args:
-            *outcomes: In order.
-            seconds: What the search has taken so far, all sessions together; None to leave what is noted.
+            *outcomes: The outcomes, in order.
+            seconds: Seconds that the search has taken so far, summed over all sessions; None to keep the noted ones.
 
         Raises:
-            ValueError: One is not the next, or took its score from one with another key.
-            StoppedEarly: The disk is full or fails; nothing of them is kept.
+            ValueError: If an outcome is not the next, or took its score from one with another key.
+            StoppedEarly: If the disk is full or fails; none of the outcomes is kept.
         """
         with self._transaction():
             counts = self._counts
@@ -163,29 +171,36 @@ class RunStore(RunReader):
                 self._db.execute(_ADD_OUTCOME, to_row(outcome))
                 counts = counts.with_outcome(outcome)
             if seconds is not None:
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seconds', ?)", (repr(seconds),))
+                self._note("seconds", repr(seconds))
         self._counts = counts
 
     def add_final(self, final: Final) -> None:
-        """Write a second score, one for each program, purpose and set of rng seeds.
+        """Write a second score, one for each program, purpose and set of rng seeds; it takes the place of a failure.
 
         Raises:
-            ValueError: There is one already, or no such candidate.
-            StoppedEarly: The disk is full or fails.
+            ValueError: If there is one already, or no such candidate.
+            StoppedEarly: If the disk is full or fails.
         """
         if final.candidate is not None and not 0 <= final.candidate < self.counts().generated:
             raise ValueError(f"there is no candidate {final.candidate} to score again")
         try:
             with self._transaction():
+                place = (
+                    final.candidate,
+                    final.label,
+                    final.purpose,
+                    json.dumps(final.rng_seeds, separators=(",", ":")),
+                )
+                self._db.execute(_REMOVE_FAILED_FINAL, place)
                 self._db.execute(_ADD_FINAL, to_row(final))
         except sqlite3.IntegrityError:
             raise ValueError("this program has been scored on these rng seeds already") from None
 
     def change_config(self, resolved: str) -> None:
-        """Replace the config as resolved, such as for a larger budget on resume.
+        """Replace the resolved config, for example to give a larger budget on resume.
 
         Raises:
-            StoppedEarly: The disk is full or fails; the config is as it was.
+            StoppedEarly: If the disk is full or fails; the config is then unchanged.
         """
         fresh = self.folder / "resolved.yaml.new"
         try:
@@ -193,38 +208,87 @@ class RunStore(RunReader):
             faults.hit("file.rename")
             fresh.replace(self.folder / "resolved.yaml")
         except OSError as error:
-            raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is as it was") from error
+            raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is unchanged") from error
 
-    def begin_session(self, device: str, engines: str) -> None:
-        """Note by what is trained, the same in every session; a done run is so no more until it finishes.
+    def check_arithmetic(self, arithmetic: Arithmetic) -> None:
+        """Raise if the run's last session had another arithmetic.
+
+        Raises:
+            RunConflict: If it had another one.
+        """
+        earlier = self.arithmetics
+        if earlier and earlier[-1] != arithmetic:
+            raise RunConflict(
+                f"run {self.name} was trained with the arithmetic {earlier[-1]}; here it is {arithmetic}, so that the "
+                "same training may give other bits. Resume the run on a machine like the first, or add "
+                "--other-arithmetic: then the run notes both"
+            )
+
+    def begin_session(
+        self,
+        device: str,
+        engines: str,
+        arithmetic: Arithmetic = UNKNOWN,
+        borrowed: Sequence[Arithmetic] = (),
+        other_arithmetic: bool = False,
+    ) -> None:
+        """Record what the run is trained with, the same in all sessions; a done run is reopened until it finishes.
 
         Args:
             device: The kind of device.
             engines: The engine of each task, in words.
+            arithmetic: The arithmetic of the workers.
+            borrowed: The arithmetics of runs whose scores are reused.
+            other_arithmetic: Whether the arithmetic may differ from that of earlier sessions.
 
         Raises:
-            RunConflict: An earlier session was trained by something else.
+            RunConflict: If an earlier session was trained with something else.
         """
+        if not other_arithmetic:
+            self.check_arithmetic(arithmetic)
         trained_by = {"device": device, "engines": engines}
         earlier = self.trained_by
         if earlier and earlier != trained_by:
             then, now = (", ".join(each.values()) for each in (earlier, trained_by))
             raise RunConflict(f"run {self.name} was trained on {then}, and scores may differ on {now}")
+        others = dict.fromkeys(each for each in (*self.arithmetics, *borrowed) if each != arithmetic)
+        noted = {"arithmetics": json.dumps([asdict(each) for each in (*others, arithmetic)])}
         with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
-            self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", (trained_by | noted).items())
+            self._db.execute("DELETE FROM meta WHERE name IN ('stop_reason', 'interruption')")
 
-    def finish(self, reason: str) -> None:
-        """Mark the run as done, with the reason for stopping."""
+    def finish(self, reason: str, seconds: float | None = None) -> None:
+        """Mark the run as done, with the reason for stopping, and what the search has taken, as in `commit`."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('stop_reason', ?)", (reason,))
+            self._note("stop_reason", reason)
+            if seconds is not None:
+                self._note("seconds", repr(seconds))
+
+    def interrupt(self, reason: str) -> None:
+        """Record why a session ended before the run was done; the next session forgets it."""
+        with self._transaction():
+            self._note("interruption", reason)
+
+    def discard(self) -> None:
+        """Close a run that holds no outcomes, and remove its folder.
+
+        Raises:
+            ValueError: If there are outcomes.
+        """
+        if self.counts().generated:
+            raise ValueError(f"run {self.name} holds outcomes; right would be none")
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _note(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
         """Close the run, and let others write it. May be called twice."""
         if self._lock is not None:
             with contextlib.suppress(sqlite3.Error):  # a reader is there, or the disk is full:
                 self._db.execute("PRAGMA busy_timeout = 0")  # then the WAL file stays, and is
-                self._db.execute("PRAGMA journal_mode = MEMORY")  # read by whoever comes next
+                self._db.execute("PRAGMA journal_mode = MEMORY")  # read by the next reader
         super().close()
         if self._lock is not None:
             os.close(self._lock)

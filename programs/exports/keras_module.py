@@ -1,6 +1,6 @@
 """A program as a plain Python module that imports only Keras 3: a subclass of ``keras.optimizers.Optimizer``.
 
-What the module calls is in ``keras.ops``, so that it works on every backend of Keras.
+The module calls only ``keras.ops``, so that it works on every backend of Keras.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _TAKEN |= {"warnings", "rate", "place", "places", "each"}
 _CONVENTION = "The weights become `w - update`."
 _EXAMPLE = """\
 import keras
-from {name} import {name}  # where this file is {name}.py
+from {name} import {name}  # if this file is {name}.py
 
 weights = keras.Variable(keras.ops.ones(3))
 optimizer = {name}()
@@ -42,18 +42,18 @@ def export_keras(program: Program, name: str = "optimizer", provenance: Sequence
     """Write a module with the program as a class called ``name``, a ``keras.optimizers.Optimizer`` of Keras 3.
 
     The keyword arguments are the program's constants as in ``export_optax``; ``learning_rate`` may be a
-    ``LearningRateSchedule``. Those of every Keras optimizer, such as ``clipnorm``, may be given too.
+    ``LearningRateSchedule``. The arguments of every Keras optimizer, such as ``clipnorm``, may be given too.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: a Python identifier.
-        provenance: lines on where the program comes from, for the module's docstring; of any text.
+        program: The program to export; its dead statements are left out.
+        name: A Python identifier.
+        provenance: Lines on where the program comes from, for the module's docstring; any text is allowed.
 
     Returns:
         The module's text.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier.
+        ProgramError: If the program is not well formed, or the name is not an identifier.
     """
     plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={"learning_rate"})
     lists = looks_at_all(plan) or Kind.SCALAR in _kinds(plan).values()
@@ -67,7 +67,7 @@ def export_keras(program: Program, name: str = "optimizer", provenance: Sequence
 
 
 def _kinds(plan: Plan) -> dict[str, Kind]:
-    """Give the kind of every state variable, by its name in the module."""
+    """Return the kind of every state variable, by its name in the module."""
     return {plan.names[name]: plan.facts.state_kinds[name] for name in plan.facts.live_state}
 
 
@@ -89,11 +89,11 @@ class {plan.name}(keras.optimizers.Optimizer):
     """The optimizer.
 
     Args:
-{described}        name: of the optimizer.
-        kwargs: the other arguments of every Keras optimizer.
+{described}        name: The name of the optimizer.
+        kwargs: The other arguments of every Keras optimizer.
 
     Raises:
-        ValueError: by its build, where weights are complex.
+        ValueError: By its build, if weights are complex.
     """
 
     def __init__(self, {arguments}name="{plan.name}", **kwargs):
@@ -101,29 +101,29 @@ class {plan.name}(keras.optimizers.Optimizer):
         self.settings = {{{settings}}}
 
     def build(self, variables):
-        """Make the state, of zeros."""
+        """Make the state, initially zero."""
         if self.built:
             return
         for variable in variables:
             if "complex" in variable.dtype:
-                raise ValueError(f"{plan.name} takes real weights, got {{variable.dtype}}: keep both parts as two")
+                raise ValueError(f"{plan.name} takes real weights, got {{variable.dtype}}: split them in two")
         super().build(variables)
 {made}
 {"".join(f"    {line}".rstrip() + chr(10) for line in lines)}
     def get_config(self):
-        """Give the arguments that make such an optimizer again."""
+        """Return the arguments that recreate this optimizer."""
         return super().get_config() | dict(self.settings)
 '''
 
 
 def _described(plan: Plan, name: str) -> str:
     if name == plan.rate:
-        return f"a number, or a LearningRateSchedule{plan.unread_rate}."
+        return f"A number, or a LearningRateSchedule{plan.unread_rate}."
     return plan.describe(name)
 
 
 def _read(plan: Plan, lists: bool) -> list[str]:
-    """Write what is read before the statements: settings, inputs and state."""
+    """Write the lines before the statements, which read settings, inputs and state."""
     read = {role: f'self.settings["{role}"]' for role in dict.fromkeys(plan.roles.values()) if role != plan.rate}
     whole = plan.rate in plan.roles.values()
     if "lr" in plan.facts.inputs:
@@ -158,7 +158,7 @@ def _of_one(plan: Plan, lines: Sequence[str]) -> list[str]:
     ]
     return [
         "def update_step(self, gradient, variable, learning_rate):",
-        '    """Move one weight array."""',
+        '    """Update one weight array."""',
         *(f"    {line}" for line in body),
     ]
 
@@ -184,6 +184,6 @@ def _over_lists(plan: Plan, lines: Sequence[str]) -> list[str]:
     body += [f"for {sources}:", f"    self.assign_sub(variable, {given})"]
     return [
         "def _backend_update_step(self, gradients, variables, learning_rate):",
-        '    """Move all weight arrays."""',
+        '    """Update all weight arrays."""',
         *(f"    {line}" for line in body),
     ]

@@ -1,7 +1,7 @@
 """A program as a plain Python module that imports only JAX and Optax.
 
 The text comes from a closed vocabulary: the rows of the function table, numbers, and names that were checked by the
-parser. Nothing else of a program's text is copied but its canonical form, inside the docstring.
+parser. Nothing else of a program's text is copied, except its canonical form inside the docstring.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ _CONVENTION = "The weights become `w - update`; this module returns `-update`, a
 _EXAMPLE = """\
 import jax.numpy as jnp
 import optax
-from {name} import {name}  # where this file is {name}.py
+from {name} import {name}  # if this file is {name}.py
 
 optimizer = {name}()
 weights = {{"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
@@ -48,19 +48,19 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
 
     The factory's keyword arguments are the program's constants under the names that Optax gives them
     (``learning_rate``, ``b1``, ``b2``, ``weight_decay``), with the program's values as defaults. ``learning_rate`` may
-    be a schedule. Where the program reads ``lr`` only as ``lr * number``, ``learning_rate`` is that whole factor;
+    be a schedule. If the program reads ``lr`` only as ``lr * number``, ``learning_rate`` is that whole factor;
     otherwise it is ``lr`` itself, 1 by default.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: a Python identifier.
-        provenance: lines on where the program comes from, for the module's docstring; of any text.
+        program: The program to export; its dead statements are left out.
+        name: A Python identifier.
+        provenance: Lines on where the program comes from, for the module's docstring; any text is allowed.
 
     Returns:
         The module's text.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier.
+        ProgramError: If the program is not well formed, or the name is not an identifier.
     """
     state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
     plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={state_class, "NamedTuple", "learning_rate"})
@@ -68,7 +68,7 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
 
 
 class _Module:
-    """Writes one module; every part of the text is made once, from the plan."""
+    """Writes one module from its plan."""
 
     def __init__(self, plan: Plan, state_class: str):
         self.plan = plan
@@ -95,7 +95,7 @@ class _Module:
         fields = "".join(f"    {self.names[name]}: Any\n" for name in self.facts.live_state)
         return (
             f"\nclass {self.state_class}(NamedTuple):\n"
-            f'    """What {self.name} keeps between steps; count is the number of steps done."""\n\n'
+            f'    """The state of {self.name} between steps; count is the number of steps done."""\n\n'
             f"    count: jax.Array\n{fields}"
         )
 
@@ -121,7 +121,7 @@ class _Module:
             f"\ndef {self.name}(\n{arguments}) -> optax.GradientTransformationExtraArgs:\n"
             f'    """Make the transformation.\n\n    Args:\n{described}\n'
             "    Returns:\n        The transformation; apply its updates with `optax.apply_updates`.\n\n"
-            "    Raises:\n        ValueError: by its init, where weights are complex.\n"
+            "    Raises:\n        ValueError: By its init, if weights are complex.\n"
             f'    """\n{warning}\n'
             f"    def init_fn(params):\n"
             f'        _refuse_complex(params, "{self.name}")\n'
@@ -134,7 +134,7 @@ class _Module:
 
     def describe(self, name: str) -> str:
         if name == "learning_rate":
-            return f"a number, or a schedule that takes the step's number from 0{self.plan.unread_rate}."
+            return f"A number, or a schedule that takes the step's number, from 0{self.plan.unread_rate}."
         return self.plan.describe(name)
 
     def update_lines(self) -> list[str]:
@@ -216,7 +216,7 @@ class _Module:
         return row.text.format(**dict(zip(row.parameters, words, strict=True)))
 
     def spread(self, word: str, kind: Kind, wanted: Kind) -> str:
-        """Write a value of one kind as a value of a larger kind."""
+        """Write a value of one kind as a value of the larger kind ``wanted``."""
         if kind is wanted:
             return word
         if kind is Kind.PER_ARRAY:
