@@ -179,8 +179,9 @@ def _process_kept() -> Iterator[None]:
 
     Ray would replace the handler of SIGTERM, which may come at any time. And it makes this process
     the leader of a new group, after which Ctrl-C in a terminal no longer reaches the process if
-    another one, such as make, leads the job. Once it is back in its group, this process gets Ctrl-C, and Ray's processes, which remain in
-    the new group, do not. JAX, once in use, warns of any fork; Ray's forks call exec at once.
+    another one, such as make, leads the job. Once it is back in its group, this process gets Ctrl-C,
+    and Ray's processes, which remain in the new group, do not. JAX, once in use, warns of any fork;
+    Ray's forks call exec at once.
     """
     from ray._private import utils as ray_utils
 

@@ -15,7 +15,7 @@ class MeasuredStep:
     """A step of a derivation, and the scores of the program that it leads to."""
 
     step: programs.Step
-    scores: Mapping[str, Scores]  # by task
+    scores: Mapping[str, Scores]  # by task; of those on which it could be measured
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Simplified:
         rng_seeds: The rng seeds of every task's trainings.
         yardstick: The start's scores on the tasks that it learns; if it has none, nothing was trained for the steps.
         steps: The steps from the start to the last program.
-        rejected: The reductions of the last program, all of which fell below the noise.
+        rejected: The reductions of the last program, all of which fell below the noise or could not be measured.
         fresh: By task, the scores of the start and of the last program on rng seeds used for no choice.
     """
 
@@ -47,6 +47,10 @@ class Simplified:
         """Return the derivation of the first steps alone."""
         return replace(self, steps=self.steps[:count], rejected=(), fresh={})
 
+    def unmeasured(self) -> list[Trial]:
+        """Return the reductions of the last program of which nothing is known, since their trainings failed."""
+        return [trial for trial in self.rejected if trial.unmeasured]
+
     def worth(self) -> list[Trial]:
         """Return, for every statement of the last program, the reduction without it that costs least."""
         order = list(self.yardstick.start)
@@ -56,7 +60,7 @@ class Simplified:
             return -order.index(failed), -trial.changes[failed].mean
 
         least: dict[str, Trial] = {}
-        for trial in sorted(self.rejected, key=harm):
+        for trial in sorted((trial for trial in self.rejected if not trial.unmeasured), key=harm):
             least.setdefault(trial.reduction.statement, trial)
         return [least[text] for text in map(str, self.program.statements) if text in least]
 
@@ -86,15 +90,19 @@ def simplify_by_training(
             program does not learn with every rng seed are left out, since their scores decide nothing.
         meter: The meter that scores programs.
         on_step: Called after every step with the derivation so far.
+
+    Raises:
+        StoppedEarly: If the program as it was given cannot be measured, since a training of it fails.
     """
-    start = {task: meter.scores([program], task)[0] for task in tasks}
+    start = {task: meter.must_score(program, task) for task in tasks}
     yardstick = Yardstick({task: scores for task, scores in start.items() if min(scores) > 0.0})
     done = Simplified(program, meter.rng_seeds, yardstick, ())
 
     def take(steps: Sequence[programs.Step]) -> None:
         nonlocal done
         for step in steps:
-            scores = {task: meter.scores([step.program], task)[0] for task in yardstick.start}
+            found = {task: meter.scores([step.program], task)[0] for task in yardstick.start}
+            scores = {task: own for task, own in found.items() if own is not None}
             done = replace(done, steps=(*done.steps, MeasuredStep(step, scores)), rejected=())
             on_step(done)
 
@@ -112,4 +120,4 @@ def simplify_by_training(
             rounded = True
     fresh = meter.on([seed + _FRESH for seed in meter.rng_seeds])
     ends = {task: fresh.scores([done.start, done.program], task) for task in yardstick.start}
-    return replace(done, fresh={task: (start, end) for task, (start, end) in ends.items()})
+    return replace(done, fresh={task: (a, b) for task, (a, b) in ends.items() if a is not None and b is not None})
