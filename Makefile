@@ -31,9 +31,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
-setup: $(VENV)/.installed  ## make .venv with the command `pride` in it
+setup: $(VENV)/.installed  ## make .venv with the command `pride`
 
-search: setup  ## search for an optimizer (preset `first`), some minutes on two cores
+search: setup  ## search for an optimizer (preset `first`): some minutes on two cores
 	@$(BIN)/pride search $(PRESET) --name $(RUN_NAME)
 	@$(BIN)/pride export $(RUN_NAME):best --to optax --name found -o $(RUNS)/$(RUN_NAME)/found.py
 

@@ -1,4 +1,4 @@
-"""The language: what a program is, means, and can be turned into. Knows no training.
+"""The language: what a program is, what it means, and what it can be turned into. Nothing here depends on training.
 
 JAX is imported when ``to_optax`` or ``interpret`` is first used, so that reading and listing programs stays quick.
 """
@@ -9,7 +9,7 @@ from programs.algebra.derivation import Derivation, Gap, Proof, Step
 from programs.algebra.keys import fingerprint, key
 from programs.algebra.probes import TOLERANCES, gaps, largest_difference
 from programs.algebra.reductions import Reduction, reductions, roundings, size
-from programs.algebra.simplification import simplify
+from programs.algebra.simplification import proved, simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
 from programs.edits import EDITS, Edit, Limits
 from programs.engines.encoding import CAPACITIES, Capacity, MachineCode, encode
@@ -21,7 +21,7 @@ from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
 from programs.library import load, seed_programs, source_text
-from programs.parsing import did_you_mean, parse
+from programs.parsing import decode, did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
 from programs.transformation import Transformation
 from programs.transformations import (
@@ -76,6 +76,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "crossover",
+    "decode",
     "did_you_mean",
     "effective",
     "encode",
@@ -95,6 +96,7 @@ __all__ = [
     "measure",
     "nearest_seeds",
     "parse",
+    "proved",
     "random_program",
     "recognise",
     "reductions",

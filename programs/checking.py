@@ -25,8 +25,8 @@ class Facts:
     live_state: tuple[str, ...]  # the state variables that can ever change an update
     update_kind: Kind
     inputs: frozenset[str]  # the reserved names that live statements, or the return, read
-    multiply_adds: int  # + - * / sqrt and comparisons of live statements, for each weight and step
-    transcendentals: int  # calls of exp, log, sin and kin by live statements, for each weight and step
+    multiply_adds: int  # + - * / sqrt and comparisons of live statements, per weight and step
+    transcendentals: int  # calls of exp, log, sin and the like by live statements, per weight and step
 
     @property
     def statements(self) -> int:
@@ -35,12 +35,12 @@ class Facts:
 
     @property
     def state_slots(self) -> int:
-        """Numbers of state for each weight (state that is one number an array or less counts nothing)."""
+        """Numbers of state per weight (state with at most one number per array does not count)."""
         return sum(self.state_kinds[name] is TENSOR for name in self.live_state)
 
     @property
     def cost(self) -> int:
-        """Operations for each weight and step, of either sort."""
+        """Operations per weight and step, of either sort."""
         return self.multiply_adds + self.transcendentals
 
     @property
@@ -50,11 +50,11 @@ class Facts:
 
 
 def check(program: Program) -> Facts:
-    """Find a program's facts; they are kept with the program, so that asking again costs nothing.
+    """Find a program's facts; they are stored with the program, so that checking it again costs nothing.
 
     Raises:
-        ProgramError: where a name has no value, a function is unknown or called with the wrong number of arguments,
-            or an argument that must be a scalar is not one.
+        ProgramError: If a name has no value, a function is unknown or called with the wrong number of arguments, or
+            an argument that must be a scalar is not one.
     """
     facts = program.__dict__.get("facts")
     if facts is None:
@@ -66,8 +66,8 @@ def _examine(program: Program) -> Facts:
     walk = _fixed_point(program)
     for index, place, kind in _misplaced(program, walk):
         raise _StatementError(
-            f"{walk.rows[index].name}'s argument '{walk.rows[index].parameters[place]}' must be a scalar, and "
-            f"'{program.statements[index].arguments[place]}' is {kind}; global_norm, dot and cosine_sim give scalars",
+            f"{walk.rows[index].name}'s argument '{walk.rows[index].parameters[place]}' must be a scalar, but "
+            f"'{program.statements[index].arguments[place]}' is {kind}; global_norm, dot and cosine_sim return scalars",
             program,
             index,
         )
@@ -86,11 +86,11 @@ def _examine(program: Program) -> Facts:
 
 
 class LiveStatement(NamedTuple):
-    """A live statement with what abstract execution knows of it.
+    """A live statement with what abstract execution finds out about it.
 
     Attributes:
         statement: The statement.
-        row: Its function's row in the table.
+        row: The row of its function in the function table.
         kinds: The kind of each argument; numbers are scalars.
         kind: The kind of its value.
     """
@@ -102,9 +102,9 @@ class LiveStatement(NamedTuple):
 
 
 def live_statements(program: Program) -> tuple[LiveStatement, ...]:
-    """Return a program's live statements in order; they are kept with the program.
+    """Return a program's live statements in order; they are stored with the program.
 
-    Whatever runs a program or writes it in another language walks these.
+    Everything that runs a program, or writes it in another language, goes through these.
 
     Raises:
         ProgramError: If the program is not well formed.
@@ -131,11 +131,11 @@ def is_elementwise(program: Program) -> bool:
 
 @contextmanager
 def locate_errors(places: Sequence[tuple[int, int]], source: str) -> Iterator[None]:
-    """Let the errors of ``check`` point into the text a program came from.
+    """Make the errors of ``check`` point into the text that a program was parsed from.
 
     Args:
-        places: line and column, from 1, of each statement.
-        source: the text.
+        places: The line and column of each statement, from 1.
+        source: The text.
     """
     try:
         yield
@@ -157,7 +157,7 @@ class _StatementError(ProgramError):
 
 
 class _Walk(NamedTuple):
-    """One walk through the statements: the row, the widest argument and the kind of each, and the kinds at the end."""
+    """One walk through the statements: the row, widest argument and kind of each, and the kinds at the end."""
 
     rows: list[Function]
     widths: list[Kind]
@@ -167,11 +167,11 @@ class _Walk(NamedTuple):
 
 
 def _fixed_point(program: Program) -> _Walk:
-    """Find the least fixed point of the state's kinds over the loop: at most two rises for each variable."""
+    """Find the least fixed point of the state's kinds over the loop: each variable rises at most twice."""
     if not isinstance(program.parameters, tuple) or not isinstance(program.statements, tuple):
-        raise ProgramError("the parameters and the statements of a program are tuples")
+        raise ProgramError("the parameters and the statements of a program must be tuples")
     if len(set(program.parameters)) < len(program.parameters):
-        raise ProgramError("a parameter is there twice")
+        raise ProgramError("a parameter is listed twice")
     for name in program.parameters:
         if problem := name_problem(name):
             raise ProgramError(problem)
@@ -197,7 +197,7 @@ def _walk(program: Program, state: dict[str, Kind]) -> _Walk:
         width = SCALAR
         for argument in arguments:
             kind = known.get(argument)
-            if kind is None:  # a number, and so a scalar
+            if kind is None:  # a number, hence a scalar
                 if isinstance(argument, str):
                     raise _StatementError(f"'{argument}' has no value here", program, len(rows))
                 if type(argument) is not float or not math.isfinite(argument):
@@ -216,7 +216,7 @@ def _walk(program: Program, state: dict[str, Kind]) -> _Walk:
 
 
 def _walk_again(program: Program, walk: _Walk) -> _Walk:
-    """Find the kinds anew from those of the state variables at the end; names and numbers are checked."""
+    """Find the kinds again from those of the state variables at the end; names and numbers are already checked."""
     known: dict[str | float, Kind] = {**INPUT_KINDS, **walk.state}
     widths, kinds = [], []
     for (target, _, arguments), row in zip(program.statements, walk.rows, strict=True):
@@ -232,10 +232,10 @@ def _walk_again(program: Program, walk: _Walk) -> _Walk:
 
 
 def misplaced_arguments(program: Program) -> list[tuple[int, int]]:
-    """Find the arguments that must be scalars and are not: statement and place of each, both from 0.
+    """Find the arguments that must be scalars but are not: the statement and place of each, both from 0.
 
     Raises:
-        ProgramError: where the program is not well formed for another reason.
+        ProgramError: If the program is not well formed for another reason.
     """
     return [(index, place) for index, place, _ in _misplaced(program, _fixed_point(program))]
 
@@ -247,7 +247,7 @@ def _misplaced(program: Program, walk: _Walk) -> list[tuple[int, int, Kind]]:
     known = INPUT_KINDS | walk.state
     for index, ((target, function, arguments), kind) in enumerate(zip(program.statements, walk.kinds, strict=True)):
         for place in _SCALAR_PLACES.get(function, ()):
-            own = known.get(arguments[place], SCALAR)  # type: ignore[arg-type]  # a number is no name: a scalar
+            own = known.get(arguments[place], SCALAR)  # type: ignore[arg-type]  # a number is a scalar
             if own is not SCALAR:
                 found.append((index, place, own))
         known[target] = kind
@@ -255,20 +255,20 @@ def _misplaced(program: Program, walk: _Walk) -> list[tuple[int, int, Kind]]:
 
 
 def live_within_step(program: Program) -> tuple[bool, ...]:
-    """Tell which statements can change what one call returns: the update, or any state variable.
+    """Return which statements can change what one call returns: the update, or any state variable.
 
-    This is how the paper's released language prunes; it keeps a statement that writes a state variable which no later
+    This is how the paper's released language prunes. It keeps a statement that writes a state variable that no later
     step reads. ``check`` looks across steps and drops it.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     check(program)
     return tuple(_live(program, {program.update, *program.state})[0])
 
 
 def _live(program: Program, needed: set) -> tuple[list[bool], set]:
-    """Walk backwards from what is needed at the end; give the live statements and what is needed at the start."""
+    """Walk backwards from what is needed at the end; return the live statements and what is needed at the start."""
     live = [False] * len(program.statements)
     index = len(live)
     for target, _, arguments in reversed(program.statements):
@@ -276,12 +276,12 @@ def _live(program: Program, needed: set) -> tuple[list[bool], set]:
         if target in needed:
             live[index] = True
             needed.discard(target)
-            needed.update(arguments)  # numbers too, which are no names
+            needed.update(arguments)  # numbers too, which no target equals
     return live, needed
 
 
 def _live_across_steps(program: Program) -> tuple[list[bool], tuple[str, ...], set]:
-    """Walk backwards, again and again, until no further state variable turns out to be read by a later step."""
+    """Walk backwards repeatedly, until no further state variable turns out to be read by a later step."""
     live_state: tuple[str, ...] = ()
     while True:
         live, needed = _live(program, {program.update, *live_state})
@@ -292,7 +292,7 @@ def _live_across_steps(program: Program) -> tuple[list[bool], tuple[str, ...], s
 
 
 def _takes_scalars(statements: Sequence[Statement]) -> bool:
-    """Tell whether a variable is anywhere taken where only a scalar will do."""
+    """Return whether any statement passes a variable as an argument that must be a scalar."""
     for _, function, arguments in statements:
         for place in _SCALAR_PLACES.get(function, ()):
             if isinstance(arguments[place], str):

@@ -30,7 +30,7 @@ class Number(NamedTuple):
 
     Attributes:
         value: The number in 64-bit floats.
-        narrow: For a number that was computed, what 32-bit floats give; else None.
+        narrow: For a computed number, its value in 32-bit floats; else None.
     """
 
     value: float
@@ -43,8 +43,8 @@ class Call(NamedTuple):
     """A node of the graph: a function of other nodes.
 
     Attributes:
-        function: The function's name; empty for nodes that are no calls.
-        arguments: The places of the arguments among the graph's nodes; none for nodes that are no calls.
+        function: The function's name; empty for nodes that are not calls.
+        arguments: The places of the arguments among the graph's nodes; none for nodes that are not calls.
     """
 
     function: str
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 Node = Input | Number | Call
 
 INPUT = "input"
-"""What a builder's heads say of an input, which is no function's name."""
+"""The head of an input in a builder; no function has this name."""
 
 COMMUTATIVE = frozenset(name for name, row in FUNCTIONS.items() if row.commutative)
 _OF_WHOLE_ARRAYS = frozenset(name for name, row in FUNCTIONS.items() if not row.elementwise)
@@ -67,12 +67,12 @@ class Graph:
     """The live values of one step, arguments before results.
 
     Attributes:
-        nodes: every value, once.
-        hints: for every value a variable's name that a reader would expect; no part of the meaning.
-        update: the node that is the update.
-        state: for every live state variable, the node that is its next value.
-        state_kinds: for every live state variable, its kind.
-        kinds_kept: whether the graph was built with care for kinds.
+        nodes: Every value, once.
+        hints: For every value, the variable name that a reader would expect; not part of the meaning.
+        update: The node that is the update.
+        state: For every live state variable, the node that is its next value.
+        state_kinds: For every live state variable, its kind.
+        kinds_kept: Whether the kinds of the values were tracked when the graph was built.
     """
 
     nodes: tuple[Node, ...]
@@ -84,19 +84,19 @@ class Graph:
 
     @property
     def kinds_matter(self) -> bool:
-        """Whether there are functions of whole arrays, which can tell a scalar from an array filled with it."""
+        """Whether there are functions of whole arrays, which can distinguish a scalar from an array filled with it."""
         return any(node.function in _OF_WHOLE_ARRAYS for node in self.nodes)
 
     @cached_property
     def calls(self) -> int:
-        """The number of calls, which is that of the statements of the graph's program without its copies."""
+        """The number of calls, which is the number of statements, other than copies, of the graph's program."""
         return sum(isinstance(node, Call) for node in self.nodes)
 
     @cached_property
     def state_labels(self) -> dict[str, bytes]:
-        """A label for every state variable that no name decides; the same for two only if they are always equal.
+        """A label for every state variable, independent of its name; equal for two only if they are always equal.
 
-        All start at zero, so two of them stay equal where their next values are the same expression of equal values:
+        All start at zero, so two of them stay equal if their next values are the same expression of equal values:
         labels are refined until no two are the same or their number no longer grows.
         """
         kinds = self.state_kinds if self.kinds_kept else {}
@@ -110,18 +110,18 @@ class Graph:
         return labels
 
     def cone(self, places: Iterable[int]) -> list[int]:
-        """Give the nodes that the nodes at ``places`` are computed from within the step, these included, in order."""
+        """Return the nodes that those at ``places`` are computed from within the step, these included, in order."""
         return cone(self.nodes, places)
 
     def digests(self, labels: Mapping[str, bytes], places: Iterable[int]) -> dict[int, bytes]:
         """Hash expressions, with labels for the state variables; commutative arguments in any order.
 
         Args:
-            labels: 33 bytes for every state variable, the first being ``s``.
-            places: the nodes to hash, arguments before results.
+            labels: For every state variable 33 bytes, the first being ``s``.
+            places: The nodes to hash, arguments before results.
 
         Returns:
-            By place: bytes whose first tells where they end, so that strings of them can be read in one way only.
+            By place: bytes whose first byte determines where they end, so that joined digests remain unambiguous.
         """
         nodes = self.nodes
         digests: dict[int, bytes] = {}
@@ -141,22 +141,22 @@ class Graph:
 
 
 class GraphBuilder:
-    """Collects nodes; the same node added twice is one, whatever the order of commutative arguments.
+    """Collects nodes; equal nodes are stored once, whatever the order of commutative arguments.
 
     Attributes:
-        nodes: every value so far, arguments before results.
-        hints: a name for every value.
-        heads: of every value, the function's name, the number itself, or ``INPUT``.
-        kinds: the kind of every value; empty where kinds do not matter.
-        has_leftovers: whether there may be values that nothing needs.
+        nodes: Every value so far, arguments before results.
+        hints: A name for every value.
+        heads: For every value the function's name, the number itself, or ``INPUT``.
+        kinds: The kind of every value; empty if kinds do not matter.
+        has_leftovers: Whether there may be values that nothing needs.
     """
 
     def __init__(self, state_kinds: Mapping[str, Kind], kinds_matter: bool = True):
         """Start an empty graph.
 
         Args:
-            state_kinds: the kind of every state variable.
-            kinds_matter: whether there will be functions that can tell kinds apart.
+            state_kinds: The kind of every state variable.
+            kinds_matter: Whether there will be functions that can distinguish kinds.
         """
         self.kinds_matter = kinds_matter
         self.nodes: list[Node] = []
@@ -166,10 +166,10 @@ class GraphBuilder:
         self.has_leftovers = False
         self._state_kinds = state_kinds
         self._places: dict[tuple, int] = {}
-        self._inputs: list[frozenset[str]] = []  # of the first values, as far as was asked
+        self._inputs: list[frozenset[str]] = []  # of the values so far requested
 
     def add(self, node: Node, hint: str = "") -> int:
-        """Return the place of a node, new or known."""
+        """Add a node if it is new, and return its place."""
         identity: tuple = node
         if type(node) is Call:
             head = node.function
@@ -180,7 +180,7 @@ class GraphBuilder:
         elif type(node) is Number:
             head = node.value
             if not head:
-                identity = (str(head),)  # tells -0.0 from 0.0
+                identity = (str(head),)  # distinguishes -0.0 from 0.0
         else:
             head = INPUT
         place = self._places.get(identity)
@@ -194,13 +194,13 @@ class GraphBuilder:
         return place
 
     def place_of(self, node: Node) -> int | None:
-        """Return the place of a node that is known; None if it is not."""
+        """Return the place of a node; None if it has not been added."""
         if type(node) is Call and node.function in COMMUTATIVE:
             return self._places.get((node.function, tuple(sorted(node.arguments))))
         return self._places.get((str(node.value),) if type(node) is Number and not node.value else node)
 
     def inputs_of(self, place: int) -> frozenset[str]:
-        """Return the inputs and state variables that a value is made of."""
+        """Return the inputs and state variables that a value is computed from."""
         for node in self.nodes[len(self._inputs) : place + 1]:
             made = [self._inputs[argument] for argument in node.arguments]
             self._inputs.append(frozenset({node.name}) if isinstance(node, Input) else frozenset().union(*made))
@@ -214,7 +214,7 @@ class GraphBuilder:
         return FUNCTIONS[node.function].kind(tuple([self.kinds[place] for place in node.arguments]))
 
     def graph(self, update: int, state: Mapping[str, int]) -> Graph:
-        """Give the graph of what the update depends on, in this step or a later one; the rest is left out."""
+        """Return the graph of what the update depends on, in this step or a later one; the rest is left out."""
         if not self.has_leftovers:
             kinds = dict(self._state_kinds)
             return Graph(tuple(self.nodes), tuple(self.hints), update, dict(state), kinds, self.kinds_matter)
@@ -246,11 +246,11 @@ class GraphBuilder:
 
 
 Add = Callable[[GraphBuilder, Node, str], int]
-"""How a node gets into a graph: as it is (``GraphBuilder.add``), or simplified first."""
+"""How a node is added to a graph: as it is (``GraphBuilder.add``), or simplified first."""
 
 
 def cone(nodes: Sequence[Node], places: Iterable[int]) -> list[int]:
-    """Give the places of what the nodes at ``places`` are computed from, these included, arguments before results."""
+    """Return the places of all nodes that those at ``places`` are computed from, these included, arguments first."""
     found = set()
     waiting = list(places)
     while waiting:
@@ -262,7 +262,7 @@ def cone(nodes: Sequence[Node], places: Iterable[int]) -> list[int]:
 
 
 def renumbered(node: Node, moved: Mapping[int, int]) -> Node:
-    """Give a node with its arguments at their new places."""
+    """Return a node with its arguments at their new places."""
     return Call(node.function, tuple([moved[place] for place in node.arguments])) if type(node) is Call else node
 
 
@@ -270,12 +270,12 @@ def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bo
     """Read a program as a graph.
 
     Args:
-        program: what to read.
-        add: how every value gets into the graph.
-        idle_is_zero: whether a state variable that no live statement writes is read as the 0.0 that it stays.
+        program: The program to read.
+        add: How every value is added to the graph.
+        idle_is_zero: Whether a state variable that no live statement writes is read as 0.0, its constant value.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     facts = check(program)
     live = [s for s, alive in zip(program.statements, facts.live, strict=True) if alive]
@@ -294,7 +294,7 @@ def from_program(program: Program, add: Add = GraphBuilder.add, idle_is_zero: bo
 
 
 def rebuilt(graph: Graph, add: Add, replaced: Mapping[str, Node] | None = None) -> Graph:
-    """Copy a graph, every value through ``add`` and the inputs named in ``replaced`` as the nodes given there."""
+    """Copy a graph, adding every value by ``add`` and replacing the inputs named in ``replaced`` by the nodes there."""
     replaced = replaced or {}
     builder = GraphBuilder(graph.state_kinds, graph.kinds_matter)
     builder.has_leftovers = bool(replaced)
@@ -309,7 +309,7 @@ def rebuilt(graph: Graph, add: Add, replaced: Mapping[str, Node] | None = None) 
 
 
 def without_dead_statements(program: Program) -> Program:
-    """Give the program with its live statements and state variables only, names and order kept."""
+    """Return the program with only its live statements and state variables, names and order kept."""
     facts = check(program)
     kept = set(facts.live_state) | facts.inputs
     return Program(

@@ -1,4 +1,4 @@
-"""What an edit must know of a place in a program: the kinds of the variables there, and which must stay scalars."""
+"""What an edit must know about a place in a program: the kinds of the variables, and which must stay scalars."""
 
 from programs.checking import INPUT_KINDS, check
 from programs.function import SCALAR, Kind
@@ -9,7 +9,7 @@ _SCALAR_PLACES = dict(SCALAR_PLACES)  # quicker to look up
 
 
 def kinds_before(program: Program, index: int) -> dict[str, Kind]:
-    """Give the kind of every variable that has a value before the statement at ``index``, from 0 to their number."""
+    """Return the kind of every variable that has a value before the statement at ``index`` (or at the end)."""
     facts = check(program)
     at_start = {**INPUT_KINDS, **facts.state_kinds}
     known = {name: at_start[name] for name in program.parameters}
@@ -21,16 +21,16 @@ def kinds_before(program: Program, index: int) -> dict[str, Kind]:
 def scalar_demands(program: Program, extra: tuple[int, Statement] | None = None) -> list[frozenset[str]]:
     """Find the variables that must hold a scalar, before each statement and at the end.
 
-    A variable is demanded where its value reaches an argument that must be a scalar, through functions whose result is
-    a scalar only if their arguments are, in this step or a later one.
+    A variable must hold a scalar if its value reaches an argument that must be a scalar, in this step or a later one,
+    through functions whose result is a scalar only if their arguments are.
 
     Args:
-        program: a checked program.
-        extra: a statement that is about to be put in front of the statement at that index, where its own demands count
-            but its target is still open.
+        program: A checked program.
+        extra: A statement to be inserted before the statement at that index; its own demands count, but its target is
+            not chosen yet.
 
     Returns:
-        One more set than there are statements.
+        One set of names before each statement, and one at the end.
     """
     statements = program.statements
     size = len(statements)
@@ -66,6 +66,6 @@ def scalar_demands(program: Program, extra: tuple[int, Statement] | None = None)
 
 
 def _own_demands(statement: Statement) -> frozenset[str]:
-    """Give the variables that a statement takes where only a scalar will do."""
+    """Return the variables that a statement passes as arguments that must be scalars."""
     places = _SCALAR_PLACES.get(statement.function, ())
     return frozenset([name for place in places if isinstance(name := statement.arguments[place], str)])

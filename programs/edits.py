@@ -1,6 +1,6 @@
-"""Mechanical edits, Program to Program: every result is well formed, by construction and in one draw.
+"""Mechanical edits, from Program to Program: every result is well formed by construction, without retries.
 
-Which edit to make, and how often, is the search's business. Source of the edits: Chen et al., "Symbolic Discovery of
+The search decides which edit to make, and how often. Source of the edits: Chen et al., "Symbolic Discovery of
 Optimization Algorithms", 2023, https://arxiv.org/abs/2302.06675.
 """
 
@@ -17,19 +17,19 @@ from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.program import Argument, Program, Statement, fresh_name, variables, with_argument
 
-_NEW_CONSTANT = 0.25  # how often a new argument is a number rather than a variable
-_REDRAWN = 0.1  # how often a changed constant is drawn anew rather than multiplied
+_NEW_CONSTANT = 0.25  # probability that a new argument is a number rather than a variable
+_REDRAWN = 0.1  # probability that a changed constant is drawn again rather than multiplied
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What edits keep to.
+    """The limits that edits respect.
 
     Attributes:
-        statements: the most statements of a program, dead ones counted.
-        state: the most state variables of a program, dead ones counted.
-        constant: the largest size of a number that an edit makes.
-        functions: the names of the functions that edits may insert, sorted.
+        statements: The most statements of a program, including dead ones.
+        state: The most state variables of a program, including dead ones.
+        constant: The largest magnitude of a number that an edit writes.
+        functions: The names of the functions that edits may insert, sorted.
     """
 
     statements: int = 40
@@ -41,7 +41,7 @@ class Limits:
         """Check the limits.
 
         Raises:
-            ValueError: where nothing could be within them.
+            ValueError: If no program can respect them, or a function is unknown.
         """
         unknown = sorted(set(self.functions) - FUNCTIONS.keys())
         if unknown or not self.functions:
@@ -56,10 +56,10 @@ class Edit:
     """A row of the table of edits.
 
     Attributes:
-        name: what a config calls it.
-        places: finds where in a program the edit can be made; nowhere, where it cannot.
-        make: makes it at one of these places.
-        summary: what it does, for people.
+        name: The edit's name in a config.
+        places: Finds the places in a program at which the edit can be made; none if it cannot.
+        make: Makes the edit at one of these places.
+        summary: What the edit does, for people.
     """
 
     name: str
@@ -68,26 +68,26 @@ class Edit:
     summary: str
 
     def applies(self, program: Program, limits: Limits) -> bool:
-        """Tell whether the edit can be made to a program at all."""
+        """Return whether the edit can be made to a program at all."""
         return bool(self.places(program, limits))
 
     def apply(self, program: Program, rng: np.random.Generator, limits: Limits) -> Program:
-        """Make the edit at a place drawn at random; only where it applies."""
+        """Make the edit, which must apply, at a place drawn at random."""
         return self.make(program, pick(rng, self.places(program, limits)), rng, limits)
 
     def attempt(self, program: Program, rng: np.random.Generator, limits: Limits) -> Program | None:
-        """Make the edit at a place drawn at random; None, with nothing drawn, where it does not apply."""
+        """Make the edit at a place drawn at random; None, with nothing drawn, if it does not apply."""
         places = self.places(program, limits)
         return self.make(program, pick(rng, places), rng, limits) if places else None
 
 
 def pick(rng: np.random.Generator, choices: Sequence[Any]) -> Any:
-    """Draw one of the choices, each as likely as the others."""
+    """Draw one of the choices, all equally likely."""
     return choices[int(rng.random() * len(choices))]
 
 
 def draw_number(rng: np.random.Generator, limits: Limits) -> float:
-    """Draw from N(0, 1), within the limits."""
+    """Draw a number from N(0, 1), clipped to the limits."""
     return _bounded(rng.standard_normal(), limits)
 
 
@@ -105,7 +105,7 @@ def draw_argument(rng: np.random.Generator, names: Sequence[str], limits: Limits
 def draw_call(
     rng: np.random.Generator, known: dict[str, Kind], limits: Limits
 ) -> tuple[str, tuple[Argument, ...], Kind]:
-    """Draw a function and its arguments from variables of these kinds; give the kind of the result, too."""
+    """Draw a function and its arguments from variables of these kinds; return the kind of the result, too."""
     row = FUNCTIONS[pick(rng, limits.functions)]
     names = list(known)
     scalars = [name for name in names if known[name] is SCALAR] if row.scalars else []
@@ -123,7 +123,7 @@ def _insertion_points(program: Program, limits: Limits) -> Sequence[int]:
 def insert(
     program: Program, index: int, rng: np.random.Generator, limits: Limits, target: str | None = None
 ) -> Program:
-    """Put a new call in front of the statement at ``index``, into a target drawn, or into the new name given."""
+    """Insert a new call before the statement at ``index``; its target is drawn, or the new name ``target``."""
     known = kinds_before(program, index)
     function, arguments, kind = draw_call(rng, known, limits)
     fresh = fresh_name(variables(program))
@@ -134,7 +134,7 @@ def insert(
 
 
 def _deletable(program: Program, limits: Limits) -> Sequence[int]:
-    """Find the statements without which every name still has a value, and a scalar where one is demanded."""
+    """Find the statements without which every name still has a value, and still a scalar if it must be one."""
     demands = scalar_demands(program)
     known = kinds_before(program, 0)
     earlier = []  # before each statement, the kind of the value that its target already has
@@ -142,7 +142,7 @@ def _deletable(program: Program, limits: Limits) -> Sequence[int]:
         earlier.append(known.get(statement.target))
         known[statement.target] = kind
     found = []
-    read_next: set[Argument] = {program.update}  # what the next statement to mention it reads, or the end returns
+    read_next: set[Argument] = {program.update}  # the names that are read later, before they are written
     for index in reversed(range(len(program.statements))):
         target, _, arguments = program.statements[index]
         if earlier[index] is None:
@@ -215,17 +215,17 @@ def _remove_state(program: Program, name: str, rng: np.random.Generator, limits:
 
 
 _ROWS = (
-    Edit("insert", _insertion_points, insert, "put a new call anywhere, into a known variable or a new one"),
-    Edit("delete", _deletable, _delete, "leave out a statement that can be left out"),
+    Edit("insert", _insertion_points, insert, "insert a new call anywhere, assigned to a known variable or a new one"),
+    Edit("delete", _deletable, _delete, "remove a statement that can be left out"),
     Edit("modify", _argument_places, _modify, "replace one argument by another variable or a number from N(0, 1)"),
     Edit(
         "constants",
         _constant_places,
         _change_constant,
-        "multiply one number by 2^N(0, 1), or (one time in ten, and for 0) draw it anew from N(0, 1)",
+        "multiply one number by 2^N(0, 1), or (one time in ten, and for 0) draw it again from N(0, 1)",
     ),
     Edit("add_state", _free_state, _add_state, "add a state variable, for later edits to write and read"),
-    Edit("remove_state", _removable_state, _remove_state, "forget a state variable: each step starts with zero for it"),
+    Edit("remove_state", _removable_state, _remove_state, "remove a state variable: each step starts with zero for it"),
 )
 
 EDITS = MappingProxyType({row.name: row for row in _ROWS})

@@ -1,4 +1,4 @@
-"""Running a program on arrays: one walk that serves NumPy and JAX."""
+"""Running a program on arrays: one walk over its statements for both NumPy and JAX."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from programs.checking import Facts, check, live_statements
 from programs.function import Function, Kind
 from programs.program import Program
 
-Array = Any  # of the array module in use
-Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one for each weight array
+Array = Any  # an array of the module in use
+Value = tuple[Kind, tuple[Array, ...]]  # a scalar has one array (or number), the other kinds one per weight array
 
 
 def execute(
@@ -24,19 +24,19 @@ def execute(
     """Run one step of a program's live statements.
 
     Args:
-        program: what to run.
-        facts: what ``check`` says of it.
+        program: The program to run.
+        facts: The facts that ``check`` finds about it.
         xp: ``numpy`` or ``jax.numpy``.
-        weights: arrays that give the shapes and dtypes of tensors.
-        inputs: the value of every parameter that live statements read.
-        scalar_dtype: the dtype of scalars and of sums over all arrays.
+        weights: Arrays that have the shapes and dtypes of tensors.
+        inputs: The value of every parameter that live statements read.
+        scalar_dtype: The dtype of scalars and of sums over all arrays.
 
     Returns:
-        The update, one array for each weight array and shaped like it; and the new value of every live state variable.
+        The update, one array per weight array and shaped like it; and the new value of every live state variable.
     """
     known = dict(inputs)
     for statement, row, _, kind in live_statements(program):
-        # A number meets arrays as a Python float; alone it becomes an array, lest Python raises for 1 / 0.
+        # Next to arrays, a number stays a Python float; alone it becomes an array, since Python raises for 1 / 0.
         alone = not row.leafwise or all(isinstance(x, float) for x in statement.arguments)
         arguments = [
             known[x] if isinstance(x, str) else _number(xp.asarray(x, dtype=scalar_dtype) if alone else x)
@@ -49,7 +49,7 @@ def execute(
 
 
 def zero_state(facts: Facts, weights: Sequence[Array], dtype: type = np.float64) -> dict[str, Value]:
-    """Return the state before the first step: every live state variable as zeros, in NumPy."""
+    """Return the state before the first step: zeros for every live state variable, in NumPy."""
     shapes = {Kind.SCALAR: ((),), Kind.PER_ARRAY: ((),) * len(weights), Kind.TENSOR: tuple(w.shape for w in weights)}
     kinds = {name: facts.state_kinds[name] for name in facts.live_state}
     return {name: (kind, tuple(np.zeros(shape, dtype) for shape in shapes[kind])) for name, kind in kinds.items()}
@@ -67,19 +67,19 @@ def numpy_step(
     """Run one step in NumPy.
 
     Args:
-        program: what to run.
-        weights: one array for each weight array.
-        gradient: arrays of the same shapes.
-        state: of the program, before the step.
-        rate: what the program reads as ``lr``.
-        step: what it reads as ``t``, from 1.
-        dtype: of scalars; that of tensors is the weights'.
+        program: The program to run.
+        weights: The weight arrays.
+        gradient: Arrays of the same shapes.
+        state: The program's state before the step.
+        rate: What the program reads as ``lr``.
+        step: What the program reads as ``t``, from 1.
+        dtype: The dtype of scalars; tensors have that of the weights.
 
     Returns:
         The update, and the state after the step.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     inputs = {
         **state,
@@ -92,7 +92,7 @@ def numpy_step(
 
 
 def broadcast(xp: Any, value: Value, kind: Kind, weights: Sequence[Array]) -> tuple[Array, ...]:
-    """Spread a value over a kind that is at least its own, in the dtypes of the weights where that is not scalar."""
+    """Broadcast a value to a kind at least its own, in the dtypes of the weights if that kind is not scalar."""
     own, arrays = value
     if kind is Kind.SCALAR or (own is kind and kind is Kind.PER_ARRAY):
         return arrays

@@ -1,11 +1,11 @@
-"""The functions of the language: one table, a row each.
+"""The functions of the language: one table, with one row per function.
 
-A row says what a function is: its parameters, the kind of its result, one body that serves NumPy and JAX alike, the
-text that a module for Optax uses, and what it costs. What else is said of every function stands in a table that is
-checked against this one when it is loaded: its sign (SIGNS in programs/algebra/signs.py), its definition in modules for
-Optax (programs/exports/definitions.py), its text for PyTorch and Keras (programs/exports/torch_dialect.py and
-keras_dialect.py) and for LaTeX (programs/exports/latex.py). An entry that is missing is an error that names function
-and table. Rows whose source is not the paper (Chen et al., 2023, https://arxiv.org/abs/2302.06675) are extensions.
+A row defines a function: its parameters, the kind of its result, one body for both NumPy and JAX, the text that a
+module for Optax uses, and its cost. Everything else about functions is in other tables, which are checked against this
+one when they are loaded: their signs (SIGNS in programs/algebra/signs.py), their definitions in modules for Optax
+(programs/exports/definitions.py), their texts for PyTorch and Keras (programs/exports/torch_dialect.py and
+keras_dialect.py) and for LaTeX (programs/exports/latex.py). A missing entry is an error that names the function and
+the table. Rows whose source is not the paper (Chen et al., 2023, https://arxiv.org/abs/2302.06675) are extensions.
 """
 
 import importlib
@@ -17,11 +17,11 @@ from typing import Any
 from programs.function import PER_ARRAY, SCALAR, Function
 
 EPS = 1e-8  # what division adds to its divisor
-_PRACTICE = "an extension, for the optimizers of practice"
+_PRACTICE = "an extension, for optimizers used in practice"
 _MUON = 'Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, https://kellerjordan.github.io/posts/muon/'
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
-_SHORT_SIDE = 64  # of the matrix for which the cost of orthogonalize is given
+_SHORT_SIDE = 64  # of the matrix to which the cost of orthogonalize refers
 
 
 def _dot(xp: Any, x: tuple, y: tuple) -> Any:
@@ -111,7 +111,7 @@ _ROWS = (
     _numpy_name("exp", "e to the power x"),
     _numpy_name("exp2", "2 to the power x"),
     _transcendental("exp10", lambda xp, x: xp.power(10.0, x), "jnp.power(10.0, {x})", "10 to the power x"),
-    _numpy_name("expm1", "e to the power x, less 1"),
+    _numpy_name("expm1", "e to the power x, minus 1"),
     _transcendental(
         "log",
         lambda xp, x: xp.log(xp.abs(x)),
@@ -150,7 +150,7 @@ _ROWS = (
         "norm",
         lambda xp, x: xp.sqrt(xp.sum(xp.square(x))),
         "jnp.sqrt(jnp.sum(jnp.square({x})))",
-        "Euclidean norm of each weight array; of a number, |x|",
+        "Euclidean norm per weight array; of a number, |x|",
         largest=PER_ARRAY,
     ),
     _unary(
@@ -174,7 +174,7 @@ _ROWS = (
         "cosine_sim",
         lambda xp, x, y: _dot(xp, x, y) / (_global_norm(xp, x) * _global_norm(xp, y)),
         "_cosine_sim({x}, {y})",
-        "cosine of the angle between x and y, all arrays together",
+        "cosine of the angle between x and y over all arrays",
         largest=SCALAR,
         leafwise=False,
         commutative=True,
@@ -195,7 +195,7 @@ _ROWS = (
         ("x", "y", "a"),
         lambda xp, x, y, a: (1.0 - a) * x + a * y,
         "(1.0 - {a}) * {x} + {a} * {y}",
-        "(1 - a) x + a y; a is free to leave [0, 1]",
+        "(1 - a) x + a y; a may lie outside [0, 1]",
         scalars=frozenset({"a"}),
         multiply_adds=2,
     ),
@@ -205,8 +205,8 @@ _ROWS = (
     _binary(
         "divide", lambda xp, x, y: x / (y + EPS), "{x} / ({y} + 1e-08)", "x / (y + 1e-8)", infix="/", multiply_adds=2
     ),
-    _binary("max", lambda xp, x, y: xp.maximum(x, y), "jnp.maximum({x}, {y})", "the larger", commutative=True),
-    _binary("min", lambda xp, x, y: xp.minimum(x, y), "jnp.minimum({x}, {y})", "the smaller", commutative=True),
+    _binary("max", lambda xp, x, y: xp.maximum(x, y), "jnp.maximum({x}, {y})", "larger of x and y", commutative=True),
+    _binary("min", lambda xp, x, y: xp.minimum(x, y), "jnp.minimum({x}, {y})", "smaller of x and y", commutative=True),
     _binary(
         "power",
         lambda xp, x, y: xp.power(x, y),
@@ -223,7 +223,7 @@ _ROWS = (
         "mod",
         lambda xp, x, y: xp.mod(x, y),
         "jnp.mod({x}, {y})",
-        "rest of x divided by y, with the sign of y",
+        "remainder of x divided by y, with the sign of y",
         multiply_adds=2,
         source=_PRACTICE,
     ),
@@ -231,14 +231,14 @@ _ROWS = (
         "less",
         lambda xp, x, y: xp.where(x < y, 1.0, 0.0),
         "jnp.less({x}, {y}).astype({dtype})",
-        "1 where x < y, else 0",
+        "1 if x < y, else 0",
         source=_PRACTICE,
     ),
     _binary(
         "equal",
         lambda xp, x, y: xp.where(x == y, 1.0, 0.0),
         "jnp.equal({x}, {y}).astype({dtype})",
-        "1 where x = y, else 0",
+        "1 if x = y, else 0",
         commutative=True,
         source=_PRACTICE,
     ),
@@ -247,23 +247,23 @@ _ROWS = (
         ("c", "x", "y"),
         lambda xp, c, x, y: xp.where(c != 0.0, x, y),
         "jnp.where(jnp.not_equal({c}, 0.0), {x}, {y}).astype({dtype})",
-        "x where c is not 0, else y",
+        "x if c is not 0, else y",
         multiply_adds=2,
         source=_PRACTICE,
     ),
-    _unary("floor", lambda xp, x: xp.floor(x), "jnp.floor({x})", "the next whole number below", source=_PRACTICE),
+    _unary("floor", lambda xp, x: xp.floor(x), "jnp.floor({x})", "largest whole number up to x", source=_PRACTICE),
     _unary(
         "round",
         lambda xp, x: xp.round(x),
         "jnp.round({x})",
-        "the nearest whole number, halves to even",
+        "nearest whole number, halves to even",
         source=_PRACTICE,
     ),
     _unary(
         "heaviside",
         lambda xp, x: xp.heaviside(x, 0.0),
         "jnp.heaviside({x}, 0.0)",
-        "1 where x > 0, else 0",
+        "1 if x > 0, else 0",
         source=_PRACTICE,
     ),
     _transcendental(
@@ -288,7 +288,7 @@ _ROWS = (
         "mean",
         _mean,
         "jnp.sum({x}) / (1.0 * {x}.size)",
-        "mean of each weight array; of a number, x",
+        "mean per weight array; of a number, x",
         largest=PER_ARRAY,
         source=_PRACTICE,
     ),
@@ -296,7 +296,7 @@ _ROWS = (
         "std",
         _std,
         "_std({x})",
-        "standard deviation of each weight array; of a number, 0",
+        "standard deviation per weight array; of a number, 0",
         largest=PER_ARRAY,
         multiply_adds=3,
         source=_PRACTICE,
@@ -305,7 +305,7 @@ _ROWS = (
         "orthogonalize",
         _orthogonalize,
         "_orthogonalize({x})",
-        "each matrix made nearly orthogonal; vectors as they are",
+        "each matrix made nearly orthogonal; vectors unchanged",
         matrix=True,
         multiply_adds=3 * _SHORT_SIDE * _NEWTON_SCHULZ_STEPS,
         source=_MUON,

@@ -1,4 +1,4 @@
-"""New programs from nothing, and from two: random programs of a given length, and crossover; valid by construction."""
+"""New programs, valid by construction: random programs of a given length, and crossovers of two programs."""
 
 from dataclasses import replace
 
@@ -14,21 +14,21 @@ _PARAMETERS = ("w", "g", "m", "v", "lr")
 def random_program(
     length: int, rng: np.random.Generator, limits: Limits, parameters: tuple[str, ...] = _PARAMETERS
 ) -> Program:
-    """Draw a program: every call from all functions and variables, its target among the known variables or new.
+    """Draw a program: every call from all functions and variables, its target a known variable or a new one.
 
     Args:
-        length: the number of statements, from 1 to the limit; the last one gives the update.
-        rng: the source of randomness.
-        limits: the statements, numbers and functions to keep to.
-        parameters: what the program reads: inputs by reserved name, and state variables.
+        length: The number of statements, from 1 to the limit; the last one computes the update.
+        rng: The source of randomness.
+        limits: The limits of statements, state variables, numbers and functions.
+        parameters: The names that the program reads: reserved names of inputs, and state variables.
 
     Raises:
-        ValueError: where there are no parameters, or the length or the number of state variables exceeds the limits.
+        ValueError: If there are no parameters, or the length or the number of state variables exceeds the limits.
     """
     if not 1 <= length <= limits.statements:
         raise ValueError(f"a length of {length} is not from 1 to {limits.statements}, the limit of statements")
     if not parameters:
-        raise ValueError("a program reads something: give parameters such as ('w', 'g', 'm', 'lr')")
+        raise ValueError("a program needs parameters, such as ('w', 'g', 'm', 'lr')")
     program = Program(parameters, (), parameters[0])
     if len(program.state) > limits.state:
         raise ValueError(f"{len(program.state)} state variables are more than {limits.state}, the limit")
@@ -41,14 +41,14 @@ def random_program(
 def crossover(first: Program, second: Program, rng: np.random.Generator, limits: Limits) -> Program:
     """Join the beginning of one program to the end of another, each cut at a place drawn at random.
 
-    The child has the state variables of the first, then those of the second that the limits leave room for; those of
-    the same name are one. What the end reads and the beginning does not give is drawn anew.
+    The child has the state variables of the first program, then those of the second that fit the limits; variables of
+    the same name become one. An argument in the end that has no value in the child is drawn again.
 
     Args:
-        first: where the beginning comes from.
-        second: where the end comes from.
-        rng: the source of randomness.
-        limits: the statements, state variables and numbers to keep to. The state of the first is kept even beyond them.
+        first: The program that the beginning comes from.
+        second: The program that the end comes from.
+        rng: The source of randomness.
+        limits: The limits of statements, state variables and numbers; the first's state is kept even beyond them.
     """
     cut = pick(rng, range(min(len(first.statements), limits.statements) + 1))
     size = len(second.statements)

@@ -1,4 +1,4 @@
-"""From text to a Program. The text is scanned, read with ``ast`` and never executed."""
+"""Parsing text into a Program. The text is scanned, read with ``ast`` and never executed."""
 
 import ast
 import difflib
@@ -13,39 +13,77 @@ from programs.functions import FUNCTIONS
 from programs.program import RESERVED, Argument, Program, ProgramError, Statement, name_problem
 from programs.scanning import EXPRESSION, MAX_BYTES, MAX_NESTING, MAX_PARAMETERS, MAX_STATEMENTS, SHAPE, STATEMENT, scan
 
-_MAX_CHOICES = 200  # names that a misspelt one is compared with
+_BYTE_ORDER_MARK = "\ufeff"
+_MAX_NEAR = 5  # the most near names whose edits are counted
+_MAX_CHOICES = 200  # the most names with which a misspelt one is compared
 _Node = ast.stmt | ast.expr | ast.arg
 _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
     {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide"}
 )
 
 
+_INPUT_WORDS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("weights", "weight", "params", "parameters", "theta"), "w")
+    | dict.fromkeys(("grad", "grads", "gradient", "gradients"), "g")
+    | dict.fromkeys(("learning_rate", "rate", "eta"), "lr")
+    | dict.fromkeys(("step", "count"), "t")
+)
+"""Names that inputs have elsewhere, with the names they have here."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Give `` (did you mean 'x'?)`` for the nearest choice; nothing where none is near or there are too many."""
+    """Return `` (did you mean 'x' or 'y'?)`` for the nearest choices; empty if none is near or there are too many.
+
+    A choice is near if most of its letters are the same. The nearest choices need the fewest edits: a letter added,
+    removed or replaced, or two neighbours swapped.
+    """
     known = list(choices)
-    near = difflib.get_close_matches(word, known, n=1) if len(known) <= _MAX_CHOICES else ()
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    near = difflib.get_close_matches(word, known, n=_MAX_NEAR) if len(known) <= _MAX_CHOICES else []
+    edits = {choice: _edits(word, choice) for choice in near}
+    nearest = [f"'{choice}'" for choice in near if edits[choice] == min(edits.values())]
+    return f" (did you mean {', '.join(nearest[:-1])}{' or ' * (len(nearest) > 1)}{nearest[-1]}?)" if nearest else ""
+
+
+def _edits(word: str, other: str) -> int:
+    """Count the edits between two words: a letter added, removed or replaced, or two neighbours swapped."""
+    before, row = [], list(range(len(other) + 1))
+    for i, letter in enumerate(word, start=1):
+        before, last, row = row, before, [i]
+        for j, wanted in enumerate(other, start=1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted)))
+            if i > 1 and j > 1 and (letter, word[i - 2]) == (other[j - 2], wanted):
+                row[j] = min(row[j], last[j - 2] + 1)
+    return row[-1]
+
+
+def decode(content: bytes) -> str:
+    """Decode UTF-8 text, without a byte order mark at its beginning.
+
+    Raises:
+        UnicodeDecodeError: If the content is not UTF-8.
+    """
+    return content.decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
 
 
 def parse(text: str) -> Program:
-    """Read a program.
+    """Parse a program.
 
     Args:
-        text: one function in the subset of Python's syntax that the language is; comments are ignored.
+        text: One function, in the subset of Python's syntax that is the language; comments are ignored.
 
     Raises:
-        ProgramError: with line, column and a caret, where the text is not a program or exceeds a limit.
+        ProgramError: With line, column and a caret, if the text is not a program or exceeds a limit.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise ProgramError(f"the text has more than {MAX_BYTES} bytes, the most that is read: {len(text)} characters")
-    program = _Reader(text.replace("\r\n", "\n").replace("\r", "\n")).read()  # as Python's own reader does
-    if len(text) > MAX_BYTES // 16 and (size := len(str(program))) > MAX_BYTES:  # shorter texts cannot come to this
+    program = _Reader(text.replace("\r\n", "\n").replace("\r", "\n")).read()  # as Python itself does
+    if len(text) > MAX_BYTES // 16 and (size := len(str(program))) > MAX_BYTES:  # shorter texts cannot become so long
         raise ProgramError(f"the program's canonical text has {size} bytes, more than the {MAX_BYTES} that are read")
     return program
 
 
 def _return_line(state: tuple[str, ...]) -> str:
-    """Give the last line that a program with these state variables must have, as far as it goes into a message."""
+    """Return the last line that a program with these state variables must have, shortened to fit into a message."""
     return textwrap.shorten(f"return {', '.join(('update', *state))}", 200, placeholder=" ...")
 
 
@@ -107,7 +145,7 @@ class _Reader:
                 raise self.fail("annotations have no meaning here", parameter)
             self.check_name(parameter.arg, parameter)
             if parameter.arg in names:
-                raise self.fail(f"'{parameter.arg}' is there twice", parameter)
+                raise self.fail(f"'{parameter.arg}' appears twice", parameter)
             names.append(parameter.arg)
         return tuple(names)
 
@@ -117,7 +155,7 @@ class _Reader:
 
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Return):
-            raise self.fail("'return' is the last line, and there is one", node)
+            raise self.fail("'return' must be the last line, and appear only once", node)
         if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
             raise self.fail(STATEMENT, node)
         target, value = node.targets[0].id, node.value
@@ -135,7 +173,7 @@ class _Reader:
         self.places.append((node.lineno, node.col_offset + 1))
 
     def call(self, target: str, node: ast.expr, depth: int) -> None:
-        """Append the statements that compute ``node`` and give it to ``target``."""
+        """Append the statements that compute ``node`` and assign it to ``target``."""
         if depth > MAX_NESTING:
             raise self.fail(f"nested more than {MAX_NESTING} deep", node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -158,7 +196,7 @@ class _Reader:
                 node,
             )
         if node.keywords:
-            raise self.fail("arguments are given by place, not by name", node)
+            raise self.fail("arguments are given by position, not by name", node)
         if len(node.args) != row.arity:
             form = f"{name}({', '.join(row.parameters)})"
             raise self.fail(f"{form} takes {row.arity} argument(s), got {len(node.args)}", node)
@@ -176,7 +214,7 @@ class _Reader:
         return name
 
     def number(self, node: ast.expr) -> float | None:
-        """Give the number that this is, with a sign or without one; None where it is none."""
+        """Return the number, with or without a sign, that a node is; None if it is not a number."""
         sign = 1.0
         if isinstance(node, ast.UnaryOp):
             sign, node = -1.0 if isinstance(node.op, ast.USub) else 1.0, node.operand
@@ -194,10 +232,16 @@ class _Reader:
         names = []
         for value in values:
             if not isinstance(value, ast.Name):
-                raise self.fail(f"variables' names are returned: {_return_line(state)}", value)
+                raise self.fail(f"only names of variables can be returned: {_return_line(state)}", value)
             self.argument(value, depth=1)
             names.append(value.id)
         if not names or tuple(names[1:]) != state:
-            order = "the update comes first, then the state variables as the parameters have them"
-            raise self.fail(f"{order}: {_return_line(state)}", node)
+            order = "the update comes first, then the state variables in the order of the parameters"
+            raise self.fail(f"{order}: {_return_line(state)}{self.input_hint(state)}", node)
         return names[0]
+
+    def input_hint(self, state: tuple[str, ...]) -> str:
+        """Return a hint on the names of inputs if state variables have names that inputs have elsewhere; else empty."""
+        meant = {name: _INPUT_WORDS[name] for name in state if name in _INPUT_WORDS}
+        wanted = " and ".join(f"{own} for '{name}'" for name, own in meant.items() if own not in self.defined)
+        return f"; inputs are called w, g, lr and t, and other parameters are state: write {wanted}" if wanted else ""

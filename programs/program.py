@@ -1,4 +1,4 @@
-"""What a program is: frozen records, their canonical text, and the error that tells what is wrong with one."""
+"""What a program is: frozen records, their canonical text, and the error for programs that are not well formed."""
 
 import keyword
 import re
@@ -19,12 +19,12 @@ Argument = str | float  # a variable's name, or a number
 
 
 class ProgramError(ValueError):
-    """A program that is not well formed: where, what was got, and what would be right.
+    """A program that is not well formed: the place, what is wrong there, and what was expected.
 
     Attributes:
-        message: the sentence without its place.
-        line: from 1; None where no text is at fault.
-        column: from 1; None where the whole line is meant.
+        message: The sentence without its place.
+        line: The line, from 1; None if the error is not in a text.
+        column: The column, from 1; None if the whole line is meant.
     """
 
     def __init__(self, message: str, line: int | None = None, column: int | None = None, source: str = ""):
@@ -46,7 +46,7 @@ class Statement(NamedTuple):
     arguments: tuple[Argument, ...]
 
     def __str__(self) -> str:
-        """Give the canonical text: operators as infix, a copy as a plain assignment."""
+        """Return the canonical text: operators as infix, a copy as a plain assignment."""
         target, function, arguments = self
         return _TEXTS[function].format(target, *arguments)
 
@@ -56,7 +56,7 @@ class Program:
     """One step of an optimizer: what it reads, its statements, and the variable that is the update.
 
     The training loop does ``w = w - update``. Every parameter whose name is not reserved is a state variable: zero at
-    first, and after the step whatever the variable of that name then holds.
+    first, and after the step the value that its variable then holds.
     """
 
     parameters: tuple[str, ...]
@@ -69,11 +69,11 @@ class Program:
         return tuple(name for name in self.parameters if name not in RESERVED)
 
     def __reduce__(self) -> tuple:
-        """Copy and pickle what the program is, and not what was found out about it."""
+        """Copy and pickle only the program, not the facts stored with it."""
         return Program, (self.parameters, self.statements, self.update)
 
     def __str__(self) -> str:
-        """Give the canonical text; parsing it gives an equal program."""
+        """Return the canonical text; parsing it gives an equal program."""
         return self._text
 
     @cached_property
@@ -86,21 +86,21 @@ class Program:
 
 @lru_cache(maxsize=4096)
 def name_problem(name: str) -> str:
-    """Say why a variable cannot have this name; empty where it can."""
+    """Return why a variable cannot have this name; empty if it can."""
     if not _NAME.fullmatch(name):
-        return "a name has up to 64 ASCII letters, digits and underscores, and begins with no digit"
+        return "a name has up to 64 ASCII letters, digits and underscores, and does not begin with a digit"
     if keyword.iskeyword(name):
-        return f"'{name}' is a word of Python and cannot be a variable"
-    return f"'{name}' is a function's name and cannot be a variable" if name in FUNCTIONS else ""
+        return f"'{name}' is a Python keyword and cannot be a variable"
+    return f"'{name}' is the name of a function and cannot be a variable" if name in FUNCTIONS else ""
 
 
 def variables(program: Program) -> frozenset[str]:
-    """Give every variable's name in the program."""
+    """Return the names of all variables in the program."""
     return frozenset(program.parameters) | {statement.target for statement in program.statements}
 
 
 def fresh_name(taken: frozenset[str] | set[str]) -> str:
-    """Give the first of ``v1``, ``v2`` … that is not taken."""
+    """Return the first of ``v1``, ``v2`` … that is not taken."""
     number = 1
     while f"v{number}" in taken:
         number += 1
@@ -108,7 +108,7 @@ def fresh_name(taken: frozenset[str] | set[str]) -> str:
 
 
 def with_argument(program: Program, where: tuple[int, int], argument: Argument) -> Program:
-    """Give the program with another argument at (statement, place)."""
+    """Return the program with another argument at (statement, place)."""
     index, place = where
     target, function, old = program.statements[index]
     changed = Statement(target, function, (*old[:place], argument, *old[place + 1 :]))

@@ -1,9 +1,9 @@
 """A scan of program text, linear in its length, before Python's parser sees it.
 
-Python's parser is not made for hostile text: how deep it goes, what it raises and what it warns of change with its
-version. So only the words, numbers and marks of the language get to it, within the limits below. The scan is a few
-regular expressions, which never go back (``*+``); the standard library's tokenizer would take longer than ``ast.parse``
-itself, knows no limits, and changes with the version too.
+Python's parser is not made for hostile text: its depth limits, errors and warnings change from version to version. So
+only the words, numbers and marks of the language reach it, within the limits below. The scan consists of a few regular
+expressions that never backtrack (``*+``); the standard library's tokenizer would take longer than ``ast.parse`` itself,
+has no limits, and changes from version to version too.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import re
 from programs.program import ProgramError, name_problem
 
 MAX_BYTES = 64 * 1024  # of a text, and of the canonical text of its program
-MAX_STATEMENTS = 1000  # of a program: one for each operator and call
+MAX_STATEMENTS = 1000  # of a program: one per operator and call
 MAX_PARAMETERS = 64
 MAX_NESTING = 50  # of brackets, and of operators and calls
 MAX_WORD = 64  # letters of a name; digits of a number before its point, and after it
@@ -38,10 +38,13 @@ EXPRESSION = "an expression is a name, a number, a call, or these joined with + 
 
 
 def scan(text: str) -> tuple[str, frozenset[str]]:
-    """Let a text through whose letters, words, numbers and marks are the language's, and within the limits.
+    """Check that a text has only the characters, words, numbers and marks of the language, within the limits.
 
     Returns:
         The text without its comments, which is ASCII, and every word in it.
+
+    Raises:
+        ProgramError: If the text has anything else, or exceeds a limit.
     """
     read = _LANGUAGE.match(text)
     if read and read.end() < len(text):
@@ -56,7 +59,7 @@ def scan(text: str) -> tuple[str, frozenset[str]]:
 
 
 def _check_marks(code: str, text: str) -> None:
-    """Bound the nesting of brackets and the marks of each statement, and so the depth and size of the tree."""
+    """Bound the nesting of brackets and the marks of each statement, and hence the depth and size of the tree."""
 
     def fault(message: str, number: int) -> ProgramError:
         place = next(itertools.islice(_MARKS.finditer(code), number, None)).start()
@@ -64,7 +67,7 @@ def _check_marks(code: str, text: str) -> None:
 
     marks = _MARKS.findall(code)
     if len(marks) <= MAX_STATEMENT_MARKS and marks.count("(") <= MAX_NESTING:
-        return  # so few exceed no limit, wherever they are
+        return  # so few marks exceed no limit, wherever they are
     depth, end, lines = 0, -1, 0  # brackets that are open; the mark that ended the last line, and the number of lines
     for number, mark in enumerate(marks[:MAX_MARKS]):
         if mark == "(":
@@ -75,7 +78,7 @@ def _check_marks(code: str, text: str) -> None:
             depth -= depth > 0
         elif not depth and mark in "\n;":
             end, lines = number, lines + 1
-            if lines > MAX_STATEMENTS + 3:  # an empty one, the first and the last
+            if lines > MAX_STATEMENTS + 3:  # an empty line, the first and the last
                 raise fault(f"more than {MAX_STATEMENTS} statements", number)
         if number - end > MAX_STATEMENT_MARKS:
             what = f"more than {MAX_STATEMENT_MARKS} operators, brackets and commas in one statement"
@@ -85,15 +88,15 @@ def _check_marks(code: str, text: str) -> None:
 
 
 def _why_foreign(text: str, place: int) -> str:
-    """Say why nothing of the language begins at this place, and what would be right."""
+    """Return why nothing of the language begins at this place, and what is expected."""
     letter, found = text[place], _FOREIGN.match(text, place)
     if "\ud800" <= letter <= "\udfff" or (letter.isascii() and not letter.isprintable()):
-        return f"the character U+{ord(letter):04X} cannot be in a program"
+        return f"the character U+{ord(letter):04X} is not allowed in a program"
     if not found:
-        return "outside comments there are ASCII characters only"
-    shown = f"'{found[0][:40]}'" if letter not in "'\"" else "a text in quotes"
+        return "only ASCII characters are allowed outside comments"
+    shown = f"'{found[0][:40]}'" if letter not in "'\"" else "a quoted string"
     if found["number"]:
-        return f"{shown} is not a number: it is decimal, with up to {MAX_WORD} digits before its point and after it"
+        return f"{shown} is not a number: numbers are decimal, with up to {MAX_WORD} digits before and after the point"
     if found["word"] and len(found["word"]) > MAX_WORD:
         return name_problem(found["word"])
     if text[text.rfind("\n", 0, place) + 1] not in " \t":

@@ -1,4 +1,4 @@
-"""What a transformation of programs is: the record that each row of the table of transformations fills in."""
+"""A transformation of programs: the record that each row of the table of transformations fills in."""
 
 import numbers
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from typing import Any
 
 from programs.program import Program, ProgramError
 
-_LONGEST_SHOWN = 40  # letters of a wrong value
+_LONGEST_SHOWN = 40  # characters of a wrong value
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a parameter may be.
+    """The numbers that a parameter may have.
 
     Attributes:
-        text: which they are, in words.
-        holds: tells whether a number is one of them; NaN and infinity never are.
+        text: The range in words.
+        holds: Returns whether a number is in the range; NaN and infinity never are.
     """
 
     text: str
@@ -32,10 +32,10 @@ class Parameter:
     range: Range
 
     def check(self, value: object) -> float:
-        """Give a value as the number it is.
+        """Return a value as a float.
 
         Raises:
-            ProgramError: where it is none, or not in the range.
+            ProgramError: If the value is not a number, or not in the range.
         """
         if not isinstance(value, numbers.Real) or isinstance(value, bool) or not self.range.holds(value):
             raise ProgramError(f"{self.name} is {value!r:.{_LONGEST_SHOWN}}; right would be {self.range.text}")
@@ -47,11 +47,11 @@ class Transformation:
     """One way to make a program from another.
 
     Attributes:
-        name: what it is called.
-        function: takes a program, and its parameters by name.
-        parameters: the numbers it takes, with their defaults and ranges.
-        summary: what it does, in a line.
-        source: authors, title, year and link.
+        name: The name of the transformation.
+        function: Takes a program, and the parameters by name.
+        parameters: The numbers that it takes, with their defaults and ranges.
+        summary: What it does, in one line.
+        source: Authors, title, year and link.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""The transformations: what the field puts around any optimizer, such as lookahead or clipping. One table, a row each.
+"""The transformations: additions to any optimizer, such as lookahead or clipping. One table, with one row for each.
 
 Each puts statements before and after those of a program, under names that the program does not have. The weights, the
 gradient, the step and the schedule are read before the program, which may assign to their names. All raise a
-ProgramError where a number is not in its range, or where what they make is longer than what ``parse`` reads.
+ProgramError if a number is not in its range, or if the transformed program is longer than ``parse`` allows.
 """
 
 import inspect
@@ -24,15 +24,15 @@ _POSITIVE = Range("a finite number above 0", lambda x: 0 < x <= _LARGEST)
 _NOT_NEGATIVE = Range("a finite number from 0", lambda x: 0 <= x <= _LARGEST)
 
 _PLACES = {"w": 0, "g": 1, "t": 3, "lr": 4}  # of parameters, as people write them; state variables are at 2
-_LONGEST_STEM = 48  # letters of a name that leave room for an ending
+_LONGEST_STEM = 48  # the most letters of a name that leave room for an ending
 
 
 def lookahead(program: Program, k: int = 5, alpha: float = 0.5) -> Program:
-    """Let slow weights follow the program's fast ones, and every ``k`` steps set the fast ones to them.
+    """Make slow weights follow the program's fast weights, and set the fast ones to them every ``k`` steps.
 
-    The fast weights are ``w``. The slow ones are a new state variable, equal to ``w`` at first; where ``k`` divides
-    ``t`` they go the part ``alpha`` of the way to the new fast weights, and the update leads there. The program's own
-    state is kept, as by ``optax.lookahead`` without ``reset_state``.
+    The fast weights are ``w``. The slow ones are a new state variable, equal to ``w`` at first; whenever ``k`` divides
+    ``t``, they move the fraction ``alpha`` of the way to the new fast weights, and the update leads there. The
+    program's own state is kept, as by ``optax.lookahead`` without ``reset_state``.
     """
     period, step = _checked("lookahead", k=k, alpha=alpha)
     slow, first, sync, fast, jump = _fresh(program, "slow", "first", "sync", "fast", "jump")
@@ -58,7 +58,7 @@ def lookahead(program: Program, k: int = 5, alpha: float = 0.5) -> Program:
 
 
 def clip_by_global_norm(program: Program, max_norm: float = 1.0) -> Program:
-    """Scale the gradient down, where needed, to a norm of at most ``max_norm`` over all weight arrays together.
+    """Scale the gradient down, if needed, to a norm of at most ``max_norm`` over all weight arrays together.
 
     A program without ``g`` stays as it is.
     """
@@ -79,7 +79,7 @@ def clip_by_value(program: Program, max_delta: float = 1.0) -> Program:
 def weight_decay(program: Program, rate: float = 1e-5) -> Program:
     """Add ``lr * rate * w`` to the update: weight decay that is decoupled from the gradient.
 
-    A program's own learning rate is a constant somewhere in it, and ``lr`` is the schedule alone. So ``rate`` is the
+    A program's own learning rate is a constant somewhere in it, and ``lr`` is only the schedule. So ``rate`` is the
     learning rate times the decay: the default is that of the seed program AdamW, 0.001 * 0.01.
     """
     (rate,) = _checked("weight_decay", rate=rate)
@@ -102,10 +102,10 @@ def l2(program: Program, decay: float = 1e-4) -> Program:
 
 
 def bias_correction(program: Program) -> Program:
-    """Read every moving average as ``m / (1 - b^t)`` once it is updated, which makes up for its start at zero.
+    """Read every moving average as ``m / (1 - b^t)`` once it is updated, which corrects its start at zero.
 
-    A moving average is a state variable whose one assignment in a step is ``m = interp(x, m, b)``, where ``b`` is a
-    number; not 1 or -1, for which 1 - b^t can be 0. The state itself is kept uncorrected. A program that has no moving
+    A moving average is a state variable whose only assignment is ``m = interp(x, m, b)`` for a number ``b``, except 1
+    and -1, for which 1 - b^t can be 0. The state itself is kept uncorrected. A program that has no moving
     average stays as it is.
     """
     averages = _moving_averages(program)
@@ -153,7 +153,7 @@ def _checked(name: str, **values: object) -> list[float]:
 
 
 def _fresh(program: Program, *names: str) -> list[str]:
-    """Give names that no variable of the program has: these, with the first number from 2 that makes them new."""
+    """Return new names for the program: these, or if one is taken, with the first number from 2 that is free."""
     taken = {*program.parameters, *(statement.target for statement in program.statements)}
     found = []
     for name in names:
@@ -164,7 +164,7 @@ def _fresh(program: Program, *names: str) -> list[str]:
 
 
 def _update_name(program: Program) -> str:
-    """Give a variable that may hold another update: the program's own, unless that is a parameter."""
+    """Return the name of a variable for a new update: the program's own, unless that is a parameter."""
     return program.update if program.update not in program.parameters else _fresh(program, "update")[0]
 
 
@@ -175,19 +175,19 @@ def _with_gradient(program: Program, reads: Sequence[str], before: Sequence[Stat
 
 
 def _made(program: Program, reads: Sequence[str], statements: Sequence[Statement], update: str) -> Program:
-    """Make a program of these statements, with the parameters of another and those it lacks of ``reads``."""
+    """Make a program of these statements, with the parameters of ``program`` and any of ``reads`` that it lacks."""
     parameters = dict.fromkeys((*program.parameters, *reads))
     made = Program(tuple(sorted(parameters, key=lambda name: _PLACES.get(name, 2))), tuple(statements), update)
     if len(statements) > MAX_STATEMENTS or len(str(made)) > MAX_BYTES:
         raise ProgramError(
-            f"what was to be made has {len(statements)} statements; "
+            f"the transformed program would have {len(statements)} statements; "
             f"a program has at most {MAX_STATEMENTS}, in at most {MAX_BYTES} bytes"
         )
     return made
 
 
 def _row(function: Callable[..., Program], summary: str, source: str, **ranges: Range) -> Transformation:
-    """Make a row; the defaults of the parameters are those of the function."""
+    """Make a row; the parameters have the function's defaults."""
     given = inspect.signature(function).parameters
     parameters = tuple(Parameter(name, given[name].default, right) for name, right in ranges.items())
     return Transformation(function.__name__, function, parameters, summary, source)

@@ -1,4 +1,4 @@
-"""From a graph of values back to a program, in an order and with names that a reader would expect."""
+"""Writing a graph of values as a program, in an order and with names that a reader would expect."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,17 @@ from programs.program import Argument, Program, Statement
 
 
 def to_program(graph: Graph, parameters: tuple[str, ...]) -> Program:
-    """Write a graph as a program, in the order of its nodes and with their names where these are free.
+    """Write a graph as a program, in the order of its nodes and with their names if these are free.
 
     Args:
-        graph: what to write.
-        parameters: the order to give the parameters in; those that are not read are left out.
+        graph: The graph to write.
+        parameters: The parameters in order; those that are not read are left out.
     """
     return _Writer(graph, parameters).write()
 
 
 def renamed(program: Program, names: Mapping[str, str]) -> Program:
-    """Give the program with new names for some variables; the others keep theirs."""
+    """Return the program with new names for some variables; the others keep theirs."""
 
     def of(argument: Argument) -> Argument:
         return names.get(argument, argument) if isinstance(argument, str) else argument
@@ -30,20 +30,20 @@ def renamed(program: Program, names: Mapping[str, str]) -> Program:
 
 
 class _Writer:
-    """Gives every value a name and a place, so that no name is taken from a value that is still needed."""
+    """Assigns every value a name and a place, so that no value loses its name while it is still needed."""
 
     def __init__(self, graph: Graph, parameters: tuple[str, ...]):
         self.graph = graph
         read = {node.name for node in graph.nodes if isinstance(node, Input)}
         self.parameters = tuple(name for name in parameters if name in read or name in graph.state)
         self.taken = read | set(self.parameters) | set(graph.hints)
-        self.number = 1  # of the next new name, or less
+        self.number = 1  # at most the number of the next new name
         self.name_of: dict[int, str] = {}
         self.holder: dict[str, int] = {}
         self.uses = [0] * len(graph.nodes)
         self.statements: list[Statement] = []
-        self.claims: dict[int, str] = {}  # nodes that are computed straight into a state variable
-        self.copies: dict[str, int] = {}  # state variables that get their value at the end
+        self.claims: dict[int, str] = {}  # nodes that are computed directly into a state variable
+        self.copies: dict[str, int] = {}  # state variables that are assigned their value at the end
 
     def write(self) -> Program:
         graph = self.graph
@@ -68,7 +68,7 @@ class _Writer:
 
     def emit_next(self, waiting: list[int]) -> int:
         place = next(filter(self.may_come_next, waiting), None)
-        if place is None:  # the old value of its state variable is needed for something that needs it
+        if place is None:  # the old value of its state variable is needed by a value that depends on the new one
             place = waiting[0]
             self.copies[self.claims.pop(place)] = place
         node = self.graph.nodes[place]
@@ -80,13 +80,13 @@ class _Writer:
         return place
 
     def may_come_next(self, place: int) -> bool:
-        """Return whether a value's arguments have names, and the state variable that it becomes is free."""
+        """Return whether a value's arguments have names, and the state variable it is assigned to is free."""
         if place in self.claims and not self.is_free(self.claims[place], place):
             return False
         return all(a in self.name_of or self.is_number(a) for a in self.graph.nodes[place].arguments)
 
     def name_update(self) -> str | None:
-        """Save an update that is an old state variable, or a number, under a name of its own."""
+        """Save an update that is a number or an old state variable under a separate name."""
         node = self.graph.nodes[self.graph.update]
         if isinstance(node, Call) or (isinstance(node, Input) and node.name not in self.copies):
             return None
@@ -126,7 +126,7 @@ class _Writer:
         return node.value if isinstance(node, Number) else self.name_of[place]
 
     def is_free(self, name: str, by: int | None) -> bool:
-        """Tell whether a name's value is needed by nothing but the node ``by``."""
+        """Return whether nothing but the node ``by`` still needs a name's value."""
         held = self.holder.get(name)
         if held is None:
             return True
@@ -138,7 +138,7 @@ class _Writer:
         return hint if hint and self.is_free(hint, place) else self.new_name()
 
     def new_name(self) -> str:
-        """Return the first of ``v1``, ``v2`` … that is not taken; what is taken once stays so."""
+        """Return the first of ``v1``, ``v2`` … that is not taken; a name once taken stays taken."""
         while f"v{self.number}" in self.taken:
             self.number += 1
         return f"v{self.number}"

@@ -1,5 +1,6 @@
 """What is trained, and the two engines that train it: the interpreter and the compiler."""
 
+from tasks.arithmetic import probe_arithmetic
 from tasks.compiled_training import train
 from tasks.engines import Engine, choose_engine
 from tasks.evaluation import Evaluation, evaluate_optimizer, evaluate_programs
@@ -23,6 +24,7 @@ __all__ = [
     "get",
     "lanes_of_device",
     "load_suite",
+    "probe_arithmetic",
     "programs_at_once",
     "score",
     "train",

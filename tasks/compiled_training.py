@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from tasks.pinning import pinned
 from tasks.task import Params, Task
 from tasks.training import CHECK_EVERY, Training, batch_of, bounded, compile_ahead, judge, start, start_shapes
 
@@ -51,6 +52,7 @@ def train(task: Task, optimizer: optax.GradientTransformation, rng_seed: int) ->
     return train_each(task, optimizer, (rng_seed,))[0]
 
 
+@pinned()
 def train_each(task: Task, optimizer: optax.GradientTransformation, rng_seeds: Sequence[int]) -> tuple[Training, ...]:
     """Train a task's model once for each rng seed, until the first training that diverges."""
     update = _compile_update(task, optimizer)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.classification import Examples, Model, losses, split
+from tasks.pinning import KEY_TYPE
 from tasks.task import Params, Task
 from tasks.transformer import WIDTH, Blocks, normalise
 
@@ -120,7 +121,7 @@ def perceptron(width: int, depth: int) -> Model:
         layers = eqx.nn.MLP(PIXELS, CLASSES, width, depth, key=key)
         return eqx.tree_at(_last_layer, layers, replace_fn=jnp.zeros_like)
 
-    structure = eqx.filter_eval_shape(lambda: model(jax.random.key(0)))  # starts no device
+    structure = eqx.filter_eval_shape(lambda: model(jax.random.key(0, impl=KEY_TYPE)))  # starts no device
     static = eqx.filter(structure, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), True)
 
     def init(key: jax.Array) -> Params:

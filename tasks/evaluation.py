@@ -12,6 +12,7 @@ import programs
 from tasks.compiled_training import train_each
 from tasks.engines import Engine, choose_engine
 from tasks.interpreted_training import Candidate, train_many
+from tasks.pinning import pinned
 from tasks.task import Task, TaskError, score
 from tasks.training import Training
 
@@ -105,6 +106,7 @@ def as_optimizer(program: programs.Program) -> optax.GradientTransformation:
     return optax.flatten(optimizer) if programs.is_elementwise(program) else optimizer
 
 
+@pinned()
 def _evaluate_all(
     tasks: Sequence[Task],
     count: int,

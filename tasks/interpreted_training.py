@@ -17,6 +17,7 @@ import optax
 
 import programs
 from tasks.memory import lanes_that_fit
+from tasks.pinning import pinned
 from tasks.task import Params, Task
 from tasks.training import (
     CHECK_EVERY,
@@ -56,6 +57,7 @@ def lanes_of_device() -> Lanes:
     return "sequence" if jax.default_backend() == "cpu" else "population"
 
 
+@pinned()
 def train_many(
     task: Task,
     capacity: programs.Capacity,

@@ -9,6 +9,7 @@ import jax
 from jax.extend.core import jaxprs_in_params
 
 import programs
+from tasks.pinning import pinned
 from tasks.task import Task
 from tasks.training import batch_of, start_shapes, weights
 
@@ -17,6 +18,7 @@ SHARE = 0.4
 
 
 @functools.cache
+@pinned()
 def lane_bytes(task: Task, capacity: programs.Capacity) -> int:
     """Return an upper bound of the device memory that one lane needs, in bytes.
 

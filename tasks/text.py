@@ -1,7 +1,9 @@
 """English text: a small transformer that predicts the next byte of Python's own reference pages."""
 
 import functools
+import importlib.resources
 import math
+import zlib
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,12 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.losses import accuracy, cross_entropy
-from tasks.task import Batch, Params, Task
+from tasks.task import Batch, Params, Task, TaskError
 from tasks.transformer import WIDTH, Blocks, normalise
 
 VOCABULARY = 128  # 7-bit ASCII
 LENGTH = 32  # bytes that the model sees at once
 HELD_OUT_WINDOWS = 256
+
+CHARACTERS = 465_126
+"""Of the whole text."""
+
+_FILE = "data/python_topics.txt.gz"  # its source and licence stand in the file beside it
+_LARGEST_FILE = 1_000_000  # bytes; a larger file is not even unpacked
+_GZIP = 16 + zlib.MAX_WBITS  # how zlib calls the format
 
 
 class Text(NamedTuple):
@@ -27,18 +36,30 @@ class Text(NamedTuple):
 
 @functools.cache
 def load() -> Text:
-    """Read the reference pages that come with Python, with topics in alphabetical order.
+    """Read the reference pages of Python 3.11, with topics in alphabetical order; the same text on every Python.
 
-    The text differs a little from one minor version of Python to the next.
-    Source: The Python Language Reference, https://docs.python.org/3/reference/
+    Source: The Python Language Reference, https://docs.python.org/3.11/reference/
+
+    Raises:
+        TaskError: If the file that comes with Pride is damaged.
     """
-    from pydoc_data.topics import topics
-
-    joined = "\n\n".join(topics[name] for name in sorted(topics))
-    characters = np.frombuffer(joined.encode("ascii", errors="replace"), np.uint8).astype(np.int32)
+    characters = np.frombuffer(_unpacked(), np.uint8).astype(np.int32)
     split = len(characters) * 9 // 10
     starts = np.linspace(split, len(characters) - LENGTH - 1, HELD_OUT_WINDOWS).astype(np.int64)
     return Text(characters[:split], characters[starts[:, None] + np.arange(LENGTH + 1)])
+
+
+def _unpacked() -> bytes:
+    """Read the text as 7-bit ASCII, and never more of it than there should be."""
+    with importlib.resources.files("tasks").joinpath(_FILE).open("rb") as file:
+        packed = file.read(_LARGEST_FILE)
+    try:
+        text = zlib.decompressobj(_GZIP).decompress(packed, CHARACTERS + 1)
+    except zlib.error as error:
+        raise TaskError(f"tasks/{_FILE} is damaged ({error}): install Pride again") from None
+    if len(text) != CHARACTERS or not text.isascii():
+        raise TaskError(f"tasks/{_FILE} is damaged: install Pride again")
+    return text
 
 
 class Transformer(eqx.Module):

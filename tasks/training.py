@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from tasks.pinning import CPU_OPTIONS, pinned, rng_key
 from tasks.task import Batch, Params, Task
 
 WEIGHT_BOUND = 1e4
@@ -54,7 +55,7 @@ def begin(task: Task, rng_seed: jax.Array) -> Start:
         task: What to train.
         rng_seed: int32 (), in [0, 2**31).
     """
-    init_key, batch_key = jax.random.split(jax.random.key(rng_seed))
+    init_key, batch_key = jax.random.split(rng_key(rng_seed))
     shape = (0 if task.full_batch else task.steps, task.batch_size)
     batches = jax.random.randint(batch_key, shape, 0, task.training_examples, jnp.int32)
     return Start(task.init(init_key), batches)
@@ -92,6 +93,7 @@ def judge(task: Task, loss: float, accuracy: float, healthy: bool, steps: int) -
 
 
 @functools.cache
+@pinned()
 def start_shapes(task: Task) -> Start:
     """Return the shapes and dtypes of a task's start."""
     return jax.eval_shape(functools.partial(begin, task), jax.ShapeDtypeStruct((), jnp.int32))
@@ -103,6 +105,7 @@ def weights(task: Task) -> int:
 
 
 @functools.lru_cache(maxsize=_KEPT_STARTS)
+@pinned()
 def start(task: Task, rng_seed: int) -> Start:
     """Return a task's start on the device; its arrays must not be donated."""
     return _compile_begin(task)(jnp.int32(rng_seed))
@@ -113,23 +116,25 @@ def _compile_begin(task: Task) -> Callable[[jax.Array], Start]:
     return compile_ahead(functools.partial(begin, task), jax.ShapeDtypeStruct((), jnp.int32))
 
 
+@pinned()
 def compile_ahead(
     function: Callable[..., Any],
     *shapes: Any,
     donate: tuple[int, ...] = (),
-    cpu_options: Mapping[str, bool | int] = MappingProxyType({}),
+    cpu_options: Mapping[str, bool | int | str] = MappingProxyType({}),
 ) -> Any:
     """Compile a function ahead of time; unlike what `jax.jit` compiles, the result is freed with its last reference.
 
-    On CPU the result runs on one thread, so that its bits do not depend on the number of cores.
+    The settings and options are those that `tasks.pinning` holds, so that bits depend neither on the environment nor on
+    the number of cores.
 
     Args:
         function: Traceable by JAX.
         *shapes: Shapes and dtypes of its arguments.
         donate: Positions of the arguments whose buffers the result may reuse.
-        cpu_options: XLA's options on CPU.
+        cpu_options: XLA's options on CPU, beside or instead of the pinned ones.
     """
     on_cpu = jax.default_backend() == "cpu"
-    options = {"xla_cpu_multi_thread_eigen": False, **cpu_options} if on_cpu else {}
+    options = {**CPU_OPTIONS, **cpu_options} if on_cpu else {}
     jitted = jax.jit(function, donate_argnums=donate, compiler_options=options)
     return jitted.lower(*shapes).compile()

@@ -27,16 +27,16 @@ EVEN = ("abs", "square", "sqrt", "norm", "cos", "log")
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of bloat: ``apply`` gives the bloated program, or None where this kind finds no place."""
+    """One kind of bloat: ``apply`` returns the bloated program, or None if this kind does not fit anywhere."""
 
     name: str
-    exact: bool  # the same bits in 32-bit floats, where nothing overflows or underflows
+    exact: bool  # the same bits in 32-bit floats, unless something overflows or underflows
     apply: Callable[[Program, np.random.Generator], Program | None]
 
 
 @dataclass(frozen=True)
 class Bloated:
-    """A program with its bloats in the order they were made."""
+    """A bloated program, and the kinds of its bloat in the order they were added."""
 
     program: Program
     kinds: tuple[Kind, ...]
@@ -47,7 +47,7 @@ class Bloated:
 
 
 def bloat(start, rng, kinds, count):
-    """Bloat a program with ``count`` kinds drawn from ``kinds``, those that find a place."""
+    """Bloat a program with ``count`` kinds drawn from those of ``kinds`` that fit somewhere."""
     current, made = start, []
     for place in rng.permutation(np.repeat(np.arange(len(kinds)), 3)):
         if len(made) == count:
@@ -60,7 +60,7 @@ def bloat(start, rng, kinds, count):
 
 
 def read(lines, names):
-    """Read statements in which names and numbers are given by braces."""
+    """Parse statements in which braces stand for names and numbers."""
     text = "".join(f"    {line.strip().format_map(names)}\n" for line in lines.split(";"))
     known = sorted(
         {name for name in names.values() if isinstance(name, str) and name not in programs.FUNCTIONS} | {"g"}
@@ -70,9 +70,9 @@ def read(lines, names):
 
 
 def rewritten(functions, lines, fits=lambda statement: True, numbers=lambda statement, rng: {}):
-    """Make a kind that puts lines in the place of a statement ``{t} = {f}({x}, {y}, {z})``; {n} and {k} are new names.
+    """Make a kind that replaces a statement ``{t} = {f}({x}, {y}, {z})`` by lines; {n} and {k} are new names.
 
-    Where the lines begin with ``...`` they come after the statement, with {x} for its target.
+    If the lines begin with ``...``, they follow the statement instead, and {x} is its target.
     """
 
     def apply(program, rng):
@@ -132,7 +132,7 @@ def split_interp(statement, rng):
 
 
 def computed_number(lines, fits=lambda statement: True):
-    """Make a kind that computes a number that a statement reads; {c} is the number and {n} the name of the result."""
+    """Make a kind that computes a number which a statement reads; {c} is the number and {n} the name of the result."""
 
     def apply(program, rng):
         place = drawn(program, rng, lambda s: fits(s) and any(isinstance(x, float) and x > 0.0 for x in s.arguments))

@@ -10,12 +10,12 @@ from program_cases import SEEDS
 import programs
 
 STARTS = tuple(programs.load(name) for name in SEEDS)
-_EACH = 4  # seed programs for each kind
+_EACH = 4  # seed programs per kind
 
 
 @functools.cache
 def singles():
-    """Give for every kind some seed programs with this one bloat."""
+    """Return some seed programs for every kind, with this one bloat each."""
     cases = []
     for number, kind in enumerate(KINDS):
         found = 0
@@ -28,7 +28,7 @@ def singles():
 
 
 def many(exact, count=136, rng_seed=2):
-    """Give every seed program twice with 3 to 8 bloats each."""
+    """Return every seed program twice, with 3 to 8 bloats each."""
     kinds = tuple(kind for kind in KINDS if kind.exact or not exact)
     for number, start in zip(range(count), itertools.cycle(STARTS), strict=False):
         rng = np.random.default_rng([number, exact, rng_seed])
@@ -36,6 +36,6 @@ def many(exact, count=136, rng_seed=2):
 
 
 def came_back(seed, bloated):
-    """Tell whether simplifying leads to the seed program's key, or to what the seed program itself is simplified to."""
+    """Return whether simplifying leads to the seed program's key, or to what the seed program itself simplifies to."""
     found = programs.key(programs.simplify(bloated.program).program)
     return found == programs.key(seed) or found == programs.key(programs.simplify(seed).program)

@@ -1,7 +1,7 @@
-"""Print how many bloated seed programs come back when they are simplified, by kind of bloat.
+"""Print how many bloated seed programs simplifying restores, by kind of bloat.
 
 Run it as ``python tests/bloat_table.py``; it takes about half a minute. The last column counts those with the seed
-program's own key; rules shorten three seed programs themselves, to which a bloated one of theirs comes back.
+program's own key: three seed programs are themselves shortened by rules, and their bloated versions end there too.
 """
 
 from bloat_cases import came_back, many, singles

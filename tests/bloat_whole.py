@@ -1,16 +1,16 @@
-"""Bloats of a whole program: dead code, state variables, names and order; each gives None where it finds no place."""
+"""Bloats of a whole program: dead code, state variables, names and order; each returns None if it does not fit."""
 
 from programs.program import RESERVED, Program, Statement, fresh_name, variables
 
 
 def drawn(program, rng, fits):
-    """Draw the place of a statement that fits; None where there is none."""
+    """Draw the place of a statement that fits; None if no statement fits."""
     places = [place for place, statement in enumerate(program.statements) if fits(statement)]
     return int(rng.choice(places)) if places else None
 
 
 def spliced(program, begin, end, statements, parameters=()):
-    """Put statements in the place of others, and new state variables after the parameters."""
+    """Replace statements by others, and add new state variables after the parameters."""
     body = (*program.statements[:begin], *statements, *program.statements[end:])
     return Program((*program.parameters, *parameters), body, program.update)
 
@@ -26,7 +26,7 @@ def dead_code(program, rng):
 
 
 def overwritten_code(program, rng):
-    """Insert a statement whose value the next one that writes its target replaces unread."""
+    """Insert a statement whose value is overwritten before it is read."""
     place = drawn(program, rng, lambda s: s.target not in s.arguments)
     if place is None:
         return None
@@ -58,7 +58,7 @@ def renamed_in(program, names):
 
 
 def doubled_state(program, rng):
-    """Keep a state variable twice; half of what read it reads the other."""
+    """Keep a state variable twice; half of its readers read the copy."""
     if not program.state:
         return None
     first = str(rng.choice(program.state))
@@ -69,7 +69,7 @@ def doubled_state(program, rng):
         body.append(statement._replace(arguments=tuple(other)))
         if statement.target == first:
             body.append(Statement(second, statement.function, tuple(other)))
-            if first in other or second in other:  # the second write must read what the first did
+            if first in other or second in other:  # the second write must read the same values as the first
                 body[-2:] = [Statement(second, statement.function, tuple(other)), Statement(first, "copy", (second,))]
     return Program((*program.parameters, second), tuple(body), program.update)
 
@@ -96,7 +96,7 @@ def renamed(program, rng):
 
 
 def reordered(program, rng):
-    """Swap neighbours that do not depend on one another, again and again."""
+    """Swap neighbouring statements that do not depend on each other, many times."""
     body = list(program.statements)
     for place in rng.integers(max(len(body) - 1, 1), size=3 * len(body)) if len(body) > 1 else ():
         one, two = body[place], body[place + 1]

@@ -1,4 +1,4 @@
-"""What tests of clusters share: a Ray node of its own; Slurm, and machines reached by ssh, acted on loopback."""
+"""What tests of clusters share: a Ray node; Slurm, and machines reached by ssh, both simulated on loopback."""
 
 import os
 import secrets
@@ -83,10 +83,10 @@ echo "$@" >>"$HOME/pip.log"
 
 
 def act_slurm(folder: Path, nodes: int) -> dict[str, str]:
-    """Write the commands that the script needs of Slurm; give the environment of a job with them.
+    """Write the Slurm commands that the script needs; return the environment of a job that has them.
 
     Args:
-        folder: Where; also the home of the job.
+        folder: Where the commands are written; also the home of the job.
         nodes: How many nodes the job has, each with one CPU.
     """
     commands = folder / "bin"
@@ -94,7 +94,7 @@ def act_slurm(folder: Path, nodes: int) -> dict[str, str]:
     for name, text in {"srun": SRUN, "scontrol": SCONTROL, "hostname": HOSTNAME}.items():
         (commands / name).write_text(text)
         (commands / name).chmod(stat.S_IRWXU)
-    names = [f"node{number}" for number in range(2, nodes + 2)]  # of 127.0.0.1, Ray makes the machine's own address
+    names = [f"node{number}" for number in range(2, nodes + 2)]  # Ray replaces 127.0.0.1 by the machine's address
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
     return kept | {
         "PATH": f"{commands}:{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -111,15 +111,15 @@ def act_slurm(folder: Path, nodes: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Machines:
-    """Machines that ssh and rsync reach, and one to command them from."""
+    """Machines that ssh and rsync reach, and the machine that commands them."""
 
     homes: dict[str, Path]  # by address; the head's comes first
-    port: int  # of the head, in the place of 6379
+    port: int  # of the head, instead of 6379
     clone: Path  # on the commanding machine
-    environment: dict[str, str]  # there
+    environment: dict[str, str]  # of the commanding machine
 
     def command(self, *command: str | Path) -> str:
-        """Run a command in the clone and give what it printed."""
+        """Run a command in the clone and return what it printed."""
         done = subprocess.run(
             command,
             env=self.environment,
@@ -133,11 +133,11 @@ class Machines:
         return done.stdout
 
     def stop(self, address: str) -> None:
-        """End Ray on a machine, where it runs."""
+        """End Ray on a machine, if it runs there."""
         self.command("ssh", f"USER@{address}", "~/pride-venv/bin/ray stop")
 
     def with_ray(self) -> list[str]:
-        """Give the addresses of the machines on which Ray runs."""
+        """Return the addresses of the machines on which Ray runs."""
         return [address for address, home in self.homes.items() if _runs_ray(home)]
 
 
@@ -147,8 +147,8 @@ def _runs_ray(home: Path) -> bool:
 
 @contextmanager
 def acted_machines(count: int) -> Iterator[Machines]:
-    """Make machines with a venv of Pride's, in which `ray` and `pip` are acted, and end what of Ray runs on them."""
-    # Not in TMPDIR: the path of a socket may have 107 characters, and Ray adds 70 to this.
+    """Make machines with a venv in which `ray` and `pip` are simulated, and end Ray on them afterwards."""
+    # Not in TMPDIR: the path of a socket may have at most 107 characters, of which Ray uses 70.
     with tempfile.TemporaryDirectory(prefix="pride-up-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder, own = Path(name), Path(name, "own")
         homes = {f"127.0.0.{number}": folder / str(number) for number in range(2, count + 2)}
@@ -178,12 +178,12 @@ def acted_machines(count: int) -> Iterator[Machines]:
         try:
             yield machines
         finally:
-            for address in homes:  # the head first, which would start the others again
+            for address in homes:  # the head first: it would restart the others
                 machines.stop(address)
 
 
 def free_port(first: int, end: int) -> int:
-    """Give a port in a range on which nothing listens."""
+    """Return a port in a range on which nothing listens."""
     for port in range(first + os.getpid() % 1000, end):
         with socket.socket() as probe:
             try:
@@ -196,14 +196,14 @@ def free_port(first: int, end: int) -> int:
 
 @dataclass(frozen=True)
 class Node:
-    """The head of a Ray cluster that asks for a token, with two CPUs."""
+    """The head of a Ray cluster that requires a token, with two CPUs."""
 
     address: str
-    folder: Path  # of Ray's files; those of what travelled, too
+    folder: Path  # of Ray's files, including the code that drivers sent
     token: Path
 
     def driver(self, script: Path, **environment: str) -> subprocess.CompletedProcess:
-        """Run a script beside the cluster, in the folder it lies in, and give what it printed."""
+        """Run a script in its own folder, on the cluster's machine, and return the completed process."""
         settings = {"PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN_PATH": str(self.token), **environment}
         dropped = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS")
         kept = {name: value for name, value in os.environ.items() if name not in dropped}
@@ -221,10 +221,10 @@ def ray_node(*options: str, python_path: str = "") -> Iterator[Node]:
     """Start Ray on loopback, and end it.
 
     Args:
-        options: More options of `ray start`.
-        python_path: Where its workers find modules first.
+        options: Further options of `ray start`.
+        python_path: The folder in which its workers look for modules first.
     """
-    # Not in TMPDIR: the path of a socket may have 107 characters, and Ray adds 70 to this.
+    # Not in TMPDIR: the path of a socket may have at most 107 characters, of which Ray uses 70.
     with tempfile.TemporaryDirectory(prefix="pride-node-", dir="/tmp", ignore_cleanup_errors=True) as name:
         node = Node(f"127.0.0.2:{free_port(20_000, 30_000)}", Path(name, "ray"), Path(name, "token"))
         node.token.touch(0o600)

@@ -1,4 +1,4 @@
-"""What tests share that run `pride` in processes of its own: with faults, with signals, and to the end."""
+"""What tests share that run `pride` in separate processes: with faults, with signals, and to the end."""
 
 import contextlib
 import json
@@ -15,14 +15,14 @@ SMALL = [
     *("--set", "budget.candidates=30", "--set", "rng_seeds=1", "--set", "finalists=1"),
     *("--set", "fresh_rng_seeds=1", "--set", "compare=[sgd]"),
 ]
-"""Makes a search of `smoke` short."""
+"""Settings that make a search of `smoke` short."""
 
 OUTLIVES_S = 30
-"""What a run starts ends within so many seconds of its end."""
+"""Seconds after the end of a command within which all processes that it started must end."""
 
 
 class Commands:
-    """`pride` with one folder of runs, and one compile cache for all."""
+    """`pride` with one folder of runs, and one compile cache for all commands."""
 
     def __init__(self, root: Path, cache: Path):
         self.root = root
@@ -32,11 +32,11 @@ class Commands:
         return {**os.environ, "PRIDE_RUNS": str(self.root), "PRIDE_CACHE": str(self._cache), **more}
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, whatever it is."""
+        """Run a command to its end, whether or not it succeeds."""
         return subprocess.run([*PRIDE, *arguments], env=self.variables(**variables), capture_output=True, text=True)
 
     def search(self, name: str, *placement: str) -> str:
-        """Search to the end, and give the dump."""
+        """Search to the end, and return the dump."""
         done = self.run("search", "smoke", "--name", name, *SMALL, *placement)
         assert done.returncode == 0, done.stderr
         return self.dump(name)
@@ -48,7 +48,7 @@ class Commands:
 
     @contextlib.contextmanager
     def guarded(self, *arguments: str, **variables: str) -> "Iterator[Guarded]":
-        """Run a command beside the test."""
+        """Run a command in the background."""
         with subprocess.Popen(
             [sys.executable, guard.__file__, str(OUTLIVES_S), *PRIDE, *arguments],
             env=self.variables(**variables),
@@ -59,13 +59,13 @@ class Commands:
             yield Guarded(process)
 
     def ended(self, *arguments: str, **variables: str) -> int:
-        """Run a command to its end; give its exit code, or minus the signal that killed it. Nothing outlives it."""
+        """Run a command to its end; return its exit code, or minus the signal that killed it. Nothing outlives it."""
         with self.guarded(*arguments, **variables) as command:
             return command.end()[0]
 
 
 class Guarded:
-    """A command that runs, with all that it starts."""
+    """A running command, with all processes that it starts."""
 
     def __init__(self, process: subprocess.Popen[str]):
         assert process.stdout is not None
@@ -84,11 +84,11 @@ class Guarded:
             os.kill(self._command, number)
 
     def wait_until_said(self, text: str) -> None:
-        """Wait for a line on standard error that holds this."""
+        """Wait for a line on standard error that contains a text."""
         assert any(text in line for line in self._errors)
 
     def end(self) -> tuple[int, str]:
-        """Wait for the command to end; give its exit code and what it said since. Nothing outlives it for long."""
+        """Wait for the command's end; return its exit code and its remaining standard error. Nothing outlives it."""
         told, said = self._process.communicate()
         code, left = json.loads(told)
         assert left == []

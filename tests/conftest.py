@@ -25,14 +25,14 @@ FIRST = (
     *("test_pools", "test_cheating", "test_tasks", "test_interpreter", "test_parity"),
     *("test_export", "test_functions", "test_transformations", "test_hostile", "test_security"),
 )
-"""The files that take longest, so that no process is left alone with one of them at the end."""
+"""The files that take longest: they run first, so that no process runs one of them alone at the end."""
 
 SAME_PROCESS = ("test_cheating", "test_cli", "test_evaluation", "test_workers")
-"""The files that train in the machines of digits_tiny and iris, which a process compiles once, for seconds each."""
+"""The files that train on digits_tiny and iris: a process compiles the machine of each task once, for seconds."""
 
 
 class _Scheduling(LoadFileScheduling):
-    """Gives each process a file at a time, those of `SAME_PROCESS` as one."""
+    """Gives each process one file at a time, and those of `SAME_PROCESS` together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
@@ -41,7 +41,7 @@ class _Scheduling(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """Deal out the files in the order of collection, where they are dealt out whole (`--dist loadfile`)."""
+    """Return a scheduler that hands out files in the order of collection, if whole files are (`--dist loadfile`)."""
     if config.getoption("dist") != "loadfile":
         return None
     config.option.loadscopereorder = False
@@ -56,18 +56,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder that processes of tests may share for what they compile."""
+    """Return a folder in which processes of tests may share what they compile."""
     return tmp_path_factory.mktemp("compiled")
 
 
 @pytest.fixture
 def commands(tmp_path: Path, compile_cache: Path) -> Commands:
-    """Give `pride`, in processes of its own, with a folder of runs for the test alone."""
+    """Return `pride`, run in separate processes, with a folder of runs for the test alone."""
     return Commands(tmp_path, compile_cache)
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print how closely the programs agreed with what they were compared with, where that was measured."""
+    """Print how closely the programs agreed with their references, if that was measured."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     rows = sorted(cells for report in reports for name, cells in report.user_properties if name == "parity")
     if rows:

@@ -1,7 +1,7 @@
-"""Optax's own contract tests, which its wheel carries, run over factories of ours in place of Optax's.
+"""Optax's own contract tests, which its wheel contains, run over our factories instead of Optax's.
 
-Optax's classes take their cases from tables through the decorators of absl; while their files are loaded those
-decorators only note what a test varies, and each test is then run with our factories.
+Optax's classes take their cases from tables through absl's decorators. While Optax's files are loaded, these
+decorators only record what a test varies; each test is then run with our factories.
 """
 
 import functools
@@ -24,7 +24,7 @@ import optax
 from absl.testing import parameterized
 
 FILES = ("_src/alias_test.py", "contrib/_common_test.py", "_src/float64_test.py", "_src/sharding_test.py")
-DEVICES = 8  # that Optax's tests of sharding spread arrays over
+DEVICES = 8  # over which Optax's tests of sharding spread arrays
 LONG = ("test_optimization", "test_optimizers")  # train for 10 000 and 30 000 steps
 
 
@@ -33,10 +33,10 @@ class Subject:
     """An exported optimizer under test.
 
     Attributes:
-        name: what it is called in the table.
-        factory: makes the transformation.
-        settings: the keyword arguments that it is made with.
-        takes_complex: whether it is tested with complex weights only, rather than with all.
+        name: Its name in the table.
+        factory: Makes the transformation.
+        settings: The keyword arguments of the factory.
+        takes_complex: Whether it is tested with complex weights only, rather than with all.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Subject:
     takes_complex: bool = False
 
     def split(self) -> "Subject":
-        """Give the optimizer that takes complex weights, as the refusal of them advises."""
+        """Return the optimizer wrapped for complex weights, as its error message about them advises."""
         return Subject(
             self.name,
             lambda **settings: optax.contrib.split_real_and_imaginary(self.factory(**settings)),
@@ -56,13 +56,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one test.
+    """The result of one test.
 
     Attributes:
-        subject: the optimizer's name.
-        test: the name of Optax's file, the test's, and what it varied.
-        result: "passed", "refused" (complex weights, with a sentence), "skipped" by Optax, or "failed".
-        reason: why, where it did not pass.
+        subject: The optimizer's name.
+        test: The names of Optax's file and of the test, and what the test varied.
+        result: "passed", "refused" (complex weights, with an error message), "skipped" by Optax, or "failed".
+        reason: Why it did not pass; empty if it did.
     """
 
     subject: str
@@ -73,7 +73,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Test:
-    """One test of Optax's with one choice of what it varies."""
+    """One of Optax's tests with one choice of what it varies."""
 
     owner: ModuleType
     kind: type[unittest.TestCase]
@@ -117,7 +117,7 @@ class _Result(unittest.TestResult):
 
 
 def _load(path: str, factories: dict[str, Callable[..., optax.GradientTransformation]]) -> ModuleType:
-    """Load one of Optax's files of tests; where it looks for optimizers by name it finds ours."""
+    """Load one of Optax's test files, with our optimizers in place of those that it looks up by name."""
     place = Path(optax.__file__).parent / path
     spec = importlib.util.spec_from_file_location(place.stem.strip("_"), place)
     assert spec is not None
@@ -132,16 +132,16 @@ def _load(path: str, factories: dict[str, Callable[..., optax.GradientTransforma
         return decorator
 
     noting = mock.patch.multiple(parameterized, product=note, named_parameters=note)
-    with noting, mock.patch.dict(os.environ), warnings.catch_warnings(action="ignore"):  # of Optax's own tables
+    with noting, mock.patch.dict(os.environ), warnings.catch_warnings(action="ignore"):  # from Optax's own tables
         spec.loader.exec_module(module)
     vars(module).update(_get_opt=lambda _, name: factories[name], _get_opt_factory=factories.__getitem__)
     return module
 
 
 def _row(subject: Subject, wanted: set[str]) -> dict[str, Any]:
-    """Give the arguments that say which optimizer is tested; every file of Optax's has its own."""
+    """Return the arguments that name the tested optimizer; each of Optax's files has its own."""
     row: dict[str, Callable[[], Any]] = {
-        "opt_name": lambda: f"{subject.name} of Pride",  # no name for which Optax's tests make an exception
+        "opt_name": lambda: f"{subject.name} of Pride",  # a name for which Optax's tests make no exception
         "opt_kwargs": lambda: subject.settings,
         "wrapper_name": lambda: None,
         "wrapper_kwargs": lambda: None,
@@ -154,7 +154,7 @@ def _row(subject: Subject, wanted: set[str]) -> dict[str, Any]:
 
 
 def _tests(modules: list[ModuleType]) -> Iterator[_Test]:
-    """Give the tests that take their optimizers from a table."""
+    """Yield the tests that take their optimizers from a table."""
     rows = {"opt_name", "transform_constr", "optimizer"}
     for module in modules:
         for kind in vars(module).values():
@@ -177,7 +177,7 @@ def _run(test: _Test, subject: Subject) -> Outcome:
     result = _Result()
     with mock.patch.object(jax, "__version__", "1.0"):  # Optax compares it as text, in which 0.10 comes before 0.7
         case.run(result)
-    jax.config.update("jax_enable_x64", False)  # a test of float64 that fails leaves it on
+    jax.config.update("jax_enable_x64", False)  # a failing test of float64 leaves it on
     name = f"{test}, split" if subject.takes_complex else str(test)
     for verdict in ("failed", "refused", "skipped"):
         if verdict in result.reasons:
@@ -186,15 +186,15 @@ def _run(test: _Test, subject: Subject) -> Outcome:
 
 
 def run_contract(subjects: list[Subject], long: bool = True, only: str = "") -> Iterator[Outcome]:
-    """Run Optax's contract tests over optimizers, those with complex weights also with the optimizer split.
+    """Run Optax's contract tests over optimizers; tests with complex weights also run with the optimizer split.
 
     Args:
-        subjects: what to test; their names differ.
-        long: whether to run the tests that train until the problem is solved.
-        only: a regular expression to be found in the names of the tests to run.
+        subjects: The optimizers to test, with different names.
+        long: Whether to run the tests that train until the problem is solved.
+        only: A regular expression that the names of the tests to run must contain.
 
     Yields:
-        What came of every test.
+        The outcome of every test.
     """
     factories: dict[str, Callable[..., optax.GradientTransformation]] = {}
     tests = [test for test in _tests([_load(path, factories) for path in FILES]) if re.search(only, str(test))]

@@ -1,8 +1,8 @@
-"""What the exports are made with where Optax's contract tests train them, and what is known to fail there.
+"""The settings with which Optax's contract tests train the exports, and which tests are known to fail.
 
-Optax's tests ask that one setting of an optimizer solves six problems in 10 000 or 30 000 steps; as Optax's tables do
-for its own, these give each seed program a rate that does. They were found on a grid, in the middle of the rates that
-solve all six where several do.
+Optax's tests require that one setting of an optimizer solves six problems in 10 000 or 30 000 steps. Like Optax's
+own tables, these give each seed program a rate with which it does. The rates were found on a grid; if several solve
+all six problems, the middle one was chosen.
 """
 
 import inspect
@@ -74,7 +74,7 @@ RATES = {
     "tiger": 0.002,
     "yogi": 0.1,
 }
-# Steps whose size does not shrink with the gradient end only where the rate falls: to 0 after STEPS steps.
+# If the size of the steps does not shrink with the gradient, training ends only if the rate falls: to 0 after STEPS.
 FALLING = {
     "adadelta": 0.4,
     "cocob": 1.0,
@@ -84,16 +84,16 @@ FALLING = {
     "signum": 0.003,
     "simplified_ademamix": 0.0002,
 }
-# The raw Lion clips gradients to the rate as it is, so that the size of its step is a constant of its own.
+# The raw Lion clips gradients to the unscaled rate, so the size of its step is a separate constant.
 CONSTANTS = {
     "lion_pruned": {"c1": 0.003, "c2": NO_DECAY},
     "lion_raw": {"c1": 0.003, "c2": NO_DECAY},
 }
 _ROSENBROCK = "test_optimization(setup_rosenbrock"
 _COMPLEX = "test_optimization(setup_rosenbrock, complex64), split"
-# What fails, by the beginning of the test's name, and why.
+# The tests that fail, by the beginning of their names, and why.
 KNOWN_FAILURES = {
-    "acprop": {_ROSENBROCK: "10 000 steps are too few; so they are for optax.contrib.acprop, which Optax gives 30 000"},
+    "acprop": {_ROSENBROCK: "10 000 steps are too few, as for optax.contrib.acprop, which Optax gives 30 000"},
     "ademamix": {
         "test_optimizers_can_be_wrapped_in_inject_hyperparams": "an injected 0.9999 is a float32, and "
         "1 - 0.9999 off by 1.7e-4, in optax.contrib.ademamix too; the test asks for 1e-4"
@@ -108,7 +108,7 @@ KNOWN_FAILURES = {
 
 
 def settings(name: str, factory: Callable[..., optax.GradientTransformation]) -> dict[str, Any]:
-    """Give the keyword arguments with which a seed program's export solves the problems of Optax's tests."""
+    """Return the keyword arguments with which a seed program's export solves the problems of Optax's tests."""
     found: dict[str, Any] = {each: NO_DECAY for each in inspect.signature(factory).parameters if "weight_decay" in each}
     if name == "sign_sgd":
         found["learning_rate"] = optax.exponential_decay(2.0, STEPS, 1e-4)
@@ -120,6 +120,6 @@ def settings(name: str, factory: Callable[..., optax.GradientTransformation]) ->
 
 
 def reason_known(name: str, test: str) -> str:
-    """Give the reason for which a test of a program is known to fail, or an empty text."""
+    """Return why a test of a program is known to fail, or an empty text."""
     method = test.partition(" ")[2]
     return next((why for begin, why in KNOWN_FAILURES.get(name, {}).items() if method.startswith(begin)), "")

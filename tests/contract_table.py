@@ -1,7 +1,7 @@
-"""Print how the exports of the seed programs fare in Optax's own contract tests, and why what did not pass did not.
+"""Print how the exports of the seed programs fare in Optax's own contract tests, with the reason for every failure.
 
-Run it as ``python tests/contract_table.py``, or with ``--help``; all seed programs take about ten minutes. It is a
-process of its own, since Optax's tests of sharding need eight devices.
+Run it as ``python tests/contract_table.py``, or with ``--help``; all seed programs take about ten minutes. It runs
+in a separate process, since Optax's tests of sharding need eight devices.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Nearly all of a test's time is XLA's compiling: without optimizing, a quarter of it remains.
+# XLA's compilation takes nearly all of a test's time; without optimization it takes a quarter of that.
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )
@@ -38,7 +38,7 @@ COLUMNS = ("program", *RESULTS, "why")
 
 
 def subjects(names: list[str], mutants: Iterable[tuple[int, programs.Program]], folder: Path) -> Iterator[Subject]:
-    """Export seed programs, with settings for training, and mutated programs, with their own."""
+    """Export seed programs with settings for training, and mutated programs with their own settings."""
     for name in names:
         factory = import_module(programs.export_optax(programs.load(name), name="opt"), folder, f"seed_{name}").opt
         yield Subject(name, factory, settings(name, factory))
@@ -48,7 +48,7 @@ def subjects(names: list[str], mutants: Iterable[tuple[int, programs.Program]], 
 
 
 def with_float32_numbers(program: programs.Program) -> programs.Program:
-    """Round a program's numbers to float32, as those that are injected are."""
+    """Round a program's numbers to float32, as injected settings are."""
     statements = tuple(
         each._replace(arguments=tuple(x if isinstance(x, str) else float(np.float32(x)) for x in each.arguments))
         for each in program.statements
@@ -57,7 +57,7 @@ def with_float32_numbers(program: programs.Program) -> programs.Program:
 
 
 def first_steps(program: programs.Program, dtype: str) -> list[np.ndarray]:
-    """Give the updates and the state of a program's first two steps on what Optax's tests give it."""
+    """Return the updates and the state of a program's first two steps on the inputs of Optax's tests."""
     found: list[np.ndarray] = []
     for weights, gradients in CONTRACT_INPUTS:
         reference = Reference(program, [np.shape(w) for w in weights], dtype)
@@ -68,10 +68,10 @@ def first_steps(program: programs.Program, dtype: str) -> list[np.ndarray]:
 
 
 def is_calm(program: programs.Program) -> bool:
-    """Tell whether a program's first steps on what Optax's tests give it are finite, and no matter of rounding.
+    """Return whether a program's first steps on the inputs of Optax's tests are finite, and not decided by rounding.
 
-    Some tests ask for values: that 0 times an update is 0, and that a setting which is a float32, as injected ones
-    are, gives the same update and state to 1e-5 as one that is a Python number.
+    Some tests check values: that 0 times an update is 0, and that a setting that is a float32, as injected ones
+    are, gives the same update and state to 1e-5 as a Python number.
     """
     exact = first_steps(program, "float64")
     others = (first_steps(program, "float32"), first_steps(with_float32_numbers(program), "float64"))
@@ -83,13 +83,13 @@ def is_calm(program: programs.Program) -> bool:
 
 
 def calm_mutants(count: int) -> Iterator[tuple[int, programs.Program]]:
-    """Give the first so many calm ones of the random mutants of seed programs, with their numbers."""
+    """Yield the first `count` calm ones of the random mutants of seed programs, with their numbers."""
     drawn = enumerate(random_mutants(3 * count, edits=8)) if count else iter(())
     return itertools.islice((each for each in drawn if is_calm(each[1])), count)
 
 
 def row(name: str, outcomes: list[Outcome]) -> tuple[str, ...]:
-    """Give the cells of a program's row: how many tests had each result, and the reasons that are not a refusal."""
+    """Return the cells of a program's row: how many tests had each result, and the reasons except refusals."""
     counts = [sum(each.result == result for each in outcomes) for result in RESULTS]
     others = [each for each in outcomes if each.result in ("skipped", "failed")]
     reasons = [f"`{each.test}`: {reason_known(name, each.test) or each.reason[:160]}" for each in others]
@@ -97,14 +97,14 @@ def row(name: str, outcomes: list[Outcome]) -> tuple[str, ...]:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the tests and print a table, or every outcome as a line of JSON."""
+    """Run the tests and print a table, or each outcome as a line of JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("programs", nargs="*")
-    parser.add_argument("--mutants", type=int, default=0, help="how many calm mutated programs to test too")
-    parser.add_argument("--any", action="store_true", help="test mutated programs that are not calm too")
+    parser.add_argument("--mutants", type=int, default=0, help="how many calm mutated programs to test as well")
+    parser.add_argument("--any", action="store_true", help="also test mutated programs that are not calm")
     parser.add_argument("--short", action="store_true", help="leave out the tests that train for thousands of steps")
-    parser.add_argument("--only", default="", help="a regular expression to be found in the names of tests")
-    parser.add_argument("--json", action="store_true", help="print every outcome as a line of JSON")
+    parser.add_argument("--only", default="", help="a regular expression that the names of the tests must contain")
+    parser.add_argument("--json", action="store_true", help="print each outcome as a line of JSON")
     given = parser.parse_args(arguments)
     names = given.programs or ([] if given.mutants else list(programs.seed_programs()))
     mutants = enumerate(random_mutants(given.mutants, edits=8)) if given.any else calm_mutants(given.mutants)

@@ -1,4 +1,4 @@
-"""What the tests of exports to several libraries share: one reference for all, and how far a module is from it."""
+"""What the tests of exports to several libraries share: one reference, and how far a module is from it."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,25 +16,25 @@ TOLERANCES = {"float32": 1e-6, "float64": 1e-10}
 """The largest relative error of an update, beyond what the rounding of the weights hides."""
 
 ROUNDING = 30.0
-"""How many times its own rounding errors an update may be off, where a program makes much of them."""
+"""By how many times its own rounding errors an update may be off, if a program amplifies them."""
 
 Leaves = Sequence[np.ndarray]
 
 
 class Stepper(Protocol):
-    """An exported optimizer at work: it takes weights and gradients, and gives the weights after one step."""
+    """An exported optimizer in a training: it takes weights and gradients, and returns the weights after one step."""
 
     def __call__(self, weights: Leaves, gradients: Leaves, rate: float) -> Leaves: ...
 
 
 @dataclass(frozen=True)
 class Worst:
-    """How far a module was from the program.
+    """How far a module was from its program.
 
     Attributes:
-        error: the largest relative error of an update, beyond what the rounding of the weights hides.
-        excess: the largest error next to what is allowed.
-        steps: how many were compared; less than were asked for where the program stopped giving finite numbers.
+        error: The largest relative error of an update, beyond what the rounding of the weights hides.
+        excess: The largest error relative to the error that is allowed.
+        steps: How many steps were compared; fewer than requested if the program's numbers became infinite or NaN.
     """
 
     error: float
@@ -43,18 +43,18 @@ class Worst:
 
 
 def subjects(mutants: int) -> dict[str, programs.Program]:
-    """Give all seed programs, the paper's raw winner, and so many mutants of seed programs."""
+    """Return all seed programs, the paper's raw winner, and `mutants` mutants of seed programs."""
     found = {name: programs.load(name) for name in SEEDS} | {"raw winner": programs.parse(RAW_WINNER)}
     return found | {f"mutant {number}": each for number, each in enumerate(random_mutants(mutants, edits=8))}
 
 
 def rates(steps: int) -> list[float]:
-    """Give factors for the learning rate: a schedule that falls."""
+    """Return factors for the learning rate: a falling schedule."""
     return [1.0 / (1.0 + 0.25 * step) for step in range(steps)]
 
 
 class Reference:
-    """A program in NumPy, one step after another; ``state`` has the kind and the arrays of every state variable."""
+    """A program run step by step in NumPy; ``state`` holds the kind and the arrays of each state variable."""
 
     def __init__(self, program: programs.Program, shapes: Sequence[tuple[int, ...]], dtype: str):
         self._program, self._facts, self._dtype = program, programs.check(program), np.dtype(dtype)
@@ -72,7 +72,7 @@ class Reference:
 
     @np.errstate(all="ignore")
     def __call__(self, weights: Leaves, gradients: Leaves, rate: float) -> Leaves:
-        """Give the update of the next step."""
+        """Return the update of the next step."""
         self._step += 1
         inputs = self.state | {
             "w": (programs.Kind.TENSOR, tuple(w.astype(self._dtype) for w in weights)),
@@ -86,10 +86,10 @@ class Reference:
 
 
 def walk(program: programs.Program, dtype: str, steps: int) -> Iterator[tuple[Leaves, Leaves, float, Leaves, Leaves]]:
-    """Train with a program on random gradients, for as long as it gives finite numbers.
+    """Train with a program on random gradients, for as long as its numbers are finite.
 
     Yields:
-        The weights, the gradients, the factor of the rate, the update, and what float64 adds to it.
+        The weights, the gradients, the factor of the rate, the update, and its distance from the update in float64.
     """
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=shape).astype(dtype) for shape in SHAPES]
@@ -108,7 +108,7 @@ def walk(program: programs.Program, dtype: str, steps: int) -> Iterator[tuple[Le
 
 
 def worst(program: programs.Program, stepper: Callable[[Leaves], Stepper], dtype: str, steps: int) -> Worst:
-    """Run a module beside its program, at every step from the same weights."""
+    """Compare a module with its program, at every step from the same weights."""
     error = excess = 0.0
     count, step = 0, None
     for weights, gradients, rate, update, rounding in walk(program, dtype, steps):

@@ -1,4 +1,4 @@
-"""Ray as a RayPool sees it, with a clock of its own; what becomes of each call, and when, is said from outside."""
+"""A fake of Ray for RayPool, with its own clock; the test decides the fate of each call, and when it happens."""
 
 import contextlib
 import sys
@@ -7,23 +7,24 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import workers.ray_pool
-from workers import Result, Status
+from workers import UNKNOWN, Result, Status
 from workers.backlog import Failure
+from workers.ray_worker import Identity
 
 MANY = 2000  # more waits than any test needs
 
 
 class RayError(Exception):
-    """What a call of a dead worker raises."""
+    """Raised by a call of a dead worker."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One call of a worker's method; it is its own reply to come."""
+    """One call of a worker's method; also the reference to its future reply."""
 
     worker: "Worker"
     jobs: list | None  # None for the start of a worker
-    fate: str = ""  # none yet, "answer", "fall short" (each result is a failure), "raise" (an exception) or "die"
+    fate: str = ""  # "" (undecided), "answer", "fall short" (each result is a failure), "raise" (an exception) or "die"
     read: bool = False
 
 
@@ -47,11 +48,12 @@ class Worker:
 
 
 class FakeRay:
-    """What is used of the module `ray`, and what became of the jobs.
+    """The part of the module `ray` that RayPool uses, and a record of the jobs.
 
     Attributes:
         now_s: The time; waiting for nothing makes it pass.
         calls: All that were made.
+        arithmetics: Of the workers that start, in the order in which they do; then UNKNOWN.
         failed: By a job's index, how often it failed by itself: with no other beside it, or with a result of its own.
     """
 
@@ -61,17 +63,18 @@ class FakeRay:
         self.now_s = 0.0
         self.waits = 0
         self.calls = []
+        self.arithmetics = []
         self.failed = Counter()
 
     def install(self, patch):
-        """Have pools use this; they are made with `RayPool` as always."""
+        """Make pools use this fake; they are made with `RayPool` as usual."""
         patch.setitem(sys.modules, "ray", self)
         patch.setattr(workers.ray_pool, "ray_connection", lambda *given: contextlib.nullcontext())
         patch.setattr(workers.ray_pool, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         patch.setattr(workers.ray_pool, "cause_of_death", lambda error: (Status.CRASHED, "the worker died"))
 
     def pending(self):
-        """Give the calls whose fate is open, those of killed workers, too: their replies come late."""
+        """Return the calls whose fate is undecided, including those of killed workers: their replies come late."""
         return [call for call in self.calls if not call.fate]
 
     def remote(self, **options):
@@ -88,16 +91,18 @@ class FakeRay:
         self.waits += 1
         assert self.waits < MANY, "the pool turns in circles"
         if not ready and timeout > 0.0:
-            self.now_s += timeout + 1e-6  # as any clock: past the deadline, not a rounding error before it
+            self.now_s += timeout + 1e-6  # like any clock: past the deadline, not a rounding error before it
         return ready[:num_returns], [call for call in calls if call not in ready[:num_returns]]
 
     def get(self, call):
         assert call.fate
         assert not call.read, "a reply was read twice"
-        assert not call.worker.killed, "a reply was read that came too late"
+        assert not call.worker.killed, "a reply that came too late was read"
         call.read = True
         if call.fate == "answer":
-            return None if call.jobs is None else [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
+            if call.jobs is None:
+                return Identity("here", self.arithmetics.pop(0) if self.arithmetics else UNKNOWN)
+            return [Result(job.index, Status.OK, seconds=1.0) for job in call.jobs]
         if call.fate == "fall short" and call.jobs is not None:
             self.failed.update(job.index for job in call.jobs)
             return [Result(job.index, Status.OOM, seconds=1.0) for job in call.jobs]

@@ -1,6 +1,6 @@
-"""What tests of faults share: short searches, each session of one in a process of its own that faults may end.
+"""What tests of faults share: short searches, each session of which runs in a separate process that faults may end.
 
-Run as a script, it imports all that a search needs, then forks once for each session that it is asked for.
+Run as a script, it imports all that a search needs, then forks once for each session that is requested.
 """
 
 import json
@@ -54,7 +54,7 @@ class InstantPool(workers.SerialPool):
 
 
 def session(root: Path, name: str, settings: Config, pool: workers.Pool, watcher: Watcher = Watcher()) -> None:  # noqa: B008
-    """Start a run, or go on with it."""
+    """Start a run, or resume it."""
     again = (root / name).exists()
     opened = open_to_write(root, name) if again else create(root, name, "given", to_yaml(settings), environment())
     with opened as store:
@@ -62,13 +62,13 @@ def session(root: Path, name: str, settings: Config, pool: workers.Pool, watcher
 
 
 def found(root: Path, name: str) -> tuple[list[str], list[Final]]:
-    """Give all that a run found."""
+    """Return all that a run found."""
     with open_to_read(root, name) as store:
         return list(dump_lines(store.outcomes())), store.finals()
 
 
 def check_whole(root: Path, name: str, unbroken: tuple[list[str], list[Final]]) -> None:
-    """Fail unless a run, whatever happened to it, is not there, or holds a beginning of the unbroken one."""
+    """Fail unless a run, whatever happened to it, does not exist or holds a beginning of the unbroken one."""
     if not (root / name).exists():
         assert [summary.name for summary in list_runs(root)] == []
         return
@@ -78,7 +78,7 @@ def check_whole(root: Path, name: str, unbroken: tuple[list[str], list[Final]]) 
 
 
 class Server:
-    """A process that forks one for each session."""
+    """A process that forks a child for each session."""
 
     def __init__(self, **variables: str):
         tests = Path(__file__).parent
@@ -92,11 +92,11 @@ class Server:
         )
 
     def run(self, root: Path, name: str, **asked: object) -> int:
-        """Run a session; give its exit code, or minus the signal that ended it. See `_child`."""
+        """Run a session; return its exit code, or minus the signal that ended it. See `_child`."""
         return self.run_counting(root, name, **asked)[0]
 
     def run_counting(self, root: Path, name: str, **asked: object) -> tuple[int, int]:
-        """Run a session; give its exit code, and how many system calls SQLite made, if it lived to tell."""
+        """Run a session; return its exit code, and how many system calls SQLite made, if it reported them."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"root": str(root), "name": name, **asked}) + "\n")
@@ -119,15 +119,15 @@ def _child(
     trains: bool = False,
     sqlite: tuple[int, str] | None = None,
 ) -> int:
-    """Run a session in this process; give its exit code.
+    """Run a session in this process; return its exit code.
 
     Args:
         root: The folder of the runs.
-        name: The run.
-        plan: Faults, as PRIDE_FAULTS holds them.
+        name: The name of the run.
+        plan: Faults, as in PRIDE_FAULTS.
         candidates: The budget.
-        trains: Whether candidates are trained, in place of an evaluation that costs nothing.
-        sqlite: Number of a system call of SQLite, and what then happens.
+        trains: Whether candidates are trained, instead of evaluated at no cost.
+        sqlite: The number of a system call of SQLite, and what happens at it.
     """
     os.environ[faults.VARIABLE] = plan
     if sqlite is not None:

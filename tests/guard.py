@@ -1,8 +1,8 @@
-"""Run a command, and see how long what it started outlives it. A script: guard.py SECONDS COMMAND...
+"""Run a command, and find the processes that outlive it. A script: guard.py SECONDS COMMAND...
 
-It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that none is lost sight of. Prints JSON lines:
-the command's process id at once; "stopped" whenever a signal stopped the command; and in the end its exit code (minus
-the signal that ended it) and the names of all processes that were left so many seconds later, which it then ends.
+It adopts every process whose parent ends (PR_SET_CHILD_SUBREAPER), so that it loses none. Prints JSON lines:
+the command's process id at once; "stopped" whenever a signal stops the command; and finally its exit code (minus
+the signal that ended it) and the names of all processes that are left SECONDS later, which it then ends.
 """
 
 import ctypes
@@ -39,7 +39,7 @@ def _wait(command: int, seconds: int) -> tuple[int, list[str]]:
         return code, []
     except TimeoutError:
         left = []
-        while children := _children():  # each that ends may leave others
+        while children := _children():  # a child that ends may leave others
             left += [Path(f"/proc/{child}/comm").read_text(encoding="utf-8", errors="replace") for child in children]
             for child in children:
                 os.kill(child, signal.SIGKILL)

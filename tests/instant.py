@@ -11,7 +11,7 @@ def evaluate(jobs: Sequence[workers.Job]) -> list[workers.Result]:
 
 
 def evaluate_one(job: workers.Job) -> workers.Result:
-    """Score a program by its key: every seventh one diverges."""
+    """Score a program by its key; one key in seven diverges."""
     number = int(programs.key(programs.parse(job.program))[:8], 16)
     if number % 7 == 0:
         return workers.Result(job.index, workers.Status.DIVERGED)

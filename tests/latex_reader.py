@@ -1,4 +1,4 @@
-"""Reads the equations that ``to_latex`` writes and computes them in NumPy, to compare them with the programs."""
+"""A reader of the equations that ``to_latex`` writes: it computes them in NumPy, to compare them with the programs."""
 
 import re
 
@@ -122,7 +122,7 @@ class Reader:
 
 
 def run_latex(rows: list[str], weights: np.ndarray, gradients: list[np.ndarray], rate: float) -> list[np.ndarray]:
-    """Compute the updates that equations stand for; the weights stay where they are."""
+    """Compute the updates that equations define; the weights do not change."""
     equations = [row.split(" = ", 1) for row in rows]
     later = {symbol.strip(): symbol.strip().replace("_t", "_{t-1}").replace(",t}", ",t-1}") for symbol, _ in equations}
     known: dict = dict.fromkeys(later.values(), 0.0) | {r"\eta": rate, r"\epsilon": 1e-8}

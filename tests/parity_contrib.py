@@ -1,4 +1,4 @@
-"""Seed programs beside optax.contrib."""
+"""Seed programs compared with optax.contrib."""
 
 from optax import contrib
 from parity_cases import ParityCase

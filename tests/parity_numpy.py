@@ -1,4 +1,4 @@
-"""Seed programs beside the equations of their sources, written in NumPy.
+"""Seed programs compared with the equations of their sources, written in NumPy.
 
 Each reference is in its source's own form, with the source's default constants, so that it can disagree with the
 program; a rule for one array becomes a reference through ``each_array``.
@@ -13,7 +13,7 @@ EPS = 1e-8
 
 
 def each_array(rule):
-    """Make a reference of a rule for one array: ``rule(w, g, state, t) -> (update, state)``."""
+    """Make a reference from a rule for one array: ``rule(w, g, state, t) -> (update, state)``."""
 
     def reference(w, g, state, t):
         results = [rule(*array, t) for array in zip(w, g, state or [None] * len(w), strict=True)]
@@ -23,17 +23,17 @@ def each_array(rule):
 
 
 def norm_of_all(arrays):
-    """Give the Euclidean norm over all arrays together."""
+    """Return the Euclidean norm over all arrays together."""
     return math.sqrt(sum(np.sum(x**2) for x in arrays))
 
 
 def averaged(average, x, decay):
-    """Give the next exponential moving average; the first one follows zero."""
+    """Return the next exponential moving average; the average starts at zero."""
     return decay * (0.0 if average is None else average) + (1 - decay) * x
 
 
 def moments(g, state, t, b1=0.9, b2=0.999):
-    """Give Adam's two averages with bias correction, and the averages without."""
+    """Return Adam's two averages with bias correction, and without it."""
     m, v = state or (None, None)
     m, v = averaged(m, g, b1), averaged(v, g**2, b2)
     return m / (1 - b1**t), v / (1 - b2**t), (m, v)
@@ -115,7 +115,7 @@ def cautious_lion(w, g, state, t, lr=1e-4, b1=0.9, b2=0.99, wd=0.1):
 
 
 def cautious(update, g):
-    """Leave out what goes against the gradient; lengthen the rest by size / number, at most a thousandfold."""
+    """Zero what points against the gradient; scale the rest up by size / number, at most a thousandfold."""
     agrees = update * g > 0
     return np.where(agrees, update * min(agrees.size / max(np.count_nonzero(agrees), 1), 1000.0), 0.0)
 
@@ -146,7 +146,7 @@ def laprop(w, g, state, t, lr=4e-4, mu=0.9, nu=0.999, eps=1e-15):
 
 
 def lion_of_the_search(w, g, state, t, lr=0.0002171761734643951, wd=0.4601978361606598):
-    """What the paper reads out of the raw winner: the sign of a momentum, as x / |x|, with two decays."""
+    """What the paper derives from the raw winner: the sign of a momentum, as x / |x|, with two decays."""
     b1 = 0.8999999761581421
     b2 = b1 * 1.109133005142212
     clipped = [np.arcsin(x * min(1.0, 1.0 / norm_of_all(g))) for x in g]
@@ -167,14 +167,14 @@ def mars(w, g, state, t, lr=3e-3, gamma=0.025, b1=0.95, b2=0.99):
 def msvag(w, g, state, t, lr=0.1, b=0.9):
     m, v, averages = moments(g, state, t, b, b)
     rho = (1 - b) ** 2 * (1 - b ** (2 * t)) / ((1 - b**t) ** 2 * (1 - b**2))
-    if t == 1:  # rho is 1, and nothing is known of the variance
+    if t == 1:  # rho is 1, and nothing is known about the variance
         return lr * m, averages
     s = (v - m**2) / (1 - rho)
     return lr * m**2 / (m**2 + rho * s) * m, averages
 
 
 def muon(w, g, state, t, lr=0.02, mu=0.95):
-    """The authors' momentum; optax.contrib.muon also corrects its bias, scales by shape and gives vectors to AdamW."""
+    """The authors' momentum; optax.contrib.muon also corrects its bias, scales by shape and leaves vectors to AdamW."""
     buffer = (0.0 if state is None else state) * mu + g
     ahead = g + mu * buffer
     if g.ndim < 2:
@@ -183,7 +183,7 @@ def muon(w, g, state, t, lr=0.02, mu=0.95):
 
 
 def newton_schulz(matrix):
-    """Five steps of the quintic on the singular values, which is what it does to the matrix."""
+    """Apply five steps of the quintic to the singular values, which has the same effect as on the matrix."""
     left, values, right = np.linalg.svd(matrix / np.linalg.norm(matrix), full_matrices=False)
     for _ in range(5):
         values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5

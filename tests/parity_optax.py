@@ -1,4 +1,4 @@
-"""Seed programs beside Optax's own optimizers."""
+"""Seed programs compared with Optax's own optimizers."""
 
 import jax
 import optax
@@ -6,7 +6,7 @@ from parity_cases import ParityCase
 
 
 def rprop(first_step):
-    """Make Optax's Rprop without its lag: what it returns is the step before's update, this step's is in its state."""
+    """Make Optax's Rprop without its lag: it returns the previous step's update, and keeps this step's in its state."""
     lagging = optax.scale_by_rprop(first_step)
 
     def update(updates, state, params=None):

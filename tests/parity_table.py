@@ -1,6 +1,6 @@
 """Print the table of seed programs of programs/README.md: sources, and how closely each agrees with its yardstick.
 
-Run it as ``python tests/parity_table.py``; it trains with every parity case, which takes about half a minute.
+Run it as ``python tests/parity_table.py``; it trains every parity case, which takes about half a minute.
 """
 
 import re
@@ -16,7 +16,7 @@ COLUMNS = ("program", "name", "source", "compared with", "largest relative error
 
 
 def described(name):
-    """Give the cells of a seed program's row but the last."""
+    """Return the cells of a seed program's row except the last."""
     header = HEADER.match(programs.source_text(name))
     source = "[{authors}, {year}]({link})".format_map(header.groupdict())
     against = "; ".join(case.against for case in CASES if case.program == name)
@@ -24,13 +24,13 @@ def described(name):
 
 
 def row(name):
-    """Give the cells of a seed program's row, with the largest error of its cases."""
+    """Return the cells of a seed program's row, with the largest error of its cases."""
     errors = [measure(programs.load(name), case).error for case in CASES if case.program == name]
     return *described(name), f"{max(errors):.2g}"
 
 
 def markdown_table():
-    """Give the table, sorted by the programs' names."""
+    """Return the table, sorted by the programs' names."""
     rows = [COLUMNS, ["---"] * len(COLUMNS), *map(row, programs.seed_programs())]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 

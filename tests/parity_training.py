@@ -1,4 +1,4 @@
-"""How a parity case is compared: both sides train on one noisy quadratic, and their weights are put side by side."""
+"""How a parity case is compared: both sides train on one noisy quadratic, and their weights are compared."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ STEPS = 300
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near two courses of weights are, and how far they went; both relative to the largest weight of an array.
+    """How close two trajectories of weights are, and how far they went; relative to the largest weight of an array.
 
     Attributes:
-        error: the largest difference at any step, of the array where it is largest; NaN where a weight is not finite.
-        movement: the largest change since the start, of the array where it is least.
+        error: The largest difference of any array at any step; NaN if a weight is not finite.
+        movement: The largest change since the start, of the array that moved least.
     """
 
     error: float
@@ -31,20 +31,20 @@ class Agreement:
 
 
 def start():
-    """Give the weights that a training starts from: mixed shapes, one of them all zero as biases are at first."""
+    """Return the weights that a training starts from: mixed shapes, one of them all zero as biases are at first."""
     weights = tree(1)
     weights["layers"]["scale"] = jnp.zeros_like(weights["layers"]["scale"])
     return weights
 
 
 def noise():
-    """Draw one gradient a step, stacked: noise, to which the pull to zero is added in the loop."""
+    """Draw one gradient per step, stacked: noise, to which the loop adds the pull towards zero."""
     rng = np.random.default_rng(2)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=(STEPS, *leaf.shape)), leaf.dtype), start())
 
 
 def train(transform, weights, errors):
-    """Train on a noisy quadratic; give the weights after every step, stacked."""
+    """Train on a noisy quadratic; return the weights after every step, stacked."""
 
     def step(carry, error):
         weights, state = carry
@@ -56,7 +56,7 @@ def train(transform, weights, errors):
 
 
 def train_numpy(reference):
-    """Train with a NumPy reference in float64; give the weights after every step, stacked."""
+    """Train with a NumPy reference in float64; return the weights after every step, stacked."""
     leaves, structure = jax.tree.flatten(start())
     weights, state, course = [np.asarray(leaf, np.float64) for leaf in leaves], None, []
     errors = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(noise())]
@@ -69,7 +69,7 @@ def train_numpy(reference):
 
 
 def agreement(got, wanted):
-    """Compare two courses of weights that began at ``start()``."""
+    """Compare two trajectories of weights that began at ``start()``."""
     errors, movements = [], []
     for x, y, first in zip(*map(jax.tree.leaves, (got, wanted, start())), strict=True):
         assert x.shape == y.shape == (STEPS, *first.shape)
@@ -92,7 +92,7 @@ def compare(transform, other):
 
 
 def measure(program, case):
-    """Train with a program, and with what the case compares with."""
+    """Train with a program and with the reference of its case, and compare them."""
     transform = programs.to_optax(program)
     if isinstance(case, NumpyCase):
         ours = jax.jit(lambda *given: train(transform, *given), compiler_options=QUICK)(start(), noise())

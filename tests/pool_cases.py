@@ -14,7 +14,7 @@ def echo(job):
 
 
 def each(evaluate_one):
-    """Evaluate several jobs, one after another."""
+    """Make an evaluation of several jobs, one after another."""
     return functools.partial(_each, evaluate_one)
 
 

@@ -19,15 +19,15 @@ SEEDS = programs.seed_programs()
 
 
 def first_and_slow(cases: Sequence[Any], count: int) -> list[Any]:
-    """Give cases to parametrize with: so many, from all over, as they are, and the others marked slow."""
+    """Return cases to parametrize with: `count`, spread evenly, as they are, and the others marked slow."""
     chosen = {place * len(cases) // count for place in range(count)}
     return [case if place in chosen else pytest.param(case, marks=pytest.mark.slow) for place, case in enumerate(cases)]
 
 
-# Options for compiling: without optimizing, and with its older emitters, XLA takes a quarter of the time.
+# Options for compiling: without optimization, and with its older emitters, XLA takes a quarter of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
-# The raw winner of the paper's search, as DESIGN section 8 gives it.
+# The raw winner of the paper's search, as in DESIGN section 8.
 RAW_WINNER = """\
 def train(w, g, m, v, lr):
     g = clip(g, lr)
@@ -56,13 +56,13 @@ def train(w, g, m, v, lr):
 
 
 def program(parameters, *body, returns):
-    """Parse the program with these lines."""
+    """Parse a program with these parameters, lines and returned names."""
     lines = "".join(f"    {line}\n" for line in body)
     return programs.parse(f"def train({parameters}):\n{lines}    return {returns}\n")
 
 
 def edited(start, rng_seed, names):
-    """Apply the edits of these names, one after another, leaving out those that cannot be made."""
+    """Apply the edits with these names, one after another, leaving out those that do not apply."""
     rng, limits = np.random.default_rng(rng_seed), programs.Limits()
     changed = start
     for name in names:
@@ -79,7 +79,7 @@ mutants = st.builds(edited, seeds, rng_seeds, edit_names)
 
 
 def random_mutants(count, edits=6, starts=SEEDS):
-    """Give mutants of seed programs, the same ones at every call."""
+    """Return mutants of seed programs, the same ones at every call."""
     names = sorted(programs.EDITS)
     found = []
     for rng_seed, seed in zip(range(count), itertools.cycle(starts), strict=False):
@@ -89,7 +89,7 @@ def random_mutants(count, edits=6, starts=SEEDS):
 
 
 def run_numpy(subject, weights, gradients, lr=1.0, dtype=np.float64):
-    """Run a program in NumPy, one step for each tuple of gradients; the weights stay where they are.
+    """Run a program in NumPy, one step for each tuple of gradients; the weights do not change.
 
     Returns:
         The updates, a list of tuples of arrays.
@@ -119,7 +119,7 @@ def run_numpy(subject, weights, gradients, lr=1.0, dtype=np.float64):
 
 
 def run_transform(transform, params, gradients):
-    """Give the updates of an Optax transformation in eager mode, the weights moving with them."""
+    """Return the updates of an Optax transformation in eager mode; the weights move with them."""
     state, updates = transform.init(params), []
     for gradient in gradients:
         update, state = transform.update(gradient, state, params)
@@ -129,7 +129,7 @@ def run_transform(transform, params, gradients):
 
 
 def tree(rng_seed, dtype=jnp.float32):
-    """Draw weights, or gradients, of mixed shapes: a scalar, a vector, a matrix and four dimensions."""
+    """Draw weights, or gradients, of mixed shapes: a scalar, a vector, a matrix and an array of four dimensions."""
     rng = np.random.default_rng(rng_seed)
     shapes = {"bias": (), "layers": {"kernel": (3, 4), "scale": (5,)}, "filters": (2, 3, 2, 2)}
     return jax.tree.map(
@@ -143,7 +143,7 @@ def import_module(text, folder, name="exported"):
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where a NamedTuple looks for its module
+    sys.modules[name] = module  # in which a NamedTuple looks up its module
     try:
         spec.loader.exec_module(module)
     finally:
@@ -171,7 +171,7 @@ def assert_same_bits(got, wanted):
 
 
 def behave_alike(first, second, rtol=1e-6):
-    """Tell whether two lists of updates agree for as long as both are finite."""
+    """Return whether two lists of updates agree for as long as both are finite."""
     for one, other in zip(first, second, strict=True):
         if not all(np.isfinite(x).all() and np.isfinite(y).all() for x, y in zip(one, other, strict=True)):
             return True

@@ -1,4 +1,4 @@
-"""What tests of searches share: a config, an evaluation that trains nothing, a pool without order, and a run."""
+"""What tests of searches share: a config, a pool that returns results in any order, and a run."""
 
 import random
 from collections.abc import Callable
@@ -25,7 +25,7 @@ CONFIG = Config(
 
 
 class ShuffledPool(workers.SerialPool):
-    """Gives back results in any order, several at a time, as many workers would."""
+    """Returns results in any order, several at a time, as many workers would."""
 
     def __init__(self, rng_seed: int):
         super().__init__(evaluate)
@@ -59,7 +59,7 @@ def run(
     watcher: Watcher | None = None,
     searched: Callable[..., Stop] = search,
 ) -> tuple[str, str]:
-    """Start or go on with a run; give its reason for stopping and its dump."""
+    """Start or resume a run; return its reason for stopping and its dump."""
     again = (root / name).exists()
     with open_to_write(root, name) if again else create(root, name, "", to_yaml(config), {}) as store:
         watcher = watcher or Watcher(on_progress, interrupted)

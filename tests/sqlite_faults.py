@@ -1,6 +1,6 @@
 """The n-th system call of SQLite that changes a file fails, or is the last thing the process does.
 
-SQLite's unix layer lets its system calls be replaced, one by one and by name; its own tests are made so. What is
+SQLite's unix layer allows its system calls to be replaced, one by one and by name, as its own tests do. What is
 replaced here stays so for the rest of the process. Source: https://www.sqlite.org/c3ref/vfs.html (xSetSystemCall).
 """
 
@@ -13,9 +13,9 @@ import signal
 WRITES = ("write", "pwrite", "pwrite64")
 OTHERS = ("ftruncate", "unlink", "fallocate")
 ACTIONS = ("torn", "full")
-"""A write is cut in half, any other call left out, and the process killed; or from then on the disk is full."""
+"""Cut a write in half, or skip any other call, and kill the process; or have the disk full from then on."""
 
-calls = 0  # how many of these calls SQLite has made
+calls = 0  # how many calls that change a file SQLite has made
 
 _SIZES = {  # of the arguments after the name or descriptor
     "write": (ctypes.c_void_p, ctypes.c_size_t),
@@ -37,7 +37,7 @@ class _Vfs(ctypes.Structure):
 
 
 def install(number: int, action: str) -> None:
-    """Have the call of this number, from 1, go wrong."""
+    """Make the call with this number, from 1, fail."""
     library = ctypes.CDLL(_sqlite3.__file__)
     library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
     vfs = library.sqlite3_vfs_find(None)
@@ -48,13 +48,13 @@ def install(number: int, action: str) -> None:
     get_call = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(vfs.contents.xGetSystemCall)
     for name in (*WRITES, *OTHERS):
         address = get_call(vfs, name.encode())
-        if address is not None:  # a system may have only some
+        if address is not None:  # a system may have only some of the calls
             replaced = _replacement(name, address, number, action)
             _kept.append(replaced)
             assert set_call(vfs, name.encode(), ctypes.cast(replaced, ctypes.c_void_p)) == 0
 
 
-_kept: list[object] = []  # SQLite holds bare addresses of them
+_kept: list[object] = []  # keeps alive what SQLite knows by address only
 
 
 def _replacement(name: str, address: int, number: int, action: str) -> object:

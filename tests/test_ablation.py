@@ -1,4 +1,4 @@
-"""Simplifying by training, with an evaluation that knows what is needed, and trains nothing."""
+"""Simplifying by training, with an evaluation that knows which parts are needed, and trains nothing."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ CLIPPED = programs.parse("""def train(w, g, m, lr):
 
 
 def scored(job: workers.Job, score: float) -> workers.Result:
-    """Give a result with this score, more or less by the rng seed."""
+    """Return a result with about this score, varied by the rng seed."""
     task = tasks.get(job.tasks[0])
     unit = task.worst - task.reference
     losses = tuple(task.worst - unit * (score + 0.01 * (seed % 3 - 1)) for seed in job.rng_seeds)
@@ -33,7 +33,7 @@ def scored(job: workers.Job, score: float) -> workers.Result:
 
 
 class Judge:
-    """Evaluates by what a program is made of, and remembers what it was asked."""
+    """Evaluates programs by their parts, and records the jobs that it was given."""
 
     def __init__(self, value: Callable[[str, str], float]):
         self.value = value
@@ -60,7 +60,7 @@ def simplified(judge: Judge, program: programs.Program = CLIPPED) -> Simplified:
 
 
 def needs(*parts: str) -> Callable[[str, str], float]:
-    """Give 1 to what has all these parts, and much less to others."""
+    """Return a score that is 1 for programs with all these parts, and much less for others."""
     return lambda text, task: 1.0 if all(part in text for part in parts) else 0.5
 
 

@@ -1,4 +1,4 @@
-"""Which jobs travel together, what counts as an attempt, and that every job ends up with one result."""
+"""Which jobs are evaluated together, what counts as an attempt, and that every job gets one result."""
 
 import pytest
 from hypothesis import given
@@ -98,7 +98,7 @@ def test_what_is_forgotten_never_comes_back():
     sizes=st.lists(st.integers(1, 9), min_size=1),
 )
 def test_every_job_has_one_result_and_only_the_guilty_pay(kinds, sizes):
-    """Good ones beside any others have one attempt; how jobs were put together shows nowhere."""
+    """Good jobs have one attempt, whatever others do; no result shows which jobs were evaluated together."""
     backlog, results, calls, killed = filled(len(kinds)), [], 0, set()
     while backlog.in_flight:
         attempts = backlog.take(sizes[calls % len(sizes)])

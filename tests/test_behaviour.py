@@ -1,4 +1,4 @@
-"""What programs do, measured: the seed programs that move alike, the size of updates, what weights lose."""
+"""What programs do, measured: seed programs that move alike, the size of updates, the decay of weights."""
 
 import numpy as np
 import pytest

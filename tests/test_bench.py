@@ -1,4 +1,4 @@
-"""The command ``pride bench``: its rows, what it refuses, and what it does without."""
+"""The command ``pride bench``: its rows, what it rejects, and which packages it does not need."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def test_the_command_starts_without_ray_pydantic_and_an_installed_pride():
 
 @pytest.mark.slow
 def test_rows_as_json_without_ray_pydantic_and_an_installed_pride():
-    """Also the smallest bench's one real run: the fastest task, each contender timed once."""
+    """The one real run of the smallest bench, too: the fastest task, with each contender timed once."""
     done = run_without("iris", "--device", "cpu", "--repetitions", "1", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
@@ -67,7 +67,7 @@ def test_rows_as_json_without_ray_pydantic_and_an_installed_pride():
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch):
-    """Let the command set its environment for this test only."""
+    """Restore the environment that the command sets after the test."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 
@@ -131,7 +131,7 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.slow
 def test_what_an_accelerator_measures_runs_on_a_cpu_too(monkeypatch: pytest.MonkeyPatch):
-    """With lanes side by side, on the smallest task and in small numbers."""
+    """With lanes side by side, on the smallest task and with few candidates."""
     monkeypatch.setitem(benches._COUNTS["gpu"], "iris", benches._Counts(16, 1))
     monkeypatch.setitem(benches._POPULATIONS, "gpu", (1, 16))
     monkeypatch.setitem(benches._LANES, "gpu", {"iris": (4, 16)})

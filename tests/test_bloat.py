@@ -1,4 +1,4 @@
-"""Simplifying seed programs that were bloated at random: what bloat is, and that they come back."""
+"""Simplifying restores seed programs that were bloated at random, and bloat changes nothing."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SHORTENED = {"lion_raw", "lion_pruned", "radam"}  # by rules, without any bloat
 
 
 def updates(program, dtype):
-    """Run some steps on three arrays in floats of a type."""
+    """Run some steps on three arrays, in floats of a dtype."""
     rng = np.random.default_rng(3)
     arrays = [tuple(rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (5,))) for _ in range(4)]
     return run_numpy(program, arrays[0], arrays[1:], lr=0.5, dtype=dtype)

@@ -22,7 +22,7 @@ def test_corpus_is_there():
 
 
 RNG_SEEDS = {"iris": (0,)}
-"""Of the trainings; elsewhere three. By luck a large step may learn iris, whose models are tiny, and cheats nobody."""
+"""The rng seeds of the trainings; three on other tasks. A large step may learn iris, a tiny model, by luck alone."""
 
 
 @BY_TASK

@@ -46,7 +46,7 @@ def test_kinds_of_state_are_the_least_fixed_point_of_the_loop():
     facts = programs.check(
         program(
             "g, a, b, c, d, lr",
-            "x = a * 2.0",  # a becomes what b was, b what c was, c a tensor: three passes
+            "x = a * 2.0",  # a becomes the old b, b the old c, c a tensor: three passes
             "a = b",
             "b = c",
             "c = g",
@@ -95,13 +95,13 @@ def test_the_raw_winner_of_the_paper():
     assert facts.state_kinds == {"m": TENSOR, "v": TENSOR}
     assert facts.inputs == {"w", "g", "lr"}
     assert facts.statements == 12
-    # clip 2, interp twice 4, m * m 1, m * lr 1, sqrt 2, divide 2, wd * w 1, + 1; those of lr alone cost nothing
+    # clip 2, interp twice 4, m * m 1, m * lr 1, sqrt 2, divide 2, wd * w 1, + 1; calls on lr alone cost nothing
     assert (facts.multiply_adds, facts.transcendentals, facts.cost) == (14, 1, 15)
     assert facts.update_kind is TENSOR
 
 
 def test_the_raw_winner_within_one_step():
-    """One call returns m, so a look at one call alone keeps `m = cosh(update)`, as the paper's released code does."""
+    """One call returns m, so analysing a single call keeps `m = cosh(update)`, as the paper's released code does."""
     winner = programs.parse(RAW_WINNER)
     within, across = programs.live_within_step(winner), programs.check(winner).live
     assert sum(within) == 13
@@ -226,7 +226,7 @@ SIZES = {  # state slots, live statements
     "tiger": (1, 6),
     "yogi": (2, 21),
 }
-BY_ARRAY = {  # look at whole weight arrays
+BY_ARRAY = {  # these read whole weight arrays
     "adagrad_norm",
     "adai",
     "adanorm",
@@ -272,9 +272,9 @@ def test_only_live_statements_count_as_elementwise():
 @pytest.mark.parametrize(
     ("lines", "line", "column", "message"),
     [
-        (["update = clip(g, g)"], 2, 14, "clip's argument 'c' must be a scalar, and 'g' is tensor"),
+        (["update = clip(g, g)"], 2, 14, "clip's argument 'c' must be a scalar, but 'g' is tensor"),
         (["x = norm(g)", "update = clip(g, x)"], 3, 14, "'x' is per-array"),
-        (["update = interp(g, m, m)", "m = g"], 2, 14, "interp's argument 'a' must be a scalar, and 'm' is tensor"),
+        (["update = interp(g, m, m)", "m = g"], 2, 14, "interp's argument 'a' must be a scalar, but 'm' is tensor"),
         (["a = m", "update = g + interp(g, g, a * 2.0)", "m = norm(g)"], 3, 18, "is per-array; global_norm, dot"),
     ],
 )
@@ -308,7 +308,7 @@ def test_programs_made_by_hand_are_checked_too(statements, update, message):
 def test_facts_are_of_the_program_alone():
     subject = programs.load("adamw")
     facts = programs.check(subject)
-    assert programs.check(subject) is facts  # found out once
+    assert programs.check(subject) is facts  # computed once
     with pytest.raises(TypeError):
         facts.state_kinds["m"] = SCALAR
     for copied in (copy.copy(subject), copy.deepcopy(subject), replace(subject)):

@@ -21,7 +21,7 @@ BAD = "def train(w, g, lr):\n    update = sqare(g)\n    return update\n"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder of runs with one small finished search in it, called ``small``."""
+    """Return a folder of runs with one small finished search in it, called ``small``."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRIDE_RUNS", str(folder))
@@ -37,21 +37,21 @@ def runs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ended(arguments: list[str]) -> int:
-    """Run a command and give its exit code."""
+    """Run a command and return its exit code."""
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     return int(stop.value.code or 0)
 
 
 def printed(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
-    """Run a command that succeeds and give what it printed on stdout."""
+    """Run a command that succeeds and return what it printed on stdout."""
     capsys.readouterr()
     assert ended(arguments) == code
     return capsys.readouterr().out
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Run a command that fails; give its exit code and its sentence, on stderr and without a traceback."""
+    """Run a command that fails; return its exit code and its message, on stderr and without a traceback."""
     capsys.readouterr()
     code = ended(arguments)
     output = capsys.readouterr()
@@ -61,7 +61,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
 
 
 def document(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> object:
-    """Run a command with ``--json`` and read its one document, refusing NaN tokens."""
+    """Run a command with ``--json`` and parse its one document, rejecting NaN tokens."""
 
     def refuse(token: str) -> None:
         raise AssertionError(f"{token} is not JSON")

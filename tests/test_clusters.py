@@ -1,4 +1,4 @@
-"""The cluster files are what Ray, Kubernetes and Slurm take, and closed; what joins a cluster brings its code along."""
+"""Cluster files are valid for Ray, Kubernetes and Slurm, and closed; a driver that joins a cluster sends its code."""
 
 import ast
 import copy
@@ -28,7 +28,7 @@ PAGE = ROOT / "workers" / "CLUSTERS.md"
 
 
 def started(path):
-    """Give the commands of a file that start Ray, each on a line."""
+    """Return the commands of a file that start Ray, one per line."""
     joined = re.sub(r"\\\n\s*", " ", path.read_text())
     if path.suffix == ".yaml":
         config = yaml.safe_load(joined)

@@ -1,6 +1,6 @@
-"""JAX's compilation cache: who writes, what is kept, what is mended, and that bits stay the same.
+"""JAX's compilation cache: which process writes, what is kept, what is repaired, and that bits stay the same.
 
-JAX's settings last as long as a process, so whatever turns the cache on runs in one of its own.
+JAX's settings last as long as a process, so whatever turns the cache on runs in a separate process.
 """
 
 import json
@@ -97,7 +97,7 @@ def start(script, folder, **environment):
 
 
 def run(script, folder, **environment):
-    """Run a script that must end well and tell the user nothing; give what it prints."""
+    """Run a script that must succeed without messages on stderr; return what it prints."""
     with start(script, folder, **environment) as process:
         told, complaints = process.communicate()
     assert (process.returncode, complaints) == (0, "")
@@ -140,7 +140,7 @@ def test_one_process_at_a_time_writes(tmp_path):
         written = entries(tmp_path)
         (broken,) = tmp_path.glob("*/jit__lambda*-cache")
         broken.write_bytes(broken.read_bytes()[:-1])
-        assert add(tmp_path)[1:] == (1, 0)  # reads, but neither mends nor writes
+        assert add(tmp_path)[1:] == (1, 0)  # reads, but neither repairs nor writes
         assert not is_whole(entries(tmp_path)[broken.name])
         writer.kill()
     assert add(tmp_path)[1:] == (1, 1)  # the lock is free again

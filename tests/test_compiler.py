@@ -67,7 +67,7 @@ def test_float64_weights_keep_their_dtype_and_precision():
 
 RECOMPILED = [
     *(programs.load(name) for name in SEEDS),
-    # Scalar and per-array state, also of numbers alone, whose types must not change after the first step.
+    # Scalar and per-array state, also made of numbers alone, whose types must not change after the first step.
     program("g, s, n, lr", "update = g * s", "s = 0.5", "n = norm(g)", returns="update, s, n"),
     program("g, s, n", "update = g * s + n", "s = get_pi()", "n = max(n, norm(g))", returns="update, s, n"),
     program("g, s, lr", "update = g * s", "s = sqrt(2.0) * lr", returns="update, s"),
@@ -95,7 +95,7 @@ def test_the_second_step_compiles_nothing(subject, engine, tmp_path):
 
     state = transform.init(params)
     for _ in range(3):
-        params, state = jax.eval_shape(step, params, state)  # traces as a call would, and compiles nothing
+        params, state = jax.eval_shape(step, params, state)  # traces like a call, and compiles nothing
     assert len(traces) == 1
 
 

@@ -1,4 +1,4 @@
-"""The config of a search: what is taken, what is refused, and how it is said."""
+"""The config of a search: what is accepted, what is rejected, and the error messages."""
 
 import math
 
@@ -19,7 +19,7 @@ GOOD = "tasks: smoke\nbudget: {candidates: 10}\n"
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads YAML text, with the names above known."""
+    """Return a function that loads YAML text, with the names above known."""
 
     def load(text, *overrides):
         path = tmp_path / "search.yaml"

@@ -1,4 +1,4 @@
-"""The command ``pride doctor``: each check finds what is wrong, says what to do, and never waits for ever."""
+"""The command ``pride doctor``: each check finds the fault, advises what to do, and never waits for ever."""
 
 import importlib.metadata
 import json
@@ -31,7 +31,7 @@ def runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """What the processes that start JAX and Ray answer."""
+    """Return the answers of the processes that start JAX and Ray, which a test may change."""
     given = {
         "devices": {"backend": "cpu", "devices": ["cpu"]},
         "cluster": {"host": "127.0.0.1", "token": True, "nodes": 1, "resources": {"CPU": 2, "GPU": 0}, "notes": []},
@@ -42,7 +42,7 @@ def answers(monkeypatch):
 
 
 def run(*arguments):
-    """Run the command; give its exit code and what it printed."""
+    """Run the command; return its exit code and what it printed."""
     result = CliRunner().invoke(doctor.doctor_command, arguments, standalone_mode=False, catch_exceptions=False)
     return result.return_value, result.stdout
 

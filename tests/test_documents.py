@@ -1,4 +1,4 @@
-"""What `pride show` tells about a program: facts, dead state, and the seed programs that are the same."""
+"""What `pride show` says about a program: facts, dead state, and the seed programs that are the same."""
 
 import json
 
@@ -19,7 +19,7 @@ def train(w, g, lr):
 
 
 def shown(reference: str, text: str = "") -> dict[str, str]:
-    """Run the command and give the lines of facts by their names."""
+    """Run the command and return the lines of facts by their names."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
     facts = result.stdout.partition("\n\n")[2].partition("\n#\n")[0]
     return {line[2:19].strip(): line[20:] for line in facts.splitlines()}
@@ -90,7 +90,7 @@ def test_a_seed_program_with_the_same_key_is_named(reference, same):
 
 
 def sections(reference: str, text: str = "") -> dict[str, list[str]]:
-    """Run the command and give the lines below the facts by their titles."""
+    """Run the command and return the lines below the facts by their titles."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
     _, *parts = result.stdout.partition("\n\n")[2].replace("\n# ", "\n").split("\n#\n")
     return {title: [" ".join(row.split()) for row in rows] for title, *rows in map(str.splitlines, parts)}

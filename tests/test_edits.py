@@ -1,4 +1,4 @@
-"""Edits: every child is well formed and within limits, and the set of children is exactly what it should be."""
+"""Edits: every child is well formed and within limits, and the set of children is exactly as it should be."""
 
 import re
 
@@ -16,7 +16,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w.])")
 
 
 def shape(subject):
-    """Give the statements with every number abstracted as '#'."""
+    """Return the statements with every number replaced by '#'."""
     return tuple(NUMBER.sub("#", str(statement)) for statement in subject.statements)
 
 
@@ -25,7 +25,7 @@ def child(name, subject, rng_seed, limits=None):
 
 
 def children(name, subject, draws=600, limits=None):
-    """Give the shapes of all children that many draws reach."""
+    """Return the shapes of all children that many draws reach."""
     return {shape(child(name, subject, rng_seed, limits)) for rng_seed in range(draws)}
 
 
@@ -78,7 +78,7 @@ def test_small_program_has_the_shape_that_the_sets_below_are_written_for():
 
 
 def test_reach_of_delete():
-    # sign(m) gives the update its first value, so it stays; m had a value before, and so had the update.
+    # sign(m) is the update's first value, so it stays; the targets of the other statements have earlier values.
     assert children("delete", SMALL, 100) == {(SIGN, TIMES), (INTERP, SIGN)}
 
 
@@ -99,14 +99,14 @@ def test_reach_of_modify():
 def test_reach_of_insert():
     tiny = program("g, m, lr", "update = g * m", returns="update, m")
     limits = Limits(functions=("sign", "interp"))
-    before = {"g", "m", "lr"}  # variables that have a value at the first place; the second has the update too
+    before = {"g", "m", "lr"}  # variables with a value at the first place; at the second the update has one too
     expected = set()
     for known, around in ((before, ((), shape(tiny))), (before | {"update"}, (shape(tiny), ()))):
         arguments = known | {"#"}
         calls = {f"sign({x})" for x in arguments}
         scalars = {"lr", "#"}
         if around[0]:
-            scalars |= {"m"}  # zero for ever, a scalar, unless the inserted statement makes it a tensor
+            scalars |= {"m"}  # always zero, and so a scalar, unless the inserted statement makes it a tensor
         calls |= {f"interp({x}, {y}, {a})" for x in arguments for y in arguments for a in scalars | {"m"}}
         for target in known | {"v1"}:
             expected |= {(*around[0], f"{target} = {call}", *around[1]) for call in calls}
@@ -127,8 +127,8 @@ def test_reach_of_constants():
     assert len(firsts) + len(seconds) == len(changed)
     assert min(len(firsts), len(seconds)) > 100
     doubled = [value for value in firsts if value > 0]
-    assert 0.8 < len(doubled) / len(firsts) < 1.0  # a sign changes only where a constant is drawn anew
-    assert 0.5 < np.median(np.log2(doubled)) < 1.5  # about 2.0 times 2 to a number around 0
+    assert 0.8 < len(doubled) / len(firsts) < 1.0  # a sign changes only if a constant is drawn again
+    assert 0.5 < np.median(np.log2(doubled)) < 1.5  # about 2.0 times 2 to the power of a number around 0
 
 
 def test_constants_stay_bounded():
@@ -179,7 +179,7 @@ def test_scalars_stay_scalars_over_many_edits():
     for number in range(2000):
         names = [name for name in EDITS if EDITS[name].applies(subject, limits)]
         subject = EDITS[names[int(rng.integers(len(names)))]].apply(subject, rng, limits)
-        programs.check(subject)  # raises where an argument that must be a scalar is none
+        programs.check(subject)  # raises if an argument that must be a scalar is not one
         checked += sum(FUNCTIONS[s.function].scalars != frozenset() for s in subject.statements)
         if number % 100 == 99:
             subject = SCALARS

@@ -1,4 +1,4 @@
-"""What does not grow with the number of candidates: compilations and memory, each counted in a process of its own."""
+"""What does not grow with the number of candidates: compilations and memory, each measured in a new process."""
 
 import json
 import os
@@ -12,7 +12,7 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
 def measured(call: str) -> dict:
-    """Call a function of bench_memory in a new process, and give what it gave."""
+    """Call a function of bench_memory in a new process, and return its result."""
     done = subprocess.run(
         [sys.executable, "-c", f"import json, bench_memory as bench; print(json.dumps(bench.{call}))"],
         cwd=BENCHMARKS,

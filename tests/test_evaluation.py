@@ -1,4 +1,4 @@
-"""Programs to scores: the two engines, lanes, hurdles, early ends, and what fits into memory."""
+"""From programs to scores: the two engines, lanes, hurdles, early ends, and what fits into memory."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ from program_cases import program, random_mutants
 
 import programs
 import tasks
-from tasks import interpreting, memory, training
+from tasks import interpreted_training, memory, training
 from tasks.engines import BREAK_EVEN
 
 IRIS = tasks.get("iris")
@@ -40,7 +40,7 @@ def test_bits_do_not_depend_on_what_is_trained_beside():
     alone = [tasks.evaluate_programs([IRIS], [subject], [0, 1])[0] for subject in PROGRAMS]
     assert tasks.evaluate_programs([IRIS], PROGRAMS, [0, 1]) == alone
     many = PROGRAMS * 30  # more than one call holds
-    assert len(many) > interpreting.SEQUENCE
+    assert len(many) > interpreted_training.SEQUENCE
     assert tasks.evaluate_programs([IRIS], many[::-1], [0, 1]) == alone[::-1] * 30
 
 
@@ -69,11 +69,11 @@ def test_a_hurdle_ends_what_is_hopeless():
     (ended,) = tasks.evaluate_programs([IRIS, TINY], [programs.load("sgd")], [0], 100.0)
     assert ended.score == alone.score / 2
     assert ended.reason == f"{alone.score:.4g} on iris, below the hurdle of 100"
-    # Hopeless on the second, it does not keep what it had on the first: scores have no upper end.
+    # If it is hopeless on the second task, its score on the first is not kept: scores have no upper end.
     (second,) = tasks.evaluate_programs([IRIS, TINY, IRIS], [programs.load("sgd")], [0], alone.score * 0.9)
     assert (second.hopeless, len(second.trainings)) == (True, 2)
     assert second.score == tasks.score(TINY, second.losses[1][0]) / 3
-    # After the last task nothing is left to be saved.
+    # After the last task nothing is left to skip.
     assert not tasks.evaluate_programs([IRIS], [programs.load("sgd")], [0], 100.0)[0].hopeless
     assert tasks.evaluate_optimizer([IRIS, TINY], programs.to_optax(programs.load("sgd")), [0], 100.0).hopeless
 
@@ -136,7 +136,7 @@ def test_lanes_side_by_side_train_the_same():
         len(ours) == len(theirs) and np.allclose([t.loss for t in ours], [t.loss for t in theirs], rtol=1e-3)
         for ours, theirs in zip(one_by_one, together, strict=True)
     ]
-    assert sum(close) >= len(some) - 2  # mutants may make much of roundings
+    assert sum(close) >= len(some) - 2  # mutants may amplify rounding
 
 
 DEVICES = """
@@ -162,10 +162,12 @@ def test_lanes_are_dealt_to_all_devices_of_a_process():
 
 @pytest.mark.slow
 def test_the_memory_of_a_lane_is_bounded_by_the_model(monkeypatch):
-    """XLA's own count for a compiled population is at most that of the model, and not far below."""
+    """XLA's own count for a compiled population is at most the model's bound, and not far below it."""
     built = []
-    compile_ahead = interpreting.compile_ahead
-    monkeypatch.setattr(interpreting, "compile_ahead", lambda *args: built.append(compile_ahead(*args)) or built[0])
+    compile_ahead = interpreted_training.compile_ahead
+    monkeypatch.setattr(
+        interpreted_training, "compile_ahead", lambda *args: built.append(compile_ahead(*args)) or built[0]
+    )
     tasks.train_many(IRIS, CAPACITY, [tasks.Candidate(ADAMW)], [0], "population", 48)
     needed = built[0].memory_analysis().temp_size_in_bytes
     assert 0.1 < needed / (48 * memory.lane_bytes(IRIS, CAPACITY)) <= 1.0
@@ -176,5 +178,5 @@ def test_the_population_is_the_largest_that_fits(monkeypatch):
     assert memory.lane_bytes(tasks.get("digits_mlp"), CAPACITY) > lane
     for limit, lanes in ((None, 256), (lane * 1000, 256), (lane * 600, 64), (lane * 50, 16), (1, 16)):
         monkeypatch.setattr(memory, "memory_limit", lambda limit=limit: limit)
-        assert memory.lanes_that_fit(TINY, CAPACITY, interpreting.POPULATIONS) == lanes
-    assert jax.default_backend() != "cpu" or interpreting.lanes_of_device() == "sequence"
+        assert memory.lanes_that_fit(TINY, CAPACITY, interpreted_training.POPULATIONS) == lanes
+    assert jax.default_backend() != "cpu" or interpreted_training.lanes_of_device() == "sequence"

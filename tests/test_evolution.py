@@ -100,7 +100,7 @@ def test_recalled_outcomes_are_known():
 
 
 def test_only_parents_are_read(monkeypatch: pytest.MonkeyPatch):
-    """So that the resumption of a long run takes no time for the programs that died long ago."""
+    """Thus resuming a long run spends no time on programs that died long ago."""
     read = []
     parse = programs.parse
     monkeypatch.setattr(programs, "parse", lambda text: read.append(text) or parse(text))
@@ -152,7 +152,7 @@ def test_edits_that_cannot_apply_are_never_drawn():
     parent = programs.parse("def train(g):\n    update = square(g)\n    return update\n")
     rng = np.random.default_rng(0)
     names = {mutate(parent, parent, rng, Mutations().model_dump(), programs.Limits(statements=1))[0] for _ in range(50)}
-    assert names == {"modify"}  # full, nothing to leave out, no numbers
+    assert names == {"modify"}  # the program is full, has nothing to leave out and no numbers
 
 
 def test_a_program_that_no_edit_fits_is_its_own_child():

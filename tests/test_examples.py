@@ -14,7 +14,7 @@ from command_cases import Commands
 
 EXAMPLES = Path(__file__).parent / "examples"
 CHECKPOINTS = {"train_equinox": "kept.eqx", "train_jax": "kept.npz"}
-"""The scripts, and what each may call its checkpoint."""
+"""The scripts, and a name of a checkpoint for each."""
 
 PEAKS = {"adamw": 0.02, "lamb": 0.1, "lion": 0.004, "novograd": 0.05}
 """The highest learning rate with which each program trains both models well in `STEPS` batches."""
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 class Script:
-    """One of the scripts, in a folder of its own with a program's exported module."""
+    """One of the scripts, in a separate folder with a program's exported module."""
 
     def __init__(self, commands: Commands, folder: Path, script: str, program: str):
         self.name, self.peak, self._commands = script, PEAKS[program], commands
@@ -37,11 +37,11 @@ class Script:
         assert done.returncode == 0, done.stderr
 
     def run(self, checkpoint: str, *arguments: str, devices: int = 4, **variables: str) -> "Said":
-        """Train with so many devices, every warning an error, and keep the end in a folder of that name."""
+        """Train on `devices` devices, with warnings as errors, and save the end under the name `checkpoint`."""
         kept = self.folder / checkpoint / CHECKPOINTS[self.name]
         kept.parent.mkdir(exist_ok=True)
         options = ["--steps", str(STEPS), "--learning-rate", str(self.peak), "--checkpoint", str(kept), *arguments]
-        flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"  # soon compiled
+        flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"  # compiles fast
         done = subprocess.run(
             [sys.executable, "-W", "error", f"{self.name}.py", *options],
             cwd=self.folder,
@@ -74,14 +74,14 @@ class Said:
 
 
 def saved_one_after_another(path: Path) -> Iterator[np.ndarray]:
-    """Read a file to which several arrays were saved in turn."""
+    """Yield the arrays that were saved to a file one after another."""
     with path.open("rb") as file:
         while file.tell() < path.stat().st_size:
             yield np.load(file)
 
 
 def scheduled(update: int, peak: float) -> float:
-    """Give the learning rate of an update, from 0: linear from a tenth of the peak, then half a cosine to 0."""
+    """Return an update's learning rate, counted from 0: linear from a tenth of the peak, then half a cosine to 0."""
     warm, end = STEPS // 10, STEPS // 2
     if update < warm:
         return peak * (0.1 + 0.9 * update / warm)
@@ -91,7 +91,7 @@ def scheduled(update: int, peak: float) -> float:
 @pytest.mark.parametrize("program", PEAKS)
 @pytest.mark.parametrize("script", CHECKPOINTS)
 def test_four_devices_train_as_one_does(commands: Commands, tmp_path: Path, script: str, program: str):
-    """In 64 bits, where 80 batches differ by less than 1e-14: `sign` makes a small difference large."""
+    """In 64 bits, in which 80 batches differ by less than 1e-14: `sign` turns small differences into large ones."""
     example = Script(commands, tmp_path, script, program)
     four = example.run("four", JAX_ENABLE_X64="1", JAX_LOG_COMPILES="1")
     one = example.run("one", devices=1, JAX_ENABLE_X64="1")
@@ -115,7 +115,7 @@ def test_four_devices_train_as_one_does(commands: Commands, tmp_path: Path, scri
 
 @pytest.mark.parametrize("script", CHECKPOINTS)
 def test_a_training_that_was_stopped_ends_as_an_unbroken_one(commands: Commands, tmp_path: Path, script: str):
-    """Stopped between the two batches of an update, with gradients kept; to the bit."""
+    """A training stopped between the two batches of an update, with gradients saved, ends with the same bits."""
     example = Script(commands, tmp_path, script, "novograd")
     unbroken = example.run("unbroken")
     stopped = example.run("broken", "--stop-after", "35")

@@ -1,4 +1,4 @@
-"""Exported modules: the same bits as the program, only JAX and Optax, and Optax's own manners."""
+"""Exported modules: the same bits as the program, only JAX and Optax needed, and Optax's conventions kept."""
 
 import ast
 import inspect
@@ -154,7 +154,7 @@ HARD = {
 
 
 def tree(rng_seed):
-    """Draw a small tree: in eager mode every shape costs a compilation of every function."""
+    """Draw a small tree: in eager mode every function is compiled for every shape."""
     rng = np.random.default_rng(rng_seed)
     return {"bias": jnp.float32(rng.normal()), "kernel": jnp.asarray(rng.normal(size=(3, 4)), jnp.float32)}
 
@@ -197,7 +197,7 @@ def test_under_jit_to_rounding(name, tmp_path):
         assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-def assert_plain_module(text):
+def assert_plain_module(text, reads_rate):
     module = ast.parse(text)
     imported = []
     for node in ast.walk(module):
@@ -207,7 +207,7 @@ def assert_plain_module(text):
             imported.append(node.module)
         if isinstance(node, ast.Attribute):
             assert not node.attr.startswith("_")
-    assert sorted(imported) == ["jax", "jax.numpy", "optax", "typing"]
+    assert sorted(imported) == ["jax", "jax.numpy", "optax", "typing", *([] if reads_rate else ["warnings"])]
     assert all(
         isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
@@ -222,13 +222,13 @@ def assert_plain_module(text):
 
 @pytest.mark.parametrize("subject", [*map(programs.load, SEEDS), *HARD.values()], ids=[*SEEDS, *HARD])
 def test_a_module_imports_jax_and_optax_and_does_nothing_else(subject):
-    assert_plain_module(programs.export_optax(subject, name="opt"))
+    assert_plain_module(programs.export_optax(subject, name="opt"), "lr" in programs.check(subject).inputs)
 
 
 @given(mutants)
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_every_mutant_exports(subject):
-    assert_plain_module(programs.export_optax(subject, name="opt"))
+    assert_plain_module(programs.export_optax(subject, name="opt"), "lr" in programs.check(subject).inputs)
 
 
 TRAIN = """
@@ -284,13 +284,13 @@ def test_keyword_arguments_are_the_named_constants(name, wanted, tmp_path):
         (["lr = lr * 0.001", "update = g * lr"], 0.001),
         (["update = 0.5 * lr", "update = update * g"], 0.5),
         (["rate = lr * -0.1", "update = g * rate"], -0.1),
-        (["update = g * lr"], 1.0),  # lr otherwise: the program's own lr
-        (["update = g"], 1.0),
+        (["update = g * lr"], 1.0),  # without a factor: the program's own lr
+        (["update = g"], None),  # not read
         (["x = lr * 0.001", "update = g * x", "update = update * lr"], 1.0),
         (["x = lr * 0.001", "y = lr * 0.001", "update = g * x", "update = update * y"], 1.0),
         (["x = lr / 10", "update = g * x"], 1.0),
         (["x = lr * lr", "update = g * x"], 1.0),
-        (["lr = 2.0", "lr = lr * 0.001", "update = g * lr"], 1.0),  # that is not the schedule's value
+        (["lr = 2.0", "lr = lr * 0.001", "update = g * lr"], None),  # this lr is not the schedule's value
         (["dead = lr * 3.0", "update = lr * 0.01", "update = g * update"], 0.01),
     ],
 )
@@ -345,13 +345,32 @@ BAD_NAMES = [
     "a" * 65,
     "a\n",
 ]
-BAD_NAMES += ["float", "sum", "callable", "ValueError", "print"]  # the module needs these, or its readers do
+BAD_NAMES += ["float", "sum", "callable", "ValueError", "print"]  # names that the module or its readers need
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_names_that_cannot_be_a_functions_are_refused(name):
-    with pytest.raises(ProgramError, match="cannot be a function's name"):
+    with pytest.raises(ProgramError, match=r"cannot be a function's name|Python built-in|the module itself uses"):
         programs.export_optax(programs.load("lion"), name=name)
+
+
+@pytest.mark.parametrize("export", [programs.export_optax, programs.export_torch, programs.export_keras])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("sum", "'sum' is a Python built-in, which the module would shadow; choose another, such as my_sum"),
+        ("rate", "the module itself uses the name 'rate'; choose another, such as my_rate"),
+        ("class", "'class' is a Python keyword and cannot be a function's name"),
+        (
+            "my-opt",
+            "'my-opt' cannot be a function's name; use up to 64 letters, digits and underscores, a letter first",
+        ),
+    ],
+)
+def test_a_name_is_refused_for_its_own_reason(export, name, reason):
+    with pytest.raises(ProgramError) as refused:
+        export(programs.load("lion"), name=name)
+    assert refused.value.message == reason
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The docstring of an exported module: what it tells, whatever text it is given, and an example that runs."""
+"""The docstring of an exported module: its facts, its safety with any text, and an example that runs."""
 
 import ast
 import subprocess
@@ -27,7 +27,7 @@ HOSTILE = {
 
 
 def docstring(text):
-    """Give a module's docstring, which is the first of its statements and the only text among them."""
+    """Return a module's docstring, which is its first statement and the only one that is a string."""
     module = ast.parse(text)
     texts = [each for each in module.body if isinstance(each, ast.Expr)]
     assert texts == module.body[:1]
@@ -69,8 +69,9 @@ def test_the_docstring_holds_the_program_and_its_facts():
     assert facts == {
         "key": programs.key(subject),
         "statements": "7, all live",
-        "state": "m (a number for each weight), n (a number for each weight array), s (one number)",
+        "state": "m (one number per weight), n (one number per weight array), s (one number)",
         "reads": "g",
+        "rate": "learning_rate is not read: a learning rate or schedule has no effect",
         "elementwise": "no: norm, global_norm, clip",
     }
     assert "Where it comes from" not in found
@@ -79,11 +80,12 @@ def test_the_docstring_holds_the_program_and_its_facts():
 def test_of_an_elementwise_program_the_docstring_says_so(tmp_path):
     found = import_module(programs.export_optax(programs.load("sgd"), name="opt"), tmp_path).__doc__
     assert "elementwise  yes" in found
+    assert "is not read" not in found
     assert "state        none" in found
 
 
 def example(text):
-    """Give the lines of the example in a module's docstring."""
+    """Return the lines of the example in a module's docstring."""
     lines = docstring(text).split("Example:\n\n")[1].splitlines()
     end = next(place for place, line in enumerate(lines) if line and not line.startswith("    "))
     return "\n".join(line[4:] for line in lines[:end])

@@ -1,4 +1,4 @@
-"""Modules for Keras 3: they do what the program does, and behave as Keras's own optimizers do, on two backends."""
+"""Modules for Keras 3: they compute what the program does, and behave like Keras's own optimizers, on two backends."""
 
 import functools
 import itertools
@@ -16,6 +16,7 @@ from program_cases import import_module, program
 from test_export import HARD
 from test_export_docstring import example
 from test_functions import agree, flushed, inputs, reference, roles
+from test_unread_rate import SENTENCE, UNREAD
 
 import programs
 from programs import FUNCTIONS, ProgramError
@@ -33,7 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
 ]
 SUBJECTS = subjects(mutants=40 if BACKEND == "torch" else 10)
-# What Keras 3.15 computes in float32 also where it is given float64, on one of the backends at least.
+# Functions that Keras 3.15 computes in float32 even if it is given float64, on at least one of the backends.
 IN_FLOAT32 = {"cos", "sin", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh"}
 IN_FLOAT32 |= {"arctanh", "floor", "softplus", "orthogonalize"}
 _numbers = itertools.count()  # of the modules that were exported
@@ -41,7 +42,7 @@ _numbers = itertools.count()  # of the modules that were exported
 
 @pytest.fixture(autouse=True)
 def plain_promotion():
-    """Let JAX promote dtypes as it does for those who use Keras."""
+    """Let JAX promote dtypes as it does for users of Keras."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -107,7 +108,7 @@ KEPT = [name for name, subject in SUBJECTS.items() if kept_in_float64(subject)]
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("name", KEPT if BACKEND == "torch" else KEPT[::4])  # JAX compiles every function anew
+@pytest.mark.parametrize("name", KEPT if BACKEND == "torch" else KEPT[::4])  # JAX compiles every function again
 def test_a_module_is_the_program_in_float64(name, tmp_path):
     kind = exported(SUBJECTS[name], tmp_path)
     assert worst(SUBJECTS[name], functools.partial(stepper, kind), "float64", steps=10).excess <= 1.0
@@ -118,11 +119,11 @@ def test_hard_programs(name, tmp_path):
     assert worst(HARD[name], functools.partial(stepper, exported(HARD[name], tmp_path)), "float32", 10).excess <= 1.0
 
 
-# Where Keras's own functions are not what NumPy's are: of the arguments, and why.
+# Arguments at which Keras's own functions differ from NumPy's, and why.
 LEFT_OUT = {
     "mod": (
         lambda x, y: np.isinf(np.float32(x) / np.float32(y)) & np.isfinite(x),
-        "NaN where x / y overflows, on PyTorch",
+        "NaN if x / y overflows, on PyTorch",
     ),
 }
 
@@ -133,7 +134,7 @@ def test_functions_at_nasty_points(row, tmp_path):
     subject = program("w, g, m, lr", "update = m", f"m = {row.name}({', '.join(roles(row))})", returns="update, m")
     kind = exported(subject, tmp_path)
     for g, w, lr in inputs(row, "float32"):
-        own, optimizer = variables(w), kind(learning_rate=lr)
+        own, optimizer = variables(w), kind(**({"learning_rate": lr} if "lr" in roles(row) else {}))
         optimizer.build(own)
         optimizer.apply(tensors(g), own)
         kept = optimizer.slots["m"]
@@ -291,7 +292,7 @@ def test_complex_weights_are_refused(tmp_path):
     class Complex:
         dtype = "complex64"
 
-    with pytest.raises(ValueError, match=r"^found takes real weights, got complex64: keep both parts as two$"):
+    with pytest.raises(ValueError, match=r"^found takes real weights, got complex64: split them in two$"):
         exported(programs.load("lion"), tmp_path, name="found")().build([Complex()])
 
 
@@ -318,7 +319,7 @@ def test_stateless_apply_under_jit_compiles_once(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "class", "keras", "ops", "print"])
 def test_names_that_cannot_be_a_class_are_refused(name):
-    with pytest.raises(ProgramError, match="cannot be a function's name"):
+    with pytest.raises(ProgramError, match=r"cannot be a function's name|Python's own|the module itself needs"):
         programs.export_keras(programs.load("lion"), name=name)
 
 
@@ -338,3 +339,10 @@ def test_all_of_it_on_pytorch():
     command = [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_rate_that_is_not_read_warns(tmp_path):
+    found = exported(UNREAD, tmp_path)
+    with pytest.warns(UserWarning, match=SENTENCE):
+        found(learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9))
+    found.from_config(found().get_config())

@@ -1,4 +1,4 @@
-"""Exported modules whose state is a number, or a number an array, under what Optax and JAX do with optimizers."""
+"""Exported modules with one number of state, or one per array, in the wrappers and transformations of Optax and JAX."""
 
 import os
 import subprocess

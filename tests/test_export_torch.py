@@ -1,4 +1,4 @@
-"""Modules for PyTorch: they do what the program does, and behave as PyTorch's own optimizers do."""
+"""Modules for PyTorch: they compute what the program does, and behave like PyTorch's own optimizers."""
 
 import copy
 import functools
@@ -14,6 +14,7 @@ from program_cases import import_module, program
 from test_export import HARD
 from test_export_docstring import example
 from test_functions import agree, flushed, inputs, points, reference, roles
+from test_unread_rate import SENTENCE, UNREAD
 
 import programs
 from programs import FUNCTIONS, ProgramError
@@ -82,7 +83,7 @@ def test_hard_programs(name, dtype, tmp_path):
 
 
 def keeping(row):
-    """Write a program that keeps what a function gives, and whose update is what it gave the step before."""
+    """Make a program that stores a function's value, and whose update is the value of the step before."""
     return program("w, g, m, lr", "update = m", f"m = {row.name}({', '.join(roles(row))})", returns="update, m")
 
 
@@ -93,7 +94,7 @@ def test_functions_at_nasty_points(row, dtype, tmp_path):
     kind = exported(keeping(row), tmp_path)
     for g, w, lr in inputs(row, dtype):
         params = parameters(w)
-        optimizer = kind(params, lr=lr)
+        optimizer = kind(params, **({"lr": lr} if "lr" in roles(row) else {}))
         give(params, w, g)
         optimizer.step()
         x, y = ([leaf.astype(np.float64) for leaf in leaves] for leaves in (g, w))
@@ -111,14 +112,14 @@ def test_functions_at_nasty_points(row, dtype, tmp_path):
 
 
 def numbers_of(row, dtype):
-    """Choose numbers that can stand in a program: finite ones."""
+    """Return numbers that a program can contain: finite ones."""
     x, y = points(dtype)
     usable = np.isfinite(x) & np.isfinite(y)
     return [(float(a), float(b)) for a, b in list(zip(x[usable], y[usable], strict=True))[:: 1 + row.arity * 40]]
 
 
 def in_all_places(row):
-    """Write calls of a function with numbers, and with arrays and numbers mixed."""
+    """Return calls of a function with numbers, and with arrays and numbers mixed."""
     for x, y in numbers_of(row, "float64"):
         values = dict(zip(row.parameters, (repr(x), repr(y), "0.25"), strict=False))
         for named in itertools.product([False, True], repeat=row.arity):
@@ -136,7 +137,8 @@ def test_functions_of_numbers_and_arrays_mixed(row, tmp_path):
     for line in itertools.islice(in_all_places(row), 40):
         subject = program("w, g, m, lr", "update = m", line, returns="update, m")
         params = parameters(weights)
-        optimizer = exported(subject, tmp_path)(params, lr=0.5)
+        given = {"lr": 0.5} if "lr" in programs.check(subject).inputs else {}
+        optimizer = exported(subject, tmp_path)(params, **given)
         give(params, weights, gradients)
         optimizer.step()
         plain = Reference(subject, [(2, 2)], "float64")
@@ -163,7 +165,7 @@ def drawn(rng_seed, shapes=((3, 2), (4,), ()), dtype="float32"):
 
 
 def test_groups_have_their_own_settings_and_norms_are_of_all_groups(tmp_path):
-    """Against three programs of which each has the settings of one group, and all see the gradients of all."""
+    """Compared with three programs, each with the settings of one group, which all see the gradients of all groups."""
     kind, params = exported(CLIPPED, tmp_path), parameters(drawn(0, dtype="float64"))
     chosen = [{"lr": 0.5}, {"lr": 0.25, "b1": 0.5}, {"lr": 0.125, "weight_decay": 0.5, "c1": 0.25}]
     optimizer = kind([{"params": [param], **each} for param, each in zip(params, chosen, strict=True)])
@@ -345,7 +347,7 @@ def test_keyword_arguments_are_those_of_the_optax_module_and_reach_the_formula(t
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "class", "torch", "print", "é"])
 def test_names_that_cannot_be_a_class_are_refused(name):
-    with pytest.raises(ProgramError, match="cannot be a function's name"):
+    with pytest.raises(ProgramError, match=r"cannot be a function's name|Python's own|the module itself needs"):
         programs.export_torch(programs.load("lion"), name=name)
 
 
@@ -356,3 +358,14 @@ def test_the_example_runs(name, tmp_path):
     shown = example(text) + "\nprint(bool(torch.isfinite(weights).all()), len(weights))\n"
     done = subprocess.run([sys.executable, "-W", "error", "-c", shown], cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True 3\n", "")
+
+
+def test_a_rate_that_is_not_read_warns(tmp_path):
+    found = exported(UNREAD, tmp_path)
+    (weights,) = parameters([np.ones(3)])
+    with pytest.warns(UserWarning, match=SENTENCE):
+        optimizer = found([weights], lr=0.1)
+    weights.grad = torch.ones(3, dtype=torch.float64)
+    optimizer.step()
+    np.testing.assert_array_equal(weights.detach().numpy(), np.zeros(3))
+    torch.optim.lr_scheduler.ConstantLR(found([weights]), factor=0.5)

@@ -1,4 +1,4 @@
-"""Faults on purpose: the plan of them, and "fail the n-th hit, for every n" for all that writes a run.
+"""Fault injection: how faults are planned, and "fail the n-th hit, for every n" for everything that writes a run.
 
 The table of faults is workers/FAULTS.md.
 """
@@ -22,13 +22,13 @@ from fault_cases import AT_REST, KILLED, Server, check_whole, found
 from workers import faults
 
 ROOT = Path(__file__).parent.parent
-CANDIDATES = 8  # of the searches in which every hit fails once
+CANDIDATES = 8  # in the searches in which every hit fails once
 STORE_HOOKS = sorted(hook for hook in faults.HOOKS if not hook.startswith("worker."))
 
 
 @pytest.fixture
 def planned(monkeypatch):
-    """Plan faults in this process, in place of what the environment says."""
+    """Return a function that plans faults in this process, instead of those in the environment."""
 
     def plan(text):
         monkeypatch.setenv(faults.VARIABLE, text)
@@ -55,7 +55,7 @@ def unbroken(tmp_path_factory, server):
 
 
 def hooks_in_the_code():
-    """Give the hooks that are named where something may be hit."""
+    """Return the hooks that the code hits."""
     for package in ("workers", "evolve"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -155,7 +155,7 @@ HIT = "from workers import faults; print('begun', flush=True); faults.hit('store
 
 @pytest.mark.parametrize("action", sorted(faults.ACTIONS.keys() - RAISED))
 def test_actions_that_do_not(action):
-    """A process that ends itself, one that goes on later, and those that must be ended."""
+    """A process that ends itself, one that continues later, and those that must be ended."""
     environment = {**os.environ, faults.VARIABLE: f"store.begin:1:{action}"}
     with subprocess.Popen([sys.executable, "-c", HIT], env=environment, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout.readline() == b"begun\n"
@@ -172,7 +172,7 @@ def test_actions_that_do_not(action):
 @pytest.mark.parametrize("action", ["kill", "disk", "database", "error"])
 @pytest.mark.parametrize("hook", STORE_HOOKS)
 def test_every_hit_of_a_hook_may_fail(tmp_path, server, unbroken, hook, action):
-    """The n-th hit fails, for every n until none does: the run is not there or whole, and goes on to the same end."""
+    """The n-th hit fails, for every n until none does: the run is whole or absent, and is resumed to the same end."""
     codes = collections.Counter()
     number, code = 0, None
     while code != 0:
@@ -195,7 +195,7 @@ def test_every_hit_of_a_hook_may_fail(tmp_path, server, unbroken, hook, action):
 @pytest.mark.chaos
 @pytest.mark.parametrize("action", sqlite_faults.ACTIONS)
 def test_every_system_call_of_sqlite_may_fail(tmp_path, server, unbroken, action):
-    """As above, for each write, cut and removal of a file that SQLite makes, torn or on a full disk."""
+    """The same for each write, truncation and removal of a file by SQLite, torn or on a full disk."""
     _, calls = server.run_counting(tmp_path / "all", "run", candidates=CANDIDATES, sqlite=[10**9, action])
     assert calls > 50
     codes = collections.Counter()
@@ -213,7 +213,7 @@ ROW = re.compile(r"\| (test_\w+)::(\w+)( \(fast\))? \|$")
 
 
 def rows():
-    """Give the table's rows as test file, name in it, and whether it is among the fast ones."""
+    """Return the table's rows: the test's file, its name, and whether it is among the fast ones."""
     lines = (ROOT / "workers" / "FAULTS.md").read_text(encoding="utf-8").splitlines()
     table = [line for line in lines if line.startswith("| ") and not line.startswith("| fault ")]
     found = [ROW.search(line) for line in table]

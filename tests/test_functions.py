@@ -1,6 +1,6 @@
-"""Every row of the function table: NumPy, JAX and the exported text mean the same, also at nasty points.
+"""Every row of the function table: NumPy, JAX and the exported text agree, even at extreme points.
 
-The reference is the row's body in NumPy and float64, at the very numbers that JAX gets and rounded to their dtype.
+The reference is the row's body in NumPy and float64, at exactly the numbers that JAX gets, rounded to their dtype.
 Errors are counted in units: the distance from 1 to the next larger number of the dtype, times the size of the result.
 """
 
@@ -18,11 +18,11 @@ from program_cases import assert_same_bits, behave_alike, import_module, program
 import programs
 from programs import FUNCTIONS, Kind
 
-UNITS = {"float32": 8, "float64": 16, "bfloat16": 2}  # the largest error, where LOOSER has no more
+UNITS = {"float32": 8, "float64": 16, "bfloat16": 2}  # the largest error, unless LOOSER allows more
 EXTENSIONS = {name for name, row in FUNCTIONS.items() if not row.paper}
 _numbers = itertools.count()  # of the modules that were exported
 
-# name: what is added to the size of the result before units are counted, from the arguments and the result; why
+# name: (what is added to the size of the result before units are counted, from arguments and result; why)
 LOOSER = {
     "exp2": (lambda x, y, r: np.abs(x * r), "XLA gives exp(x log 2): the rounding of the exponent grows with it"),
     "sinh": (lambda x, y, r: np.abs(x * r), "the same, with exp(x - log 2)"),
@@ -32,7 +32,7 @@ LOOSER = {
     "interp": (lambda x, y, r: np.maximum(np.abs(x), np.abs(y)), "a sum of rounded products: it can cancel"),
     "orthogonalize": (lambda x, y, r: 4.0, "each of five steps multiplies the rounding of small parts by up to 3.4"),
 }
-# name: which points, from the arguments and the dtype; why
+# name: (which points, from the arguments and the dtype; why)
 LEFT_OUT = {
     "exp2": (
         lambda x, y, dtype: np.abs(x - jnp.finfo(dtype).maxexp) < 1,
@@ -63,7 +63,7 @@ def is_huge(x, dtype):
 
 
 def points(dtype):
-    """Give pairs of numbers at which rows are compared: every nasty one with every other, and drawn ones."""
+    """Return pairs of numbers at which rows are compared: all pairs of extreme numbers, and drawn ones."""
     info = jnp.finfo(dtype)
     top, tiny, least = float(info.max), float(info.tiny), float(info.smallest_subnormal)
     ordinary = [0.1, 0.5, 0.9, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 7.25, 40.0, 88.0, 1e4]
@@ -80,7 +80,7 @@ def every_bfloat16():
 
 
 def weight_arrays(dtype):
-    """Give the leaves on which functions of whole arrays are compared: pairs of lists."""
+    """Return the leaves on which functions of whole arrays are compared: pairs of lists."""
     rng = np.random.default_rng(0)
     x, y = ([rng.normal(size=shape).astype(dtype) for shape in ((4, 6), ())] for _ in range(2))
     plain = np.array([0.0, -0.0, 0.1, -0.5, 1.0, 1e-8, -1e-3, 7.25, 40.0, -40.0, 0.9, -2.5] * 2, dtype).reshape(4, 6)
@@ -90,7 +90,7 @@ def weight_arrays(dtype):
 
 
 def inputs(row, dtype):
-    """Give what to call a row on: a list of (g, w, lr), where g and w are lists of arrays of the dtype."""
+    """Return the inputs to call a row on: a list of (g, w, lr), with g and w lists of arrays of the dtype."""
     if not row.elementwise:
         rates = (0.0, 0.5, 100.0, -1.0) if row.scalars else (0.0,)
         return [(g, w, lr) for g, w in weight_arrays(dtype) for lr in rates]
@@ -99,7 +99,7 @@ def inputs(row, dtype):
 
 
 def roles(row):
-    """Name the input that each parameter of a row gets: g, w and lr in this order, lr where it must be a scalar."""
+    """Return the input for each parameter of a row: g, w and lr in this order, lr if it must be a scalar."""
     return ["lr" if name in row.scalars else role for name, role in zip(row.parameters, ("g", "w", "lr"), strict=False)]
 
 
@@ -109,12 +109,12 @@ def one_statement(row):
 
 
 def exported(subject, folder):
-    """Export a program under a name of its own, lest Python takes an older module's compiled code for it."""
+    """Export a program under a new name, so that Python does not use an older module's compiled code."""
     return import_module(programs.export_optax(subject, name="one"), folder, f"module{next(_numbers)}").one
 
 
 def reference(row, dtype, g, w, lr):
-    """Call a row's body on float64 arrays and round to the dtype: one float64 array for each weight array."""
+    """Call a row's body on float64 arrays and round to the dtype; return one float64 array per weight array."""
     values = {"g": g, "w": w, "lr": [lr] * len(g)}
     arguments = [tuple(np.asarray(leaf, np.float64) for leaf in values[role]) for role in roles(row)]
     if not row.leafwise:
@@ -127,12 +127,12 @@ def reference(row, dtype, g, w, lr):
 
 
 def flushed(leaves, dtype):
-    """Take subnormal numbers as zeros, as XLA may on a CPU."""
+    """Replace subnormal numbers by zeros, as XLA may on a CPU."""
     return [np.where(is_subnormal(leaf, dtype), np.copysign(0.0, leaf), leaf) for leaf in leaves]
 
 
 def agree(row, dtype, x, y, got, wanted):
-    """Tell, element by element, whether a result is the reference: within its units, or flushed to zero."""
+    """Return, element by element, whether a result agrees with the reference: within its units, or flushed to zero."""
     info = jnp.finfo(dtype)
     size = np.abs(wanted) + (LOOSER[row.name][0](x, y, wanted) if row.name in LOOSER else 0.0)
     error = np.abs(got - wanted)
@@ -152,7 +152,8 @@ def test_numpy_jax_and_exported_text_agree(row, dtype, tmp_path):
     for g, w, lr in inputs(row, dtype):
         with jax.enable_x64(dtype == "float64"):
             gradients, weights = ([jnp.asarray(leaf) for leaf in leaves] for leaves in (g, w))
-            transform, other = programs.to_optax(subject, learning_rate=lr), factory(learning_rate=lr)
+            given = {"learning_rate": lr} if "lr" in roles(row) else {}
+            transform, other = programs.to_optax(subject, **given), factory(**given)
             updates, _ = transform.update(gradients, transform.init(weights), weights)
             assert_same_bits(other.update(gradients, other.init(weights), weights)[0], updates)
         x, y = ([leaf.astype(np.float64) for leaf in leaves] for leaves in (g, w))
@@ -175,13 +176,13 @@ OF_KIND = {
     Kind.PER_ARRAY: ("p", "q", "r"),
     Kind.TENSOR: ("g", "w", "m"),
 }
-# Short in binary, as are their means: bfloat16 rounds none of them.
+# These and their means have few binary digits: bfloat16 rounds none of them.
 GRADIENTS = (0.25, [[0.5, -0.75, 1.5, 0.0], [-1.25, 0.625, 2.0, -0.625]])
 WEIGHTS = (-0.5, [[1.0, 0.5, -1.0, 0.25], [1.5, -0.25, -0.5, 2.5]])
 
 
 def kinds_of_arguments(row):
-    """Give the choices of kinds for the arguments of a row, every fifth one where they are many."""
+    """Return the choices of kinds for the arguments of a row, or every fifth one if there are many."""
     kinds = [list(OF_KIND)[: 2 if name in row.scalars else None] for name in row.parameters]
     choices = list(itertools.product(*kinds))
     return choices if len(choices) <= 16 else choices[::5]
@@ -270,7 +271,7 @@ def extended(start, extension, rng_seed, names):
 
 
 def runs_finitely(subject, name):
-    """Tell whether a function is called by a live statement and the first update is finite."""
+    """Return whether a live statement calls a function and the first update is finite."""
     live = programs.check(subject).live
     called = {s.function for s, kept in zip(subject.statements, live, strict=True) if kept}
     return name in called and all(np.isfinite(x).all() for x in run_numpy(subject, LEAVES[0], LEAVES[1:2])[0])

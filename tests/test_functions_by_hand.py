@@ -155,7 +155,7 @@ def test_functions_of_all_arrays_by_hand(name, arguments, wanted):
         ("mean", [1.0, -np.inf], -np.inf),
         ("mean", [1.0, np.nan], np.nan),
         ("mean", [], np.nan),
-        ("std", [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], 2.0),  # of all there is: the squares are divided by 8
+        ("std", [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], 2.0),  # of the whole population: the squares are divided by 8
         ("std", [[0.1, 0.1, 0.1]], 0.0),
         ("std", [1.0, np.inf], np.nan),
         ("std", [], np.nan),

@@ -1,4 +1,4 @@
-"""Random programs and crossover: valid by construction, within limits, and the exact set of what can come out."""
+"""Random programs and crossover: valid by construction, within limits, and exactly the expected set of results."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w.])")
 
 
 def shape(subject):
-    """Give the text with every number abstracted as '#'."""
+    """Return the text with every number replaced by '#'."""
     return NUMBER.sub("#", str(subject))
 
 
@@ -55,7 +55,7 @@ def test_reach_of_random_programs():
     calls = {f"sign({x})" for x in ("g", "m", "#")} | {f"clip({x}, {c})" for x in ("g", "m", "#") for c in ("m", "#")}
     assert reached == {
         f"def train(g, m):\n    update = {call}\n    return update, m\n"
-        for call in calls  # m: a scalar, for ever 0
+        for call in calls  # m is a scalar, always 0
     }
 
 
@@ -119,7 +119,7 @@ SECOND = program("w, g, v, lr", "x = w * lr", "v = v + x", "update = v", returns
 
 
 def test_reach_of_crossover():
-    """Every cut of the first with every cut of the second; x has no value where its statement is cut off."""
+    """Every cut of the first with every cut of the second; x has no value if its statement is cut off."""
     heads = [(), ("m = g",), ("m = g", "update = sign(m)")]
     expected = set()
     for head in heads:
@@ -142,7 +142,7 @@ def test_crossover_keeps_to_the_limits_of_state_and_statements():
 
 
 def test_what_must_be_a_scalar_stays_one():
-    """The tail takes m for a scalar, which the head makes a tensor: a number takes its place."""
+    """The tail needs m to be a scalar, but the head makes it a tensor: a number replaces it."""
     first = program("g, m", "m = g", "update = m", returns="update, m")
     second = program("g, m", "m = global_norm(g)", "update = clip(g, m)", returns="update, m")
     children = {shape(crossed(first, second, rng_seed)).split("\n", 1)[1] for rng_seed in range(300)}

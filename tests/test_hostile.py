@@ -1,4 +1,4 @@
-"""Hostile texts and files: each is refused with a ProgramError, soon, in little memory, and nothing else happens."""
+"""Hostile texts and files: each is rejected with a ProgramError, fast, in little memory, and nothing else happens."""
 
 import contextlib
 import errno
@@ -38,13 +38,13 @@ def value(text):
 
 
 def around(opening, inner, closing):
-    """Fill the text that may be read with brackets."""
+    """Return a program with as many brackets as MAX_BYTES allows."""
     count = (MAX_BYTES - 200) // len(opening + closing)
     return value(opening * count + inner + closing * count)
 
 
 def chain(link):
-    """Fill the text that may be read with one expression."""
+    """Return a program with as long an expression as MAX_BYTES allows."""
     return value(link * ((MAX_BYTES - 200) // len(link)) + "g")
 
 
@@ -200,7 +200,7 @@ HARMLESS = [
 
 
 def refusal(text):
-    """Give the error of a text that is refused, which must be fit to be shown, with its place within the text."""
+    """Return the error of a rejected text; it must be printable, and its place must lie within the text."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ProgramError) as caught:
@@ -243,7 +243,7 @@ def test_what_only_looks_hostile_is_read(text):
 
 
 def peak(text, read=programs.parse):
-    """Give the most bytes that Python's memory grows by while a text is read, refused or not."""
+    """Return the peak growth of Python's memory, in bytes, while a text is read, whether or not it is rejected."""
     tracemalloc.start()
     try:
         with contextlib.suppress(ProgramError):
@@ -254,7 +254,7 @@ def peak(text, read=programs.parse):
 
 
 def calls(text):
-    """Count the calls of functions, Python's and C's, that reading a text takes, refused or not."""
+    """Return the number of function calls, Python's and C's, that reading a text takes, rejected or not."""
     counted = Counter()
     before = sys.getprofile()
     sys.setprofile(lambda frame, event, argument: counted.update([event]))
@@ -296,7 +296,7 @@ thread.join()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="bounds the memory as Linux tells it")
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds the memory as Linux reports it")
 def test_hostile_texts_do_no_harm_to_the_interpreter_where_memory_and_stack_are_small():
     done = subprocess.run(
         [sys.executable, "-c", APART], input=json.dumps(HOSTILE), capture_output=True, text=True, check=False
@@ -325,7 +325,7 @@ WORDS = [
     *("\n", "\n    ", "\n\t", "\t", " ", "\r", "\r\n", "def train(w, g, m, lr):\n    ", "\n    return update, m\n"),
     *"\0\f\v\x1b\x7f\x85\xa0éｇа²\ufeff\u2028\u202e\ud800",
 ]
-CHANGES = {  # of a list of units, at two places of which the second is not before the first
+CHANGES = {  # to a list of units, at two places, the second not before the first
     "delete": lambda units, i, j, word: units[:i] + units[j:],
     "insert": lambda units, i, j, word: [*units[:i], word, *units[i:]],
     "replace": lambda units, i, j, word: [*units[:i], word, *units[i + 1 :]],
@@ -348,7 +348,7 @@ def damaged_programs(draw):
 
 
 def read_or_refused(text):
-    """Tell which of the two happens to a text; nothing else may."""
+    """Return which of the two happens to a text; nothing else may happen."""
     try:
         program = programs.parse(text)
     except ProgramError as error:
@@ -364,7 +364,7 @@ FUZZ = hypothesis.settings(max_examples=500)
 
 
 def outcomes(texts):
-    """Count what happens to many texts."""
+    """Return how many texts have which outcome."""
     seen = Counter()
 
     @FUZZ
@@ -432,19 +432,19 @@ def written(content):
 
 
 PROGRAM = value("g")
-ODD_FILES = {  # what makes them, and words of the error
+ODD_FILES = {  # how to make each file, and words of the error
     "folder": (Path.mkdir, "cannot be read: Is a directory"),
     "FIFO that nobody writes to": (os.mkfifo, "cannot be read: it is not a regular file"),
     "endless device": (lambda path: path.symlink_to("/dev/zero"), "cannot be read: it is not a regular file"),
     "socket": (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "cannot be read: No such device or address"),
-    "link to nothing": (lambda path: path.symlink_to("nothing"), "a link to a file that is not there"),
+    "link to nothing": (lambda path: path.symlink_to("nothing"), "a link to a missing file"),
     "link to itself": (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
     "sparse": (sparse, "more than 65536 bytes"),
     "empty": (Path.touch, "no definition"),
     "Latin-1": (written("# é\n".encode("latin-1")), "is not UTF-8 text (byte 2)"),
     "UTF-16": (written(PROGRAM.encode("utf-16")), "is not UTF-8 text (byte 0)"),
-    "UTF-16 without a mark": (written(PROGRAM.encode("utf-16-le")), "the character U+0000 cannot be in a program"),
-    "UTF-8 with two marks": (written(("\ufeff\ufeff" + PROGRAM).encode()), "ASCII characters only"),
+    "UTF-16 without a mark": (written(PROGRAM.encode("utf-16-le")), "the character U+0000 is not allowed in a program"),
+    "UTF-8 with two marks": (written(("\ufeff\ufeff" + PROGRAM).encode()), "only ASCII characters are allowed"),
     "UTF-8 with a surrogate": (written(b"# \xed\xa0\x80"), "is not UTF-8 text (byte 2)"),
     "compressed": (written(gzip.compress(PROGRAM.encode())), "is not UTF-8 text (byte 1)"),
 }
@@ -468,7 +468,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "secret.opt"
     path.write_text(PROGRAM)
     with monkeypatch.context() as patched:
-        patched.setattr(os, "open", refuse)  # for who runs the tests may read everything
+        patched.setattr(os, "open", refuse)  # the user who runs the tests may be able to read everything
         with pytest.raises(ProgramError, match="cannot be read: Permission denied"):
             programs.load(path)
 

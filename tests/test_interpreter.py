@@ -16,8 +16,8 @@ SHAPES = {"bias": (), "layers": {"kernel": (3, 4), "scale": (5,)}, "filters": (2
 ARRAYS = 4
 STEPS = 4
 
-# Largest difference from the float64 reference, as a share of the largest number of the update, where the compiler
-# engine comes within a tenth of it: elsewhere the program itself makes much of roundings.
+# Largest difference from the float64 reference, relative to the largest number of the update, if the compiler
+# engine comes within a tenth of it: otherwise the program itself amplifies rounding.
 TOLERANCE = 1e-4
 
 
@@ -32,11 +32,11 @@ PARAMS = draw(0)
 GRADIENTS = [draw(rng_seed) for rng_seed in range(1, 1 + STEPS)]
 
 
-traced = []  # the capacity of each machine that was traced, to be compiled
+traced = []  # the capacity of each machine that was traced for compilation
 
 
 def run(code, capacity, learning_rate, params):
-    """Give the updates of an encoded program, the weights staying where they are."""
+    """Return the updates of an encoded program; the weights do not change."""
     transform = programs.interpret(code, capacity, learning_rate)
 
     def step(state, gradient):
@@ -50,7 +50,7 @@ def run(code, capacity, learning_rate, params):
 
 @functools.cache
 def machine(capacity):
-    """Compile the machine once, for every program of this file; test_evaluation.py has it as a search compiles it."""
+    """Compile the machine once for all programs of this file; test_evaluation.py compiles it as a search does."""
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def compiled_once(code, learning_rate, params):
@@ -72,7 +72,8 @@ def interpreted(subject, learning_rate=1.0):
 
 
 def compiled(subject, learning_rate=1.0):
-    transform = programs.to_optax(subject, learning_rate)
+    given = (learning_rate,) if "lr" in programs.check(subject).inputs else ()
+    transform = programs.to_optax(subject, *given)
     state, updates = transform.init(PARAMS), []
     for gradient in GRADIENTS:
         update, state = transform.update(gradient, state, PARAMS)
@@ -81,15 +82,15 @@ def compiled(subject, learning_rate=1.0):
 
 
 def reference(subject, learning_rate=1.0):
-    """Give the negated updates of the program in float64."""
+    """Return the negated updates of the program in float64."""
     weights, *gradients = ([np.asarray(x, np.float64) for x in jax.tree.leaves(tree)] for tree in (PARAMS, *GRADIENTS))
     return [tuple(-x for x in update) for update in run_numpy(subject, weights, gradients, learning_rate)]
 
 
 def errors(updates, wanted):
-    """Give each step's largest difference, as a share of the largest number wanted; infinite where one is not finite.
+    """Return each step's largest difference, relative to the largest wanted number; infinite unless all are finite.
 
-    Where the reference is not finite, or too large or small for float32, there is nothing to compare: 0.
+    If the reference is not finite, or too large or small for float32, there is nothing to compare: 0.
     """
     found = []
     for update, exact in zip(updates, wanted, strict=True):
@@ -104,7 +105,7 @@ def errors(updates, wanted):
 
 
 def compare(subject, learning_rate=1.0):
-    """Check a program's updates; give how many steps could be compared."""
+    """Check a program's updates; return how many steps could be compared."""
     wanted = reference(subject, learning_rate)
     judged = 0
     pairs = zip(
@@ -114,7 +115,7 @@ def compare(subject, learning_rate=1.0):
     )
     for step, (ours, theirs) in enumerate(pairs):
         if theirs >= TOLERANCE / 10:
-            break  # what follows starts from another state
+            break  # later steps start from different states
         judged += 1
         assert ours <= TOLERANCE, f"step {step}: {ours}\n{subject}"
     return judged
@@ -217,7 +218,7 @@ def test_lanes_side_by_side_do_the_same():
         alone = machine(capacity)(code, learning_rate=jnp.float32(0.5), params=PARAMS)
         exact = [tuple(np.asarray(x, np.float64) for x in jax.tree.leaves(update)) for update in alone]
         unlike += max(errors(jax.tree.map(lambda x, lane=lane: x[lane], together), exact)) > TOLERANCE
-    assert unlike <= 2  # programs that make much of roundings
+    assert unlike <= 2  # programs that amplify rounding
 
 
 @pytest.mark.slow
@@ -245,7 +246,7 @@ def test_long_programs_take_larger_machines_and_then_none(length):
 
 
 def test_registers_are_shared():
-    """A chain of a hundred values that are each read once needs two registers beside weights and gradient."""
+    """A chain of a hundred values, each read once, needs two registers besides those of weights and gradient."""
     subject = program("g", "x = sin(g)", *["x = sin(x)"] * 60, returns="x")
     capacity, code = encoded(subject)
     assert capacity == programs.CAPACITIES[0]

@@ -1,4 +1,4 @@
-"""Signals to a search, and looks at it from elsewhere: it saves its state, leaves nothing, waits for no reader."""
+"""Signals to a search, and readers of its run: it saves its state, leaves no process, and waits for no reader."""
 
 import json
 import signal
@@ -35,7 +35,7 @@ def check_resumable(commands: Commands, unbroken: str) -> None:
 def test_the_first_signal_commits_what_is_under_way(
     commands: Commands, unbroken: str, pool: str, number: signal.Signals, code: int
 ):
-    """The search stops itself in a transaction, so that the signal is there when it goes on."""
+    """The search stops itself in a transaction, so that the signal is pending when it continues."""
     with commands.guarded(*STARTED, "--pool", pool, PRIDE_FAULTS="store.commit:4:stop") as command:
         command.wait_until_stopped()
         command.send(SIGCONT, number)
@@ -49,7 +49,7 @@ def test_the_first_signal_commits_what_is_under_way(
 
 STUCK = {
     "serial": "worker.evaluate:3:stop,worker.evaluate:3:spin",
-    # Every worker at its second jobs; the driver stops itself when the first results of a second one are there.
+    # Every worker stops at its second jobs; the driver stops itself when its second results have arrived.
     "ray": "worker.evaluate:2:stop,search.results:2:stop",
 }
 
@@ -72,7 +72,7 @@ def test_the_second_signal_ends_a_search_that_is_stuck(
 @pytest.mark.chaos
 @pytest.mark.parametrize("hook", ["store.commit", "store.committed"])
 def test_a_run_is_seen_from_another_shell_while_it_is_written(commands: Commands, unbroken: str, hook: str):
-    """The writer is stopped before its transaction is over, or after it: nobody waits for it."""
+    """The writer is stopped before its transaction is over, or after it: no reader waits for it."""
     with commands.guarded(*STARTED, "--pool", "serial", PRIDE_FAULTS=f"{hook}:6:stop") as command:
         command.wait_until_stopped()
         status, top, (listed,) = (
@@ -108,7 +108,7 @@ def test_a_writer_waits_for_no_reader(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sqlite3, "connect", lambda *given, **options: connect(*given, **{**options, "timeout": 0.0}))
     watcher = Watcher(on_progress=read)
     fault_cases.session(tmp_path, "run", fault_cases.CONFIG, fault_cases.InstantPool(), watcher)
-    assert "run.db-wal" in files(tmp_path / "run")  # which they still read
+    assert "run.db-wal" in files(tmp_path / "run")  # the readers still use it
     assert len({count for count, _ in readers}) > 2
     for count, reader in readers:
         assert reader.execute("SELECT count(*) FROM outcomes").fetchone() == (count,)

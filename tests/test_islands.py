@@ -1,4 +1,4 @@
-"""Islands, rounds and migration: what is found depends on the config alone, wherever the islands are."""
+"""Islands, rounds and migration: the result depends on the config alone, wherever the islands run."""
 
 import itertools
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_islands_evolve_apart_but_for_migrants(tmp_path: Path):
         assert all(
             (o.index % 3 - parent % 3) % 3 == 1 for o in crossed for parent in o.parents if parent % 3 != o.index % 3
         )
-        assert len({outcome.program for outcome in first[3:]}) > 45  # they are no copies of each other
+        assert len({outcome.program for outcome in first[3:]}) > 45  # the islands are not copies of each other
 
 
 def test_a_round_begins_with_the_best_so_far(tmp_path: Path):
@@ -83,7 +83,7 @@ def test_an_interrupted_run_goes_on_to_what_the_unbroken_one_found(tmp_path: Pat
 
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_islands_that_wait_for_migrants_can_be_interrupted(tmp_path: Path, every: int):
-    """Islands out of step, each of which needs another's best to go on."""
+    """Islands out of step, each of which needs another's best program to continue."""
     config = ISLANDS.model_copy(update={"rounds": (Round(islands=4, candidates=15, migrate_every=every),), "window": 3})
     unbroken = run(tmp_path, "unbroken", config)[1]
     for calls in range(0, 40, 3):
@@ -93,7 +93,7 @@ def test_islands_that_wait_for_migrants_can_be_interrupted(tmp_path: Path, every
 
 
 def test_an_island_that_can_change_nothing_more_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Even where others wait for its best."""
+    """Even if other islands wait for its best program."""
     stalls: list[Evolution] = []
 
     def stalled(evolution: Evolution) -> bool:
@@ -141,7 +141,7 @@ def test_seconds_of_training_are_counted_by_what_was_committed(tmp_path: Path):
 
 @pytest.mark.slow
 def test_on_ray_as_here(tmp_path: Path, unbroken: str):
-    """Three actors with an evaluator each; then one island that shares the pool."""
+    """With three actors, each with an evaluator; then with one island that shares the pool."""
     dump = run_on_ray(tmp_path, "ray", ISLANDS)
     assert dump == unbroken
 
@@ -161,13 +161,13 @@ def run_on_ray(root: Path, name: str, config: Config, watcher: Watcher | None = 
     def search_on_ray(store, config, pool, watcher):
         return search(store, config, pool, watcher, open_islands)
 
-    with workers.RayPool(3, lazy=True, evaluate=evaluate) as pool:  # as a search with islands opens it
+    with workers.RayPool(3, lazy=True, evaluate=evaluate) as pool:  # as for a search with islands
         return run(root, name, config, pool=pool, watcher=watcher, searched=search_on_ray)[1]
 
 
 @pytest.mark.chaos
 def test_an_islands_process_that_dies_costs_nothing_but_time(commands: Commands):
-    """Each process of an island is killed when it has made eighteen proposals, and again."""
+    """Each process of an island is killed whenever it has made eighteen proposals."""
     settings = [*SMALL, "--set", "tasks=iris", "--set", "rounds=[{islands: 2, candidates: 40, migrate_every: 9}]"]
     settings += ["--set", "budget.candidates=80"]
     quiet = commands.run("search", "smoke", "--name", "quiet", "--pool", "serial", *settings)

@@ -1,4 +1,4 @@
-"""The key: what it must not see, what it must see; and the fingerprint."""
+"""The key: which differences it must ignore, and which it must show; and the fingerprint."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ from programs.algebra.probes import probe
 from programs.demands import kinds_before
 from programs.program import RESERVED, fresh_name, variables
 
-# Rewrites that keep the key, each at a random place. Every one takes and gives (program, random numbers).
+# Rewrites that keep the key, each at a random place. Each takes a program and random numbers, and returns a program.
 
 
 def rename(subject, rng):
@@ -125,7 +125,7 @@ def argument_places(subject, kind):
 
 
 def through(subject, place, position, *steps):
-    """Compute an argument by statements of its own: (function, arguments), where "" is the value so far."""
+    """Compute an argument by extra statements: (function, arguments), in which "" is the value so far."""
     value, new, taken = subject.statements[place].arguments[position], [], set(variables(subject))
     for function, arguments in steps:
         target = fresh_name(taken)
@@ -144,7 +144,7 @@ def unfold(subject, rng):
         return subject
     place, position = places[int(rng.integers(len(places)))]
     steps = [("negative", ("",)), ("negative", ("",)), ("copy", ("",))][: int(rng.choice([1, 3]))]
-    if len(steps) == 1:  # a constant as a call on numbers
+    if len(steps) == 1:  # a constant written as a call on numbers
         steps = [("multiply", ("", 2.0)), ("multiply", ("", 0.5))]
     return through(subject, place, position, *steps)
 
@@ -171,7 +171,7 @@ def insert_identity(subject, rng):
     place, position = places[int(rng.integers(len(places)))]
     kinds = kinds_before(subject, place)
     identities = list(IDENTITIES)
-    if kinds[subject.statements[place].arguments[position]] is programs.Kind.TENSOR:  # is no folded constant
+    if kinds[subject.statements[place].arguments[position]] is programs.Kind.TENSOR:  # not a folded constant
         identities += ROUNDED_IDENTITIES
     return through(subject, place, position, *identities[int(rng.integers(len(identities)))])
 
@@ -207,7 +207,7 @@ def test_rewrites_of_a_mutant_that_mean_nothing_keep_the_key(subject, rewrites, 
 
 
 def same(*bodies, parameters="w, g, m, lr", returns="update, m"):
-    """Give the keys of programs that differ in their bodies alone."""
+    """Return the keys of programs that differ in their bodies alone."""
     return {programs.key(program(parameters, *body.split("\n"), returns=returns)) for body in bodies}
 
 
@@ -290,9 +290,9 @@ def test_equal_keys_mean_equal_behaviour():
     assert len(groups) > 100
 
 
-ONE_KEY_TOO_FEW = [  # pairs that behave differently, in 32-bit floats, at infinity, or because kinds differ
+ONE_KEY_TOO_FEW = [  # pairs that behave differently in 32-bit floats, at infinity, or because kinds differ
     (
-        ["s = a + lr", "a = where(g, s, s)", "update = clip(a, 1.0)"],  # a is a tensor only for the sake of g
+        ["s = a + lr", "a = where(g, s, s)", "update = clip(a, 1.0)"],  # a is a tensor only because of g
         ["a = a + lr", "update = clip(a, 1.0)"],
     ),
     (
@@ -353,14 +353,14 @@ def test_more_of_the_same_dataflow(bodies):
 
 
 def run_float32(subject, gradients):
-    """Run a program in JAX, eager, in 32-bit floats."""
+    """Run a program in JAX, eagerly, in 32-bit floats."""
     leaves = [[jnp.asarray(leaf, jnp.float32) for leaf in gradient] for gradient in gradients]
     return [jax.tree.leaves(update) for update in run_transform(programs.to_optax(subject), leaves[0], leaves)]
 
 
 @pytest.mark.slow
 def test_equal_keys_mean_equal_behaviour_in_32_bit_floats():
-    """Random programs of all functions with a rewrite of each that drops or adds what a key does not see."""
+    """Random programs of all functions, each with a rewrite that drops or adds something that keys ignore."""
     rng, limits = np.random.default_rng(0), programs.Limits(functions=tuple(sorted(FUNCTIONS)))
     gradients = [(rng.normal(size=(2, 3)), rng.normal(size=4), np.float64(0.0)) for _ in range(3)]
     groups = {}

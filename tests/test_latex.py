@@ -1,4 +1,4 @@
-"""Equations of programs: every function has a form, LaTeX comes out of any program, and it says what is computed."""
+"""Equations of programs: every function has a form, any program gives valid LaTeX, and it says what is computed."""
 
 import re
 import string
@@ -20,7 +20,7 @@ COMMANDS = {command for form in FORMS.values() for command in re.findall(r"\\[A-
 
 
 def equations(given: programs.Program) -> list[str]:
-    """Give the equations without their environment, after a check of that."""
+    """Check the environment around the equations; return the equations without it."""
     first, *rows, last = programs.to_latex(given).splitlines()
     assert (first, last) == (r"\begin{aligned}", r"\end{aligned}")
     assert all(row.endswith(r" \\") for row in rows[:-1])
@@ -29,14 +29,14 @@ def equations(given: programs.Program) -> list[str]:
 
 
 def check_latex(given: programs.Program) -> None:
-    """Parse every equation by Matplotlib's TeX, after a check of its parts."""
+    """Check the parts of every equation, and that Matplotlib's TeX parses it."""
     check_parts(given)
     for row in equations(given):
         PARSER.parse(f"${row}$")
 
 
 def check_parts(given: programs.Program) -> None:
-    """Refuse any command that no table names, what is open at the end, and the same symbol for two values."""
+    """Check that all commands are known, that no bracket stays open, and that no symbol stands for two values."""
     rows = equations(given)
     symbols = [row.split(" = ")[0].strip() for row in rows]
     assert len(set(symbols)) == len(symbols)

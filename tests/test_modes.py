@@ -1,4 +1,4 @@
-"""How children are made: modes, settings of constants, mutation weights that follow success, order of arrival."""
+"""How children are made: modes, settings of constants, adaptive mutation weights, order of arrival."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def outcomes(root: Path, name: str) -> list[Outcome]:
 
 
 def structure(program: programs.Program) -> list[tuple[str, str, tuple[object, ...]]]:
-    """Give a program without its numbers."""
+    """Return a program's structure, without its numbers."""
     return [
         (target, function, tuple(x if isinstance(x, str) else "number" for x in arguments))
         for target, function, arguments in program.statements
@@ -153,16 +153,16 @@ def test_weights_follow_success_and_none_is_given_up():
     after = successes.adapt(weights)
     assert after["modify"] == 1.0
     assert 0.1 <= after["insert"] / 2.0 < 0.11
-    assert after["insert"] / 2.0 < after["delete"] < 1.0  # nothing is known of it
+    assert after["insert"] / 2.0 < after["delete"] < 1.0  # delete was never tried
     assert after["crossover"] == 0.0
     for _ in range(300):
         successes.note("insert", True)
         successes.note("modify", False)
-    assert successes.adapt(weights)["modify"] < 0.2  # what was is forgotten
+    assert successes.adapt(weights)["modify"] < 0.2  # old successes are forgotten
 
 
 def test_what_works_is_tried_more_often(tmp_path: Path):
-    """Score by the numbers of a program alone, where its structure is that of AdamW, so that nothing else helps."""
+    """Only programs with AdamW's structure score, and by their numbers alone, so that no other mutation helps."""
 
     def numbers_count(jobs: Sequence[workers.Job]) -> list[workers.Result]:
         results = []
@@ -186,7 +186,7 @@ ARRIVAL = config_of(order="arrival")
 
 def test_in_order_of_arrival_nobody_waits_for_the_slow_one(tmp_path: Path):
     class LastFirst(workers.SerialPool):
-        """Gives back the newest job's result first, and the first proposal's only when nothing else is left."""
+        """Returns the newest job's result first, and the first proposal's only when no other job is left."""
 
         def __init__(self) -> None:
             super().__init__(evaluate)
@@ -229,6 +229,6 @@ def test_in_order_of_arrival_a_run_goes_on_too(tmp_path: Path, rng_seed: int):
 
 
 def test_in_order_of_arrival_as_in_strict_order_where_results_come_in_order(tmp_path: Path):
-    in_turn = config_of(mutations=Mutations(insert=0.0, delete=0.0, modify=0.0), window=1)  # with no known keys
+    in_turn = config_of(mutations=Mutations(insert=0.0, delete=0.0, modify=0.0), window=1)  # without known keys
     dumps = [run(tmp_path, order, in_turn.model_copy(update={"order": order}))[1] for order in ("strict", "arrival")]
     assert dumps[0] == dumps[1]

@@ -1,4 +1,4 @@
-"""Exported modules in the contract tests that Optax runs over its own optimizers, in a process with eight devices."""
+"""Exported modules in the contract tests that Optax runs on its own optimizers, in a process with eight devices."""
 
 import collections
 import json
@@ -11,12 +11,12 @@ from contract_settings import reason_known
 from program_cases import SEEDS
 
 PARTS = 4  # processes over which the seed programs are spread
-SHORT = (2, 27)  # how many of a program's tests are refused, and how many others there are
+SHORT = (2, 27)  # how many of a program's tests are refused, and how many are not
 LONG = (4, 35)
 
 
 def outcomes(*arguments):
-    """Run the contract tests; give the lines of every program."""
+    """Run the contract tests; return the lines of every program."""
     table = Path(__file__).parent / "contract_table.py"
     done = subprocess.run(
         [sys.executable, table, "--json", *arguments], capture_output=True, text=True, check=False, cwd=table.parent
@@ -30,7 +30,7 @@ def outcomes(*arguments):
 
 
 def assert_contract_is_kept(found, counts):
-    """Assert that every test of every program passes, or is refused for complex weights, or is known to fail."""
+    """Assert that every test of every program passes, is refused because of complex weights, or is known to fail."""
     for name, lines in found.items():
         others = [each for each in lines if each["result"] not in ("passed", "refused")]
         assert not [each for each in others if not reason_known(name, each["test"])]
@@ -49,7 +49,7 @@ def test_lion_shards_keeps_float64_and_takes_arguments_meant_for_others():
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_seed_program_keeps_optaxs_contract(part):
-    """All tests for a part of the programs, for the others those that take no thousands of steps (the table: all)."""
+    """All tests for some programs, and the short ones for the others; the table runs all tests for all programs."""
     names = SEEDS[part::PARTS]
     found = outcomes(*names, *(["--short"] if part else []))
     assert sorted(found) == sorted(names)
@@ -58,7 +58,7 @@ def test_every_seed_program_keeps_optaxs_contract(part):
 
 @pytest.mark.slow
 def test_mutated_programs_keep_optaxs_contract():
-    """All tests that take no thousands of steps, over those mutants whose values rounding does not decide."""
+    """All short tests, over those mutants whose values are not decided by rounding."""
     found = outcomes("--mutants", "20", "--short")
     assert len(found) == 20
     assert_contract_is_kept(found, SHORT)
@@ -66,7 +66,7 @@ def test_mutated_programs_keep_optaxs_contract():
 
 @pytest.mark.slow
 def test_any_mutated_program_keeps_what_optaxs_contract_says_of_types():
-    # Not what it says of values: some mutants give NaN, and 0 * NaN is no pause of MultiSteps.
+    # Only tests of types: some mutants give NaN, and 0 * NaN is not the pause that MultiSteps needs.
     found = outcomes("--mutants", "12", "--any", "--short", "--only", "extra_args|dtype|schedule|sharding_test")
     assert len(found) == 12
     assert_contract_is_kept(found, (2, 21))

@@ -17,7 +17,7 @@ def test_seed_programs_train_as_what_they_are_compared_with(case, request):
     found = measure(programs.load(case.program), case)
     cells = (case.program, case.against, str(STEPS), f"{found.error:.2g}", f"{case.rtol:.0e}", case.reason)
     request.node.user_properties.append(("parity", cells))
-    assert found.movement > 100 * case.rtol  # or nothing was trained
+    assert found.movement > 100 * case.rtol  # otherwise nothing was trained
     assert found.error <= case.rtol
 
 

@@ -1,4 +1,6 @@
-"""Reading programs: canonical text, flattening, errors with their place, and limits."""
+"""Parsing programs: canonical text, flattening, errors with their place, and limits."""
+
+import re
 
 import pytest
 from hypothesis import given
@@ -101,7 +103,7 @@ ERRORS = [  # lines of the body, then line, column, and words of the message
     (["moment = g", "update = momnt * lr"], 3, 14, "'momnt' has no value here (did you mean 'moment'?)"),
     (["update = sqrt(g, m)"], 2, 14, "sqrt(x) takes 1 argument(s), got 2"),
     (["update = interp(g, m)"], 2, 14, "interp(x, y, a) takes 3 argument(s), got 2"),
-    (["update = sqrt(x=g)"], 2, 14, "arguments are given by place"),
+    (["update = sqrt(x=g)"], 2, 14, "arguments are given by position"),
     (["update = sqrt(*g)"], 2, 19, "an expression is"),
     (["update = g ** 2"], 2, 16, "write power(x, y)"),
     (["update = g @ m"], 2, 16, "'@' has no meaning here"),
@@ -117,20 +119,20 @@ ERRORS = [  # lines of the body, then line, column, and words of the message
     (["update = [g]"], 2, 14, "an expression is"),
     (["update = f'{g}'"], 2, 15, "an expression is"),
     (["update = g if g else m"], 2, 16, "an expression is"),
-    (["update = 'g' * g"], 2, 14, "a text in quotes has no meaning here"),
+    (["update = 'g' * g"], 2, 14, "a quoted string has no meaning here"),
     (["update = g * True"], 2, 18, "'True' has no meaning here"),
     (["update = None"], 2, 14, "'None' has no meaning here"),
     (["update = g * 1j"], 2, 18, "'1j' is not a number"),
     (["update = g * 1e999"], 2, 18, "must be finite"),
-    (["update = g * 0x10"], 2, 18, "'0x10' is not a number: it is decimal, with up to 64 digits"),
+    (["update = g * 0x10"], 2, 18, "'0x10' is not a number: numbers are decimal, with up to 64 digits"),
     (["update = g * 1_000"], 2, 18, "'1_000' is not a number"),
     (["update = g * 1.2.3"], 2, 18, "'1.2.3' is not a number"),
     (["update = g * .5x"], 2, 18, "'.5x' is not a number"),
-    (["update = g * 1" + "0" * 5000], 2, 18, "up to 64 digits before its point and after it"),
+    (["update = g * 1" + "0" * 5000], 2, 18, "up to 64 digits before and after the point"),
     (["update = (g, m)"], 2, 14, "an expression is"),
     (["update = sqrt(g)(m)"], 2, 14, "an expression is"),
     (["update = g \\", "+ m"], 2, 16, "'\\' has no meaning here"),
-    (["update = g \x0c"], 2, 16, "the character U+000C cannot be in a program"),
+    (["update = g \x0c"], 2, 16, "the character U+000C is not allowed in a program"),
     (["update, x = g"], 2, 5, "a statement has the form"),
     (["x = update = g"], 2, 5, "a statement has the form"),
     (["update += g"], 2, 12, "a statement has the form"),
@@ -142,10 +144,10 @@ ERRORS = [  # lines of the body, then line, column, and words of the message
     (["'''text'''"], 2, 5, "a statement has the form"),
     (["for x in g: update = x"], 2, 5, "a statement has the form"),
     (["def train(g): return g"], 2, 5, "a statement has the form"),
-    (["return g", "update = g"], 2, 5, "'return' is the last line"),
-    (["sqrt = g", "update = sqrt"], 2, 5, "'sqrt' is a function's name"),
+    (["return g", "update = g"], 2, 5, "'return' must be the last line"),
+    (["sqrt = g", "update = sqrt"], 2, 5, "'sqrt' is the name of a function"),
     (["x" * 65 + " = g"], 2, 5, "up to 64 ASCII letters"),
-    (["update = clip(m, g)"], 2, 14, "clip's argument 'c' must be a scalar, and 'g' is tensor"),
+    (["update = clip(m, g)"], 2, 14, "clip's argument 'c' must be a scalar, but 'g' is tensor"),
     (["update = g +"], 2, 17, "not Python syntax"),
     (["update = sqrt(g"], 2, 18, "not Python syntax: '(' was never closed"),
     (["if = g"], 2, 5, "'if' has no meaning here"),
@@ -188,24 +190,24 @@ def test_errors_tell_where_what_and_what_would_be_right(lines, line, column, mes
         ("def train(**g):\n    return g\n", 1, 11, "'**' has no meaning here"),
         ("def train(g, /):\n    return g\n", 1, 1, "no defaults"),
         ("def train(g, *, m):\n    return g, m\n", 1, 1, "no defaults"),
-        ("def train(g, g):\n    return g\n", 1, 14, "'g' is there twice"),
-        ("def train(g, m, m):\n    return g, m, m\n", 1, 17, "'m' is there twice"),
-        ("def train(g, sign):\n    return g, sign\n", 1, 14, "'sign' is a function's name"),
+        ("def train(g, g):\n    return g\n", 1, 14, "'g' appears twice"),
+        ("def train(g, m, m):\n    return g, m, m\n", 1, 17, "'m' appears twice"),
+        ("def train(g, sign):\n    return g, sign\n", 1, 14, "'sign' is the name of a function"),
         ("def train(g):\n    update = g\n", 2, 5, "the last line must be: return update"),
         ("def train(g):\n    return\n", 2, 5, "the last line must be"),
         ("def train(g):\n    return ()\n", 2, 5, "the update comes first"),
         ("def train(g, m):\n    return g\n", 2, 5, "return update, m"),
         ("def train(g, m):\n    return g, g\n", 2, 5, "return update, m"),
         ("def train(g, m, v):\n    return g, v, m\n", 2, 5, "return update, m, v"),
-        ("def train(g):\n    return g * 2.0\n", 2, 12, "variables' names are returned"),
-        ("def train(g):\n    return 1.0\n", 2, 12, "variables' names are returned"),
-        ("def train(g):\n    return *g, g\n", 2, 12, "variables' names are returned"),
+        ("def train(g):\n    return g * 2.0\n", 2, 12, "only names of variables can be returned"),
+        ("def train(g):\n    return 1.0\n", 2, 12, "only names of variables can be returned"),
+        ("def train(g):\n    return *g, g\n", 2, 12, "only names of variables can be returned"),
         ("def train(g):\n    return updat\n", 2, 12, "'updat' has no value here"),
         ("def train(g):\r    update = foo(g)\r    return update", 2, 14, "no function is called 'foo'"),
         ("def train(g):\r\n    update = foo(g)\r\n    return update", 2, 14, "no function is called 'foo'"),
         ("def train(g):\n    # \u2028 \x0b\n    update = foo(g)\n    return update", 3, 14, "no function is called"),
-        ("# \x00\ndef train(g):\n    return g\n", 1, 3, "the character U+0000 cannot be in a program"),
-        ("# é\n# \udfff", 2, 3, "the character U+DFFF cannot be in a program"),
+        ("# \x00\ndef train(g):\n    return g\n", 1, 3, "the character U+0000 is not allowed in a program"),
+        ("# é\n# \udfff", 2, 3, "the character U+DFFF is not allowed in a program"),
         ("\ufeffdef train(g):\n    return g\n", 1, 1, "ASCII"),
     ],
 )
@@ -298,7 +300,7 @@ def test_limit_of_operators_brackets_and_commas_in_a_text():
 def test_limit_of_canonical_text():
     name = "x" * MAX_WORD
 
-    def squeezed(count):  # a line of the canonical text is longer by as many blanks as it has more
+    def squeezed(count):  # a line of the canonical text has that many more blanks
         return f"def train({name}):\n" + f" {name}=interp({name},{name},9)\n" * count + f" return {name},{name}\n"
 
     shown = len(str(programs.parse(squeezed(1)))) - len(str(programs.parse(squeezed(0))))
@@ -350,8 +352,52 @@ def test_load_says_what_is_wrong(tmp_path):
         programs.load(large)
 
 
+def test_a_byte_order_mark_is_dropped_as_bytes_are_read(tmp_path):
+    marked = tmp_path / "marked.opt"
+    marked.write_bytes(b"\xef\xbb\xbf# name: marked\ndef train(g):\n    return g\n")
+    assert programs.load(marked) == programs.parse("def train(g):\n    return g\n")
+    assert programs.source_text(marked).startswith("# name")
+    assert programs.decode(marked.read_bytes()) == programs.source_text(marked)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "returned", "hint"),
+    [
+        ("weights, grad, lr", "update", "write w for 'weights' and g for 'grad'"),
+        ("w, gradient, lr", "update", "write g for 'gradient'"),
+        ("w, g, learning_rate", "update", "write lr for 'learning_rate'"),
+        ("w, g, grad", "update", None),  # there is a g
+        ("w, g, m", "update", None),
+    ],
+)
+def test_inputs_by_the_names_that_they_have_elsewhere(parameters, returned, hint):
+    name = parameters.split(", ")[1]
+    error = refusal(f"def train({parameters}):\n    update = sign({name})\n    return {returned}\n")
+    assert "the update comes first" in error.message
+    said = f"; inputs are called w, g, lr and t, and other parameters are state: {hint}"
+    assert error.message.endswith(said) if hint else "inputs are called" not in error.message
+
+
 @pytest.mark.parametrize(
     ("word", "hint"), [("sqr", " (did you mean 'sqrt'?)"), ("SQRT", ""), ("", ""), ("lionn", " (did you mean 'lion'?)")]
 )
 def test_did_you_mean(word, hint):
     assert programs.did_you_mean(word, ["sqrt", "lion", "adamw"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("sgin", "'sin' or 'sign'"),  # a letter more, two swapped
+        ("sing", "'sin', 'sinh' or 'sign'"),
+        ("coss", "'cos' or 'cosh'"),
+        ("coz", "'cos'"),
+        ("adamv", "'adam' or 'adamw'"),
+        ("mx", "'max' or 'mix'"),
+    ],
+)
+def test_names_that_are_equally_near_are_all_given(word, hint):
+    names = ["sin", "sign", "sinh", "cos", "cosh", "adam", "adamw", "adamax", "max", "min", "mix"]
+    found = programs.did_you_mean(word, names)
+    assert sorted(re.findall("'[a-z]+'", found)) == sorted(re.findall("'[a-z]+'", hint))
+    assert re.fullmatch(r" \(did you mean ('[a-z]+', )*('[a-z]+' or )?'[a-z]+'\?\)", found)

@@ -1,4 +1,4 @@
-"""Pools against a model of them: every job has one result, whatever workers do, and however late."""
+"""Pools compared with a model: every job has one result, whatever workers do, and however late."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ DEADLINE_S = 10.0
 
 
 class FakeRayPool(RuleBasedStateMachine):
-    """A RayPool whose Ray answers when and how it likes: replies, failures and deaths; in time, late or never."""
+    """A RayPool on a fake Ray with arbitrary replies, failures and deaths: in time, late or never."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ class FakeRayPool(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), read=st.booleans(), fate=st.sampled_from(["answer", "answer", "fall short", "raise", "die"]))
     def reply(self, data, fate, read):
-        """A reply is there; where its worker was killed, it is one that comes late."""
+        """Let a reply arrive; if its worker was killed, it is a late one."""
         self.wait(0.0)
         if pending := self.ray.pending():
             data.draw(st.sampled_from(pending)).fate = fate
@@ -62,7 +62,7 @@ class FakeRayPool(RuleBasedStateMachine):
             assert self.pool.workers == 0
             return
         for result in results:
-            self.waiting.remove(result.index)  # which fails for one that has its result already
+            self.waiting.remove(result.index)  # fails if the job already has a result
             failures = self.ray.failed.pop(result.index, 0)
             if result.status == Status.OK:
                 assert result.attempts == failures + 1 <= MAX_ATTEMPTS
@@ -88,7 +88,7 @@ class FakeRayPool(RuleBasedStateMachine):
 
     def teardown(self):
         if self.pool is not None:
-            for _ in range(2 * self.submitted + 2):  # enough where all are answered
+            for _ in range(2 * self.submitted + 2):  # enough if all calls are answered
                 for call in self.ray.pending():
                     call.fate = "answer"
                 self.wait(0.0)
@@ -103,7 +103,7 @@ TestFakeRayPool.settings = settings(max_examples=150, stateful_step_count=40, de
 
 
 def act(job):
-    """Do what a job's program says."""
+    """Do what a job's program names."""
     actions = {
         "raise": lambda: [][0],
         "die": lambda: os._exit(7),
@@ -125,7 +125,7 @@ EXPECTED = {
 
 
 class RealPool(RuleBasedStateMachine):
-    """A pool whose jobs bring what happens to their worker, and whose results follow from the job alone."""
+    """A pool whose jobs determine what happens to their workers, and their results."""
 
     actions = ("", "diverge", "raise")
 
@@ -180,7 +180,7 @@ class RealPool(RuleBasedStateMachine):
 
 
 class RealRayPool(RealPool):
-    """The same on Ray, where workers may also die and stop."""
+    """The same on Ray, on which workers may also die and stop."""
 
     actions = ("", "", "diverge", "raise", "die", "stop")
 

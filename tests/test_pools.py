@@ -14,7 +14,7 @@ import pytest
 from pool_cases import drain, each, echo, job, only_for, run
 
 import programs
-from workers import PoolError, RayPool, Result, SerialPool, Status
+from workers import Arithmetic, PoolError, RayPool, Result, SerialPool, Status, arithmetic_here
 from workers.ray_connection import ray_connection
 from workers.ray_worker import Evaluator
 
@@ -71,7 +71,7 @@ def read_process(job):
 
 @pytest.fixture(scope="module")
 def ray_here():
-    """One local Ray for this module; pools made meanwhile use it."""
+    """Start one local Ray for this module, which all its pools use."""
     before = os.getpgrp(), signal.getsignal(signal.SIGTERM), dict(os.environ)
     notes = []
     with ray_connection(None, 2, notes.append):
@@ -185,7 +185,7 @@ def test_results_of_other_jobs_than_asked_for_are_no_results(make_pool):
 
 def test_results_in_another_order_than_asked_for_are_no_results(make_pool):
     with make_pool(evaluate=turn_around) as pool:
-        assert run(pool, 4) == [echo(job(index)) for index in range(4)]  # each alone
+        assert run(pool, 4) == [echo(job(index)) for index in range(4)]  # each was evaluated alone
 
 
 def test_seconds_are_a_share_of_the_batch_where_the_evaluation_does_not_say(make_pool):
@@ -240,7 +240,7 @@ def test_ray_sends_jobs_together(ray_here, batch, sizes):
 def test_ray_gives_no_worker_more_than_its_share(ray_here):
     with RayPool(2, evaluate=count_jobs) as pool:
         sizes = [result.score for result in run(pool, 8)]
-    assert max(sizes) == 4  # the other worker may still have been starting, and then takes less
+    assert max(sizes) == 4  # the other worker may still have been starting, and then takes fewer jobs
 
 
 @pytest.mark.slow
@@ -294,6 +294,29 @@ def test_ray_workers_that_cannot_start_are_a_pool_error(ray_here):
         assert pool.workers == 0
     assert sum("started again" in note for note in notes) == 2
     assert sum("given up" in note for note in notes) == 2
+
+
+def measure_by_process():
+    return Arithmetic(str(os.getpid()), "a processor")
+
+
+@pytest.mark.slow
+def test_ray_workers_of_another_arithmetic_are_refused(ray_here):
+    notes = []
+    with RayPool(2, evaluate=each(echo), measure=measure_by_process, on_event=notes.append) as pool:
+        arithmetic = pool.arithmetic()
+        while pool.workers > 1:
+            assert run(pool, 1) == [echo(job(0))]
+        assert pool.arithmetic() == arithmetic
+    assert [note.rpartition("; ")[2] for note in notes] == ["started again", "given up"]
+    assert all(f"which gives other bits than {arithmetic};" in note for note in notes)
+
+
+@pytest.mark.slow
+def test_ray_workers_have_the_arithmetic_of_this_process(ray_here):
+    with RayPool(1, lazy=True) as pool:
+        assert pool.arithmetic() == arithmetic_here()
+        assert pool.workers == 1
 
 
 def test_local_ray_is_closed_to_others(ray_here):

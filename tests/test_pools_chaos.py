@@ -20,7 +20,7 @@ from workers.ray_connection import ray_connection
 
 pytestmark = pytest.mark.chaos
 
-PATIENCE_S = 60.0  # how long a test waits for what must happen; no test expects to
+PATIENCE_S = 60.0  # how long a test waits for what must happen; no test should need it
 
 
 def die(job):
@@ -258,7 +258,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def driver(tmp_path):
-    """A driver with one idle and one stopped worker: its process, directory, and its processes."""
+    """Start a driver with one idle and one stopped worker; yield its process, its directory and its processes."""
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     with subprocess.Popen(
@@ -271,7 +271,7 @@ def driver(tmp_path):
 
 
 def all_end(pidfds, seconds):
-    """Whether processes end in time. Every file descriptor is closed."""
+    """Return whether processes end in time; close all their file descriptors."""
     ended = [bool(select.select([pidfd], [], [], seconds)[0]) for pidfd in pidfds]
     for pidfd in pidfds:
         os.close(pidfd)
@@ -321,11 +321,11 @@ def test_ctrl_c_reaches_the_driver_and_leaves_the_workers_work_alone(tmp_path):
     script, pipe = tmp_path / "driver.py", tmp_path / "pipe"
     script.write_text(INTERRUPTED_DRIVER)
     os.mkfifo(pipe)
-    # As `make search` in a terminal: something else leads the group that Ctrl-C goes to.
+    # As with `make search` in a terminal: another process leads the group that Ctrl-C goes to.
     command = ["sh", "-c", 'trap : INT; "$@"; exit', "sh", sys.executable, str(script), str(pipe)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as leader:
         assert leader.stdout.readline() == "waiting\n"
-        with pipe.open("w") as answer:  # once the worker has it open, too
+        with pipe.open("w") as answer:  # opens once the worker has opened it, too
             os.killpg(leader.pid, signal.SIGINT)
             assert leader.stdout.readline() == "interrupted 1\n"
             answer.write("done")

@@ -77,7 +77,7 @@ for address in (sys.argv[1], None, None, sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def absent(tmp_path_factory):
-    """A folder from which workers can import nothing of ours, nor from any that comes later."""
+    """Return a folder whose packages cannot be imported and hide ours on the path of workers."""
     folder = tmp_path_factory.mktemp("absent")
     for package in PACKAGES:
         (folder / package).mkdir()
@@ -87,14 +87,14 @@ def absent(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def node(absent):
-    """A cluster with two of each accelerator by its own word, without our packages."""
+    """Start a cluster that claims two accelerators of each kind and has none of our packages."""
     with ray_node("--num-gpus=2", '--resources={"TPU": 2}', python_path=absent) as started:
         yield started
 
 
 @pytest.fixture
 def script(tmp_path):
-    """Give a function that writes a driver, beside runs that must not travel."""
+    """Return a function that writes a driver, beside runs that must not be sent."""
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "run.db").write_text("private")
 
@@ -107,12 +107,12 @@ def script(tmp_path):
 
 
 def on_cpus(text):
-    """Make a driver leave out the accelerators, which this machine only claims to have."""
+    """Make a driver ignore the accelerators, which this machine only claims to have."""
     return f"from workers import devices\ndevices.DEVICES = (devices.CPU,)\n{text}"
 
 
 def files(folder):
-    """Give the paths of all files below a folder but those that Python makes when it imports."""
+    """Return the paths of all files below a folder except those that Python writes when it imports."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
@@ -204,7 +204,7 @@ def test_a_cluster_without_a_token_is_joined_with_a_warning(monkeypatch):
 
 
 def test_users_settings_for_other_clusters_do_not_open_one_started_here(monkeypatch):
-    """Ray would take RAY_AUTH_MODE=disabled at its word, and another token before that of the file."""
+    """Ray would obey RAY_AUTH_MODE=disabled, and prefer another token to the file's."""
     seen = {}
 
     @contextlib.contextmanager

@@ -35,7 +35,7 @@ YAML = [block for blocks in BLOCKS.values() for language, block in blocks if lan
 
 
 def commands(block: str) -> Iterator[tuple[str, str]]:
-    """Split a console block into commands and what each prints."""
+    """Yield the commands of a console block, each with what it prints."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
@@ -48,7 +48,7 @@ def matches(expected: str, got: str) -> bool:
 
 
 def masked(output: str) -> str:
-    """Replace the numbers, which another processor may compute otherwise."""
+    """Replace the numbers, which may differ on another processor."""
     return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", output)
 
 
@@ -96,7 +96,7 @@ def test_the_settings_are_those_of_the_code():
 
 
 def test_the_functions_are_those_of_the_language():
-    """All of the table, the numbers too, which the test of the commands masks."""
+    """The whole table, including the numbers, which the test of the commands masks."""
     printed = CliRunner().invoke(functions_command).stdout
     lines = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
     assert f"$ pride functions\n{lines}```" in TEXTS["programs/README.md"]

@@ -1,4 +1,4 @@
-"""What is recognised in programs: in every seed program just what is there, however it is written."""
+"""What is recognised in programs: in every seed program exactly its parts, however they are written."""
 
 import re
 
@@ -9,20 +9,20 @@ from program_cases import program
 import programs
 from programs.understanding.recognition import PATTERNS
 
-# By hand: every named part with its numbers (decays and bounds; of weight decay, that over the rate and that a step).
+# By hand: every named part with its numbers (decays and bounds; for weight decay, relative to the rate and per step).
 ADAM = ("EMA 0.9", "EMA 0.999", "bias correction 0.9", "bias correction 0.999", "RMS normalisation")
 AVERAGE = ["EMA 0.9"]
 GROWTH = "weight growth -0.1"
 LOOKAHEAD = "lookahead 7"
 PARTS = {
-    "accelerated_gradient": ["value of the step before", "change since the step before"],
+    "accelerated_gradient": ["value of the previous step", "change since the previous step"],
     "acprop": ["EMA 0.9", "EMA 0.999", "bias correction 0.999", "RMS normalisation"],
     "adabelief": [*ADAM],
     "adabound": [*ADAM, "clipping by value"],
     "adadelta": ["EMA 0.95", "EMA 0.95", "RMS normalisation", "scaling by a root"],
     "adagrad": ["sum over steps", "AdaGrad normalisation"],
     "adagrad_norm": ["sum over steps", "AdaGrad normalisation"],
-    "adai": ["EMA 0.99", "EMA with its own decay", "running product", "clipping by value"],
+    "adai": ["EMA 0.99", "EMA with a decay per weight", "running product", "clipping by value"],
     "adam": [*ADAM],
     "adamax": ["EMA 0.9", "running maximum 0.999", "bias correction 0.9", "normalisation by the running maximum"],
     "adamaxw": [
@@ -39,8 +39,8 @@ PARTS = {
         "EMA 0.98",
         "EMA 0.92",
         "EMA 0.99",
-        "value of the step before",
-        "change since the step before",
+        "value of the previous step",
+        "change since the previous step",
         "bias correction 0.98",
         "bias correction 0.92",
         "bias correction 0.99",
@@ -64,7 +64,7 @@ PARTS = {
     ],
     "cocob": ["sum over steps", "sum over steps", "running maximum", "first weights"],
     "dadapt_adamw": [*ADAM, "EMA 0.9995", "EMA 0.9995", "running maximum"],
-    "diffgrad": [*ADAM, "value of the step before", "change since the step before"],
+    "diffgrad": [*ADAM, "value of the previous step", "change since the previous step"],
     "dog": ["sum over steps", "running maximum", "first weights", "AdaGrad normalisation"],
     "dowg": ["sum over steps", "running maximum", "first weights", "AdaGrad normalisation"],
     "fromage": ["trust ratio", "decoupled weight decay"],
@@ -92,8 +92,8 @@ PARTS = {
     "mars": [
         "EMA 0.95",
         "EMA 0.99",
-        "value of the step before",
-        "change since the step before",
+        "value of the previous step",
+        "change since the previous step",
         "bias correction 0.95",
         "bias correction 0.99",
         "RMS normalisation",
@@ -107,8 +107,8 @@ PARTS = {
     "nesterov": ["momentum 0.9", "Nesterov momentum 0.9"],
     "normalized_sgd": ["normalisation by its norm"],
     "novograd": ["EMA 0.98", "momentum 0.95", "RMS normalisation", "weight decay inside the momentum 0.001"],
-    "optimistic_adam": [*ADAM, "value of the step before", "change since the step before"],
-    "optimistic_gradient_descent": ["value of the step before", "change since the step before"],
+    "optimistic_adam": [*ADAM, "value of the previous step", "change since the previous step"],
+    "optimistic_gradient_descent": ["value of the previous step", "change since the previous step"],
     "padam": ["EMA 0.9", "EMA 0.999", "running maximum", "normalisation by the running maximum"],
     "powersign": ["EMA 0.9", "sign of a momentum", "sign of the gradient", "agreement of signs"],
     "prodigy": [*ADAM, "momentum 0.9995", "momentum 0.9995", "running maximum", "first weights"],
@@ -129,11 +129,11 @@ PARTS = {
         "EMA 0.999",
         "sum over steps",
         "running maximum",
-        "sequence of its own",
+        "separate sequence of weights",
         "bias correction 0.999",
         "RMS normalisation",
     ],
-    "schedule_free_sgd": ["sum over steps", "running maximum", "sequence of its own"],
+    "schedule_free_sgd": ["sum over steps", "running maximum", "separate sequence of weights"],
     "sgd": [],
     "sgdw": ["momentum 0.9", "decoupled weight decay 0.0001"],
     "sign_sgd": ["sign of the gradient"],
@@ -142,7 +142,7 @@ PARTS = {
         "EMA 0.95",
         "momentum 0.99",
         "bias correction 0.95",
-        "gradient beside the momentum 100",
+        "gradient added to the momentum 100",
         "RMS normalisation",
     ],
     "tiger": ["EMA 0.965", "sign of a momentum", "decoupled weight decay 0.01 1e-05"],
@@ -151,7 +151,7 @@ PARTS = {
 
 
 def named(given: programs.Program) -> list[str]:
-    """Give the names of what is recognised with the numbers, sorted."""
+    """Return the names of the recognised parts, with their numbers, sorted."""
     features = programs.recognise(given)
     return sorted(row.name + "".join(f" {number:g}" for _, number in row.numbers) for row in features)
 

@@ -1,4 +1,4 @@
-"""Outcomes and second scores: which there cannot be, and how they are written."""
+"""Outcomes and second scores: which ones are impossible, and how they are written."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What people name: programs, suites, and what is said where there is no such thing."""
+"""References to programs and suites, and the errors if they do not exist."""
 
 import io
 import subprocess
@@ -26,7 +26,7 @@ SIGNED = "# name: Mine\n#source: here\n\ndef train(w, g, lr):\n    update = sign
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Every test is in an empty folder, with no runs elsewhere."""
+    """Run every test in an empty folder, with no runs elsewhere."""
     monkeypatch.delenv("PRIDE_RUNS", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -46,7 +46,7 @@ def stdin(monkeypatch, content: bytes) -> None:
 
 
 def exit_code(capsys, *arguments: str) -> tuple[int | str | None, str]:
-    """Run `pride` and give its exit code and what it said on stderr."""
+    """Run `pride`; return its exit code and its stderr."""
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     return caught.value.code, capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What is not gone on with: a run that another process writes, with an edited config, or made by other versions."""
+"""Runs that cannot be resumed: written by another process, with an edited config, or made by other versions."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ SERIAL = Placement("serial", None, None)
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Give the folder of a run that could be gone on with."""
+    """Return the folder of a run that can be resumed."""
     monkeypatch.setenv("PRIDE_RUNS", str(tmp_path))
     fault_cases.session(tmp_path, "run", CONFIG, InstantPool())
     return tmp_path / "run"
@@ -30,7 +30,7 @@ def contents(folder):
 
 
 def check_refused(folder, said, problems, overrides=()):
-    """Fail unless the run is refused in these words, and stays as it is."""
+    """Check that the run is refused in these words, and stays as it is."""
     before = contents(folder)
     with pytest.raises(RunConflict, match=said) as refused:
         resume("run", overrides, SERIAL)

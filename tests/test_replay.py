@@ -20,7 +20,7 @@ from workers.ray_connection import ray_connection
 
 KILLS = 20
 EVERY_SESSION = sorted(hook for hook in faults.HOOKS if not hook.startswith("file."))
-"""The hooks that every session hits: files are written when a run is made."""
+"""The hooks that every session hits: those of files are only hit when a run is made."""
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def server(compile_cache: Path) -> Iterator[Server]:
 
 
 def kill_and_resume(server: Server, root: Path, rng: random.Random, last_hit: int, **asked: object) -> None:
-    """Kill a search at drawn hits of drawn hooks, resume it each time, and compare it with one that is left alone."""
+    """Kill a search at drawn hits of drawn hooks, resume it each time, and compare it with an unbroken one."""
     assert server.run(root, "unbroken", **asked) == 0
     unbroken = found(root, "unbroken")
     for _ in range(KILLS):
         plan = str(faults.draw(rng, EVERY_SESSION, ["kill"], last_hit))
         assert server.run(root / "broken", "run", plan=plan, **asked) == KILLED
         check_whole(root / "broken", "run", unbroken)
-    assert len(found(root / "broken", "run")[0]) > KILLS  # so it was killed all along the way
+    assert len(found(root / "broken", "run")[0]) > KILLS  # the kills were spread over the whole search
     assert server.run(root / "broken", "run", **asked) == 0
     assert found(root / "broken", "run") == unbroken
 
@@ -63,7 +63,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, compile_cache: Path) -> s
 @pytest.mark.chaos
 @pytest.mark.parametrize(("pool", "kills"), [("serial", 4), ("ray", 2)])
 def test_a_killed_command_goes_on_as_the_unbroken_one(commands: Commands, unbroken: str, pool: str, kills: int):
-    """The commands themselves, with all that they start, of which nothing is left."""
+    """The commands themselves, with all processes that they start, of which none is left."""
     draw = random.Random(pool)
     for number in range(kills):
         command = ["resume", "broken"] if number else ["search", "smoke", "--name", "broken", *SMALL]
@@ -86,7 +86,7 @@ def test_the_machines_cores_change_nothing(commands: Commands, unbroken: str):
 
 @pytest.fixture(scope="module")
 def ray_here(compile_cache: Path) -> Iterator[None]:
-    """Give Ray workers that keep what they compile, which this process does not."""
+    """Start Ray with workers that cache what they compile, unlike this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRIDE_CACHE", str(compile_cache))
         with ray_connection(None, 4, print):
@@ -95,7 +95,7 @@ def ray_here(compile_cache: Path) -> Iterator[None]:
 
 
 def searched(root: Path, pool: workers.Pool) -> str:
-    """Search in this process, with as many proposals under way as fill several batches, and give the dump."""
+    """Search in this process, with enough proposals in flight to fill several batches; return the dump."""
     config = load_config("smoke", [*SMALL[1::2], "tasks=[digits_tiny, iris]", "window=16"])
     with pool, create(root, "run", "", to_yaml(config), {}) as store:
         search(store, config, pool, Watcher())

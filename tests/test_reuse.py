@@ -1,4 +1,4 @@
-"""Scores of earlier runs: reused where they are what a training would give, refused where they may not be."""
+"""Scores of earlier runs: reused if a training would give the same, refused if it may not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ OTHER = CONFIG.model_copy(update={"limits": ProgramLimits(statements=18)})
 
 
 class Counting(workers.SerialPool):
-    """Counts what it trains."""
+    """A pool that counts its trainings."""
 
     def __init__(self) -> None:
         super().__init__(self._evaluate_some)

@@ -1,4 +1,4 @@
-"""Runs in their folder: made once and wholly, opened by one writer, listed whatever state they are in."""
+"""Runs in their folder: made once and completely, opened by one writer, listed in any state."""
 
 import json
 import shutil

@@ -191,7 +191,7 @@ def test_an_interrupted_resume_of_a_done_run_is_not_done(tmp_path: Path):
 
 
 def test_what_ends_at_the_hurdle_is_recorded_as_hopeless_and_never_wins(tmp_path: Path):
-    """The better half is said to be hopeless, so that a winner among them would show."""
+    """The better half is reported as hopeless, so a winner among them would show."""
     hurdles = set()
 
     def with_hurdle(jobs: Sequence[workers.Job]) -> list[workers.Result]:
@@ -206,8 +206,8 @@ def test_what_ends_at_the_hurdle_is_recorded_as_hopeless_and_never_wins(tmp_path
 
     config = CONFIG.model_copy(update={"hurdle": 0.5})
     _, dump = run(tmp_path, "one", config, workers.SerialPool(with_hurdle))
-    assert hurdles == {0.5, None}  # second scores are of all tasks
-    assert run(tmp_path, "again", config, ShuffledPool(1))[1] != dump  # where nothing is hopeless
+    assert hurdles == {0.5, None}  # second scores cover all tasks
+    assert run(tmp_path, "again", config, ShuffledPool(1))[1] != dump  # in which nothing is hopeless
     with open_to_write(tmp_path, "one") as store:
         counts, champion = store.counts(), find_champion(store, config)
         outcomes = list(store.outcomes())

@@ -23,7 +23,7 @@ from workers.ray_connection import ray_connection
 pytestmark = pytest.mark.chaos
 
 CANDIDATES = 24
-STRUCK = {3, 7}  # the candidates to which it happens, on their first attempt
+STRUCK = {3, 7}  # the candidates whose worker is struck, on their first attempt
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def unbroken(tmp_path):
 
 
 def struck(folder: Path, action: str, evaluated: bool, jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Evaluate jobs; before or after it, something happens to the worker, once for each candidate that is struck."""
+    """Evaluate jobs; before or after that, strike the worker with an action, once for each struck candidate."""
     happens = [claimed(folder / str(job.index)) for job in jobs if job.index in STRUCK]
     if any(happens) and not evaluated:
         faults.ACTIONS[action]()
@@ -54,7 +54,7 @@ def struck(folder: Path, action: str, evaluated: bool, jobs: Sequence[workers.Jo
 
 
 def claimed(path: Path) -> bool:
-    """Whether this is the first process that asks for the file."""
+    """Return whether this is the first process that claims the file."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -65,7 +65,7 @@ def claimed(path: Path) -> bool:
 @pytest.mark.parametrize("evaluated", [False, True], ids=["before", "evaluated"])
 @pytest.mark.parametrize("action", ["kill", "stop", "error", "spin", "native", "memory", "late"])
 def test_what_happens_to_workers_changes_nothing(tmp_path, ray_here, unbroken, action, evaluated):
-    """Also where the work was done and only the reply is lost: it is done again, and counted once."""
+    """Even if the work was done and only the reply is lost: it is done again, and counted once."""
     notes = []
     (tmp_path / "claims").mkdir()
     evaluate = functools.partial(struck, tmp_path / "claims", action, evaluated)
@@ -77,7 +77,7 @@ def test_what_happens_to_workers_changes_nothing(tmp_path, ray_here, unbroken, a
 
 
 def test_workers_that_are_lost_for_good_stop_the_search_early(tmp_path, ray_here, unbroken):
-    """Nothing can be trained any more; what was committed is kept, and another pool goes on with it."""
+    """Nothing can be trained any more; what was committed is kept, and another pool continues the run."""
 
     def refuse(jobs):
         raise ValueError("no such device")
@@ -91,7 +91,7 @@ def test_workers_that_are_lost_for_good_stop_the_search_early(tmp_path, ray_here
 
 
 def on_three_nodes(root: Path, lost: str, outlives_s: int) -> tuple[list[str], int, list[str]]:
-    """Search on three nodes; give the pool's notes, the exit code, and the processes that were left."""
+    """Search on three nodes; return the pool's notes, the exit code, and the processes that were left."""
     command = [sys.executable, three_nodes.__file__, str(root), lost]
     done = subprocess.run(
         [sys.executable, guard.__file__, str(outlives_s), *command], capture_output=True, text=True, check=True
@@ -114,7 +114,7 @@ def test_a_lost_node_changes_nothing(tmp_path, unbroken_on_nodes):
 
 
 def test_a_lost_head_costs_only_what_was_under_way(tmp_path, unbroken_on_nodes):
-    """Ray itself then ends the driver; what was committed is there, and is gone on with elsewhere."""
+    """Ray itself then ends the driver; what was committed is kept, and the run is resumed elsewhere."""
     _, code, _ = on_three_nodes(tmp_path / "nodes", "head", outlives_s=1)
     assert code != 0
     check_whole(tmp_path / "nodes", "run", unbroken_on_nodes)

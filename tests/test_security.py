@@ -1,6 +1,6 @@
-"""What a run of someone else's may not do to whoever opens it, and what no source does. tests/test_structure.py bans
-what could execute data, tests/test_hostile.py has the program texts, tests/test_config.py the YAML, tests/test_store.py
-the databases, tests/test_export.py the modules, tests/test_pools.py and tests/test_ray_connection.py the clusters.
+"""What someone else's run must not do to the user who opens it, and what no source does. tests/test_structure.py bans
+code that could execute data, tests/test_hostile.py has program texts, tests/test_config.py YAML, tests/test_store.py
+databases, tests/test_export.py modules, tests/test_pools.py and tests/test_ray_connection.py clusters.
 """
 
 import ast
@@ -73,7 +73,7 @@ print(json.dumps({"seen": seen, "codes": codes, "loaded": loaded}), file=sys.std
 
 @pytest.fixture
 def foreign(tmp_path):
-    """A run that someone else sent: the example, with modules beside it that Python might take for others."""
+    """Make a run from someone else: the example, with modules beside it that Python might import instead of its own."""
     shutil.copytree(EXAMPLE, tmp_path / "runs" / "example")
     folder = tmp_path / "runs" / "example"
     for name in ("sitecustomize", "usercustomize", "yaml", "json", "programs", "conftest", "__init__", "presets"):
@@ -89,7 +89,7 @@ def alter(folder, statement, *arguments):
 
 
 def opened(folder, commands):
-    """Run commands in one process, in the folder of the run; give what it did and what it printed."""
+    """Run commands in one process, in the folder of the run; return what it did and what it printed."""
     script = folder.parents[1] / "watched.py"
     script.write_text(WATCHED)
     environment = {"PRIDE_RUNS": str(folder.parent), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
@@ -157,7 +157,7 @@ def unprintable(text):
 
 
 def test_no_source_unpacks_an_archive_or_a_file_of_arrays():
-    """What expands when it is read needs a limit first; only our own cache is decompressed, from a private folder."""
+    """Data that expands when read would need a limit; only our own cache, in a private folder, is decompressed."""
     unpacking = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "zlib", "zstandard", "compression"}
     readers = {"load", "loadtxt", "genfromtxt", "fromfile", "memmap", "unpack_archive"}
     found = set()

@@ -1,4 +1,4 @@
-"""Simplifying: every rule on numbers, the derivation of the paper's winner, state, and graphs written as programs."""
+"""Simplifying: every rule on numbers, the derivation of the paper's winner, state, and programs as graphs."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ from programs.algebra.tidying import tidy
 from programs.dataflow import Input, Number, from_program
 from programs.writing import to_program
 
-SLACK = 1e-4  # 1e-8 / 1e-4: what the epsilon of a division is to the smallest divisor looked at
+SLACK = 1e-4  # 1e-8 / 1e-4: the epsilon of a division relative to the smallest divisor tested
 
 
 NUMBERS = {"p": 0.3, "b": -1.7, "c": 0.375, "d": 0.625, "k": 2.5, "e": 1.109}
@@ -35,7 +35,7 @@ def expression(text, given=Given.NUMBERS):
 
 
 def numbers(rng_seed):
-    """Draw numbers of either sign and of sizes from 1e-3 to 10, in three arrays."""
+    """Draw numbers of either sign and with sizes from 1e-3 to 10, in three arrays."""
     rng = np.random.default_rng(rng_seed)
     return tuple(rng.choice([-1.0, 1.0], size) * 10.0 ** rng.uniform(-3.0, 1.0, size) for size in ((50,), (6, 5), ()))
 
@@ -55,13 +55,13 @@ def test_both_sides_of_a_rule_are_equal(rule):
             else:
                 np.testing.assert_allclose(one, other, rtol=SLACK)
                 if rule.pattern != "x / 1.0":
-                    assert (one != other).any()  # or the rule would be exact
+                    assert (one != other).any()  # otherwise the rule would be exact
 
 
 def size_without_sharing(text):
-    """Count calls, then variables, then arguments, then how deep lr is, then how little numbers are.
+    """Return how many calls, variables and arguments there are, the depth of lr, and minus the depth of numbers.
 
-    Every use is counted; a call on numbers is one.
+    Every use counts; a call on numbers counts as one number.
     """
     graph = from_program(expression(text), simplifier((), folding=True))
 
@@ -87,7 +87,7 @@ def test_a_rule_is_applied_in_full(rule):
     derivation = programs.simplify(expression(rule.pattern, rule.given))
     result = programs.simplify(expression(rule.replacement, rule.given)).program
     assert programs.key(derivation.program) == programs.key(result)
-    if rule.pattern != "where(x, y, y)":  # which is where(a, x, x), unless kinds matter
+    if rule.pattern != "where(x, y, y)":  # it equals where(a, x, x), unless kinds matter
         same_key = programs.key(expression(rule.pattern, rule.given)) == programs.key(
             expression(rule.replacement, rule.given)
         )
@@ -102,7 +102,7 @@ def test_rules_are_told_apart():
 
 
 def test_a_rule_that_would_change_a_kind_is_left_alone():
-    larger = program("g, lr", "x = interp(lr, g, 0.0)", "update = norm(x)", returns="update")  # g's shape counts
+    larger = program("g, lr", "x = interp(lr, g, 0.0)", "update = norm(x)", returns="update")  # g's shape matters
     assert programs.simplify(larger).program == larger
 
 
@@ -116,7 +116,7 @@ def assert_derivation_holds(derivation):
             decides_no_key |= step.reason in (
                 FOLD,
                 RESCALE_STATE,
-            )  # what is written down forgets that a number was computed
+            )  # the text does not show that a number was computed
             assert decides_no_key or programs.key(step.program) == programs.key(before), step.reason
         if step.proof in (Proof.EXACT, Proof.REAL):
             assert behave_alike(probe(step.program), probe(before)), step.reason
@@ -133,7 +133,7 @@ def test_the_papers_raw_winner():
     assert facts.statements == len(derivation.program.statements)
     assert len(derivation.program.state) == facts.state_slots == 1
     functions = [statement.function for statement in derivation.program.statements]
-    assert "sqrt" not in functions  # sqrt(m * m) became |m|, and (m lr) / |m| waits for the step that reorders it
+    assert "sqrt" not in functions  # sqrt(m * m) became |m|; a later step reorders (m lr) / |m|
     assert behave_alike(probe(derivation.program), probe(derivation.start), rtol=1e-3)
 
 
@@ -248,14 +248,14 @@ def test_a_mutant_survives_being_a_graph(subject):
 @given(mutants)
 def test_simplifying_never_adds_a_statement(subject):
     live, simple = programs.check(subject), programs.check(programs.simplify(subject).program)
-    assert simple.statements <= live.statements + 1  # one copy where the update is a number or old state
+    assert simple.statements <= live.statements + 1  # one copy if the update is a number or old state
     assert simple.state_slots <= live.state_slots
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (["x = reciprocal(m)", "update = interp(g, x, 0.0)"], ["update = interp(g, m, 0.0)"]),  # 0 * inf is no number
+        (["x = reciprocal(m)", "update = interp(g, x, 0.0)"], ["update = interp(g, m, 0.0)"]),  # 0 * inf is NaN
         (["x = 1.0 + 3e-8", "x = x - 1.0", "x = x * 1e7", "update = g * x"], ["update = g * 0.3"]),  # 0 in 32 bits
         (["x = cube(g)", "update = sign(x)"], ["update = sign(g)"]),  # cube underflows
     ],
@@ -279,7 +279,7 @@ def test_the_rules_that_decide_keys_are_those_of_stored_runs():
 def test_a_where_of_equal_branches_whose_condition_is_no_scalar():
     subject = program("g", "x = where(g, g, g)", "update = norm(x)", returns="update")
     assert str(programs.simplify(subject).program) == "def train(g):\n    update = norm(g)\n    return update\n"
-    scalar = program("g, lr", "x = where(g, lr, lr)", "update = norm(x)", returns="update")  # g's shape counts
+    scalar = program("g, lr", "x = where(g, lr, lr)", "update = norm(x)", returns="update")  # g's shape matters
     assert programs.simplify(scalar).program == scalar
 
 
@@ -288,7 +288,7 @@ def test_a_rule_that_would_leave_more_to_compute_is_not_used():
         "w, g, m, v, lr",
         "x = g * lr",
         "y = w * lr",
-        "update = x + y",  # (g + w) * lr, were x and y not read elsewhere
+        "update = x + y",  # would become (g + w) * lr if x and y were not read elsewhere
         "update = update * m",
         "update = update * v",
         "m = exp(x)",
@@ -310,7 +310,7 @@ def test_numbers_are_rounded_only_where_32_bit_floats_cannot_tell():
 
 def test_a_state_variable_at_another_scale():
     subject = program("g, m", "x = g * 3.0", "m = interp(x, m, 0.9)", "y = m * 2.0", "m = m - x", returns="y, m")
-    assert RESCALE_STATE not in reasons(subject)  # as many statements at any scale
+    assert RESCALE_STATE not in reasons(subject)  # the same number of statements at any scale
     subject = program("g, m", "x = g * 2.0", "m = interp(x, m, 0.9)", "y = m * 0.5", returns="y, m")
     derivation = programs.simplify(subject)
     assert RESCALE_STATE in reasons(subject)

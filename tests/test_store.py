@@ -1,4 +1,4 @@
-"""The run store: what is committed stays, in order and to the bit, whatever happens around it."""
+"""The run store: what is committed is kept, in order and to the bit, whatever else happens."""
 
 import math
 import random

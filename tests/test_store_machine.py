@@ -1,4 +1,4 @@
-"""The run store against a model of it: any order of writing, reading, crashing and opening again."""
+"""The run store compared with a model: any order of writing, reading, crashing and reopening."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ STATUSES = ("ok", "hopeless", "diverged", "crashed")
 
 
 class Store(RuleBasedStateMachine):
-    """What a run holds is what was committed, whoever asks, and whatever happened since."""
+    """A run holds what was committed, whichever process reads it, and whatever happened since."""
 
     def __init__(self):
         super().__init__()
@@ -52,7 +52,7 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.writer)
     @rule(ahead=st.sampled_from([-2, -1, 1, 2]))
     def refuse_another_than_the_next(self, ahead):
-        """Also where those before it are right: all are committed, or none."""
+        """Even if the outcomes before it are right: either all are committed, or none."""
         right = outcome(len(self.outcomes), parents=())
         with pytest.raises(ValueError, match="right would be"):
             self.writer.commit(right, outcome(max(0, right.index + ahead + 1), parents=()))
@@ -113,9 +113,9 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.writer)
     @rule(torn=st.binary(max_size=100), leftover=st.booleans())
     def crash(self, torn, leftover):
-        """The writer is gone from one moment to the next: what lies on the disk then is all there is.
+        """End the writer at once: only what is on the disk at that moment remains.
 
-        A write that it was at may be there in part, and a file that was to take another's place.
+        A write in progress may be there in part, and so may a file that was to replace another.
         """
         later = self.top / str(int(self.root.name) + 1)
         shutil.copytree(self.root, later, ignore=shutil.ignore_patterns("*-shm"))

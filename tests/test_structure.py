@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("programs", "tasks", "workers", "evolve")  # each may import those before it
+PACKAGES = ("programs", "tasks", "workers", "evolve")  # each may import the ones before it
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FILES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 
@@ -18,7 +18,7 @@ def name_of(path):
 
 
 def imported(tree):
-    """Give the dotted names of all modules imported anywhere in a file, also inside functions."""
+    """Return the dotted names of all modules imported anywhere in a file, including inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -36,6 +36,11 @@ def test_imports_go_one_way(path):
         assert top, f"{module}: imports are absolute"
         assert top not in PACKAGES or top in allowed, f"{package} may not import {module}"
         assert top not in ("tests", "conftest", "pytest", "hypothesis"), f"{module} is for tests"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_data_differ_between_versions_of_python(path):
+    assert "pydoc_data" not in {module.split(".")[0] for module in imported(ast.parse(path.read_text("utf-8")))}
 
 
 ROOMS = {
@@ -125,7 +130,7 @@ def is_true(node):
 
 
 def own_safe_loaders(tree):
-    """Find the classes of a file that are made of yaml.SafeLoader."""
+    """Return the classes of a file that derive from yaml.SafeLoader."""
     return {
         node.name
         for node in ast.walk(tree)
@@ -134,7 +139,7 @@ def own_safe_loaders(tree):
 
 
 def offences(tree):
-    """Find what could execute data: builtins, modules, and calls of libraries."""
+    """Yield what could execute data: builtins, modules, and calls of libraries."""
     loaders = own_safe_loaders(tree)
     for module in imported(tree):
         if module.split(".")[0] in BANNED_MODULES:

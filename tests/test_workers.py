@@ -115,7 +115,7 @@ def test_hopeless_is_a_status_with_the_score_of_what_was_trained():
     job = replace(TINY, program=programs.source_text("sgd"), tasks=("digits_tiny", "iris"), hurdle=1e6)
     (result,) = evaluate([job])
     (alone,) = evaluate([replace(job, tasks=("digits_tiny",))])
-    assert alone.status is Status.OK  # there is no task after it
+    assert alone.status is Status.OK  # no task follows it
     assert (result.status, result.losses) == (Status.HOPELESS, alone.losses)
     assert result.score == alone.score / 2
     assert result.message.endswith("on digits_tiny, below the hurdle of 1e+06")
@@ -124,7 +124,7 @@ def test_hopeless_is_a_status_with_the_score_of_what_was_trained():
 
 
 def test_on_an_accelerator_the_next_batch_is_prepared_while_one_is_trained(monkeypatch):
-    """Each of two batches ends only when the other has begun, too."""
+    """Each of two batches ends only once the other has begun."""
     under_way = threading.Barrier(2)
     evaluate_programs, sizes = tasks.evaluate_programs, []
 
@@ -146,7 +146,7 @@ OUT_OF_MEMORY = [MemoryError("heap"), jax.errors.JaxRuntimeError("RESOURCE_EXHAU
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_out_of_memory_is_a_status_of_those_that_do_not_fit_alone(monkeypatch, error):
-    """Programs of more than one statement do not fit, nor do more than two others at a time."""
+    """Programs of more than one statement do not fit, nor do more than two smaller ones at a time."""
     evaluate_programs, sizes = tasks.evaluate_programs, []
 
     def allocate(suite, some, *others):

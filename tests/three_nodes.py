@@ -1,7 +1,7 @@
-"""A search on a Ray cluster of three nodes beside its head, all on this machine, one of which is lost on the way.
+"""A search on a Ray cluster of a head and three nodes, all on this machine, one of which is lost during the search.
 
-A script: three_nodes.py ROOT LOST. The worker that first comes to a candidate from HELD on keeps it; then its node
-(LOST is `node`) or the head (`head`) is gone, with all of its processes. Prints what the pool noted, one line each.
+A script: three_nodes.py ROOT LOST. The first worker that gets a candidate from HELD on holds it; then its node
+(LOST is `node`) or the head (`head`) is killed, with all of its processes. Prints the pool's notes, one per line.
 """
 
 import functools
@@ -26,7 +26,7 @@ NODE = {"num_cpus": 1, "node_ip_address": LOOPBACK, "object_store_memory": OBJEC
 
 
 def hold_one(claim: Path, jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Evaluate jobs; who first comes to a candidate from HELD on says on which node it is, and waits."""
+    """Evaluate jobs; the first worker that gets a candidate from HELD on says which node it is on, and waits."""
     if any(job.index >= HELD for job in jobs) and not claim.exists():
         fresh = claim.with_suffix(".new")
         fresh.write_text(str(os.getppid()))
@@ -48,7 +48,7 @@ def main(root: Path, lost: str) -> None:
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_TMPDIR": directory,
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # after which Ray ends a driver without a head; else 60
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # s until a driver without a head ends; else 60
         }
         from ray import cloudpickle
         from ray.cluster_utils import Cluster

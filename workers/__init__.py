@@ -4,8 +4,10 @@ Importing this package imports neither JAX nor Ray: the first evaluation imports
 RayPool imports Ray.
 """
 
+from workers.arithmetic import UNKNOWN, Arithmetic, arithmetic_here
 from workers.cores import default_workers
-from workers.errors import PoolError
+from workers.devices import device_here
+from workers.errors import DeviceError, PoolError
 from workers.in_process import evaluate
 from workers.job import FAILURES, Job, Result, Status
 from workers.pool import Pool, SerialPool
@@ -14,6 +16,9 @@ from workers.ray_worker import cause_of_death
 
 __all__ = [
     "FAILURES",
+    "UNKNOWN",
+    "Arithmetic",
+    "DeviceError",
     "Job",
     "Pool",
     "PoolError",
@@ -21,7 +26,9 @@ __all__ = [
     "Result",
     "SerialPool",
     "Status",
+    "arithmetic_here",
     "cause_of_death",
     "default_workers",
+    "device_here",
     "evaluate",
 ]

@@ -47,7 +47,7 @@ _ZSTD_MAGIC = bytes.fromhex("28b52ffd")
 
 
 def open_compile_cache(folder: Path | None = None, on_event: Callable[[str], None] = lambda note: None) -> Path | None:
-    """Have JAX keep what this process compiles, or at least load what another process kept.
+    """Make JAX keep what this process compiles, or at least load what another process kept.
 
     Must be called before the first compilation; imports JAX. If JAX already has a folder, the
     user's own or that of an earlier call, nothing changes.

@@ -2,9 +2,12 @@
 
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from workers.errors import DeviceError, describe
 
 CPU_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -47,6 +50,25 @@ def device_of(resources: Mapping[str, float]) -> Device:
             all accelerators, workers wait for one instead of training on another kind of device.
     """
     return next((device for device in DEVICES if resources.get(device.resource, 0) >= 1), CPU)
+
+
+def device_here() -> str:
+    """Start JAX in this process, and return what it computes on, as it names its platforms.
+
+    Raises:
+        DeviceError: If it cannot start what JAX_PLATFORMS asks for.
+    """
+    import jax
+
+    try:
+        return jax.default_backend()
+    except Exception as error:  # JAX raises an AssertionError, too
+        asked = f"'{name}'" if (name := os.environ.get("JAX_PLATFORMS")) else "its device"
+        reason = describe(error).splitlines()[0].partition(" (set JAX_PLATFORMS")[0]
+        raise DeviceError(
+            f"JAX cannot start {asked} here ({reason}); right would be JAX_PLATFORMS=cpu, or to unset it, for the best "
+            "device there is"
+        ) from error
 
 
 def jax_uses_gpus() -> bool:

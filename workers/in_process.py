@@ -73,8 +73,7 @@ def _evaluate_alike(jobs: Sequence[Job]) -> list[Result]:
     some = [programs.parse(text) for own in texts for text in own]
     evaluations, problem = [], ""
     try:
-        with jax.enable_x64(False):  # whatever the environment says: scores are of 32-bit trainings
-            evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
+        evaluations = tasks.evaluate_programs(suite, some, jobs[0].rng_seeds, jobs[0].hurdle)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not _is_out_of_memory(error):
             raise

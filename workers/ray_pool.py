@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import programs
+from workers.arithmetic import Arithmetic, Measure
 from workers.backlog import Attempt, Backlog, Evaluate, Failure, OnEvent
 from workers.cores import default_workers
 from workers.devices import device_of
 from workers.errors import PoolError
 from workers.in_process import evaluate
 from workers.job import Job, Result, Status
-from workers.pool import ignore
+from workers.pool import ignore, measure_of
 from workers.ray_connection import ray_connection
-from workers.ray_worker import Evaluator, Expected, cause_of_death, versions_here
+from workers.ray_worker import Evaluator, Expected, Identity, cause_of_death, versions_here
 
 MAX_STARTS = 2
 """How many times in a row a worker may fail to start before it is given up."""
@@ -73,6 +74,8 @@ class RayPool:
         warm: tuple[str, ...] = (),
         lazy: bool = False,
         versions: Mapping[str, str] | None = None,
+        arithmetic: Arithmetic | None = None,
+        measure: Measure | None = None,
         evaluate: Evaluate = evaluate,
         on_event: OnEvent = ignore,
     ) -> None:
@@ -91,6 +94,8 @@ class RayPool:
             warm: Names of tasks to train once before the first job, so that they are compiled.
             lazy: Whether to start the workers only when the first job is submitted.
             versions: Package versions that workers must have; None for those of this process.
+            arithmetic: The arithmetic that workers must have; None for that of the first that starts.
+            measure: Returns a worker's arithmetic; None for the function that suits `evaluate`, see `measure_of`.
             evaluate: Evaluates jobs; must be picklable.
             on_event: Called with a note when a worker or a job fails.
 
@@ -102,6 +107,10 @@ class RayPool:
         self._startup_deadline_s = startup_deadline_s * max(1, len(warm))
         self._warm = Job(-1, programs.source_text("sgd"), warm, (0,)) if warm else None
         self._evaluate = evaluate
+        self._measure = measure or measure_of(evaluate)
+        self._wanted = arithmetic  # that all workers must have, once it is known
+        self._found: Arithmetic | None = None  # that of workers that have started
+        self._refused: Arithmetic | None = None  # that of the last worker with another one
         self.on_event = on_event
         self._startup_deadline_each_s, self._warm_tasks = startup_deadline_s, warm
         self._backlog = Backlog(on_event)
@@ -134,12 +143,33 @@ class RayPool:
     @property
     def workers(self) -> int:
         """How many workers there are, including those still starting; while the pool rests, how many there will be."""
-        return self._count if self._rests else len(self._idle) + len(self._calls)
+        return self._count if self._rests else self._present
+
+    @property
+    def _present(self) -> int:
+        return len(self._idle) + len(self._calls)
 
     @property
     def in_flight(self) -> int:
         """How many jobs were submitted whose results were not returned yet, including waiting jobs."""
         return self._backlog.in_flight
+
+    def arithmetic(self, timeout_s: float | None = None) -> Arithmetic | None:
+        """Return the arithmetic of the workers; if no worker has the one they must have, that of one which was refused.
+
+        While the pool rests, one worker is started to find out. See Pool.
+        """
+        end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        if self._rests and not self._present:
+            self._start(1, starts=1)
+        while self._found is None and self._present:
+            self._settle_replies(end_s)
+            self._settle_overdue()
+            if time.monotonic() >= end_s:
+                break
+        if not self._present and not (self._found or self._refused):
+            raise PoolError(f"no worker can be started: {self._last_failure}")
+        return self._found or (None if self._present else self._refused)
 
     def submit(self, job: Job) -> None:
         """Accept a job, for the next `wait` to hand out. See Pool."""
@@ -193,6 +223,8 @@ class RayPool:
             "startup_deadline_s": self._startup_deadline_each_s,
             "warm": self._warm_tasks,
             "versions": self._expected.versions,
+            "arithmetic": self._wanted,
+            "measure": self._measure,
             "evaluate": self._evaluate,
         }
 
@@ -204,14 +236,13 @@ class RayPool:
 
     def _start_all(self) -> None:
         self._rests = False
-        for number in range(1, self._count + 1):
+        for number in range(1 + self._present, self._count + 1):
             self._start(number, starts=1)
 
     def _start(self, number: int, starts: int) -> None:
         actor = self._actor_class.remote(self._device.environment)
-        self._calls[actor.start.remote(self._evaluate, self._warm, self._expected)] = _Call(
-            _Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s
-        )
+        reply = actor.start.remote(self._evaluate, self._warm, self._expected, self._measure)
+        self._calls[reply] = _Call(_Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s)
 
     def hand_out(self) -> None:
         """Give every idle worker a fair share of the waiting jobs; busy workers get their share when they are done."""
@@ -238,10 +269,24 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             self._replace(reply, *cause_of_death(error))
             return
+        if not call.attempts and (otherwise := self._otherwise(outcome)):
+            self._replace(reply, Status.CRASHED, otherwise)
+            return
         del self._calls[reply]
         self._idle.append(call.worker)
         if call.attempts:
             self._backlog.settle(call.attempts, outcome, f"worker {call.worker.number}, ", "; worker kept")
+
+    def _otherwise(self, who: Identity) -> str:
+        """Return why a worker that has started computes other bits than the others; nothing if it does not."""
+        if self._wanted not in (None, who.arithmetic):
+            self._refused = who.arithmetic
+            return (
+                f"node {who.node} has the arithmetic {who.arithmetic}, which gives other bits than {self._wanted}; all "
+                "workers of a search must have the same one"
+            )
+        self._wanted = self._found = who.arithmetic
+        return ""
 
     def _settle_overdue(self) -> None:
         now_s = time.monotonic()

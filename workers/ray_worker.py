@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workers.arithmetic import Arithmetic, Measure
 from workers.backlog import Evaluate, Failure, evaluate_together
 from workers.errors import describe
 from workers.job import Job, Result, Status
@@ -18,6 +19,14 @@ PACKAGES = ("jax", "jaxlib", "optax", "numpy")
 
 class WorkerMismatchError(RuntimeError):
     """Raised if a worker computes on another device than the driver expects, or with other package versions."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a worker is that has started."""
+
+    node: str  # the name of its machine
+    arithmetic: Arithmetic
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,11 @@ class Evaluator:
         self._unstarted.daemon = True
         self._unstarted.start()
 
-    def start(self, evaluate: Evaluate, warm: Job | None, expected: Expected) -> None:
+    def start(self, evaluate: Evaluate, warm: Job | None, expected: Expected, measure: Measure) -> Identity:
         """Store the function that later calls evaluate with, and warm it up.
+
+        Returns:
+            What this process is; whether its arithmetic is the right one, the driver judges.
 
         Raises:
             WorkerMismatchError: If this process is not as expected.
@@ -58,8 +70,10 @@ class Evaluator:
         self._unstarted.cancel()
         check_worker(expected)
         self._evaluate = evaluate
+        arithmetic = measure()
         if warm is not None:
             evaluate([warm])
+        return Identity(platform.node(), arithmetic)
 
     def run(self, jobs: Sequence[Job]) -> list[Result] | Failure:
         """Evaluate jobs once."""

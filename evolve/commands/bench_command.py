@@ -15,7 +15,7 @@ from evolve.commands.options import json_option
 from evolve.commands.printing import print_json, print_table
 from evolve.commands.streams import note
 from evolve.errors import UsageError
-from workers.devices import CPU_ENVIRONMENT, GPU_ENVIRONMENT, jax_uses_gpus
+from workers.devices import CPU_ENVIRONMENT, GPU_ENVIRONMENT, device_here, jax_uses_gpus
 
 _ENVIRONMENTS = {"cpu": CPU_ENVIRONMENT, "gpu": GPU_ENVIRONMENT}
 _REPETITIONS = 5
@@ -84,7 +84,7 @@ def _start(device: str) -> str:
     os.environ.update(_ENVIRONMENTS[device])
     import jax
 
-    found = jax.default_backend()
+    found = device_here()
     if found != device:
         raise UsageError(f"JAX finds no {device} here: it computes on the {found}; --device says what to use")
     kind = jax.devices()[0].device_kind

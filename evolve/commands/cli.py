@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 import programs
+import workers
 from evolve.commands.printing import printable
 from evolve.commands.streams import discard_stdout, ensure_streams, note, reader_may_leave
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
@@ -107,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _run(arguments)
     except UserError as error:
         _exit(error.exit_code, f"pride: {error}")
+    except workers.DeviceError as error:
+        _exit(UsageError.exit_code, f"pride: {error}")
     except programs.ProgramError as error:
         _exit(BadProgramOrData.exit_code, f"pride: {error}")
     except click.ClickException as error:

@@ -9,6 +9,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 reuse_option = click.option(
     "--reuse", multiple=True, metavar="RUN", help="An earlier run whose scores are reused if they fit."
 )
+other_arithmetic_option = click.option(
+    "--other-arithmetic",
+    is_flag=True,
+    help="Accept scores of a processor that computes other bits than those here; the run notes both.",
+)
 output_option = click.option("-o", "output", type=click.Path(dir_okay=False), help="Write to this file.")
 force_option = click.option("--force", is_flag=True, help="Overwrite a file that Pride did not write.")
 

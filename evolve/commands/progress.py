@@ -69,9 +69,10 @@ class ProgressDisplay:
     def _sentence(self, progress: Progress) -> str:
         counts = progress.counts
         ended = f"{counts.hopeless} hopeless, " if counts.hopeless else ""
+        best = "no score yet" if progress.best is None else f"best {progress.best:.4f}"
         text = (
             f"{counts.generated} generated, {counts.trained} trained, {counts.known} known, "
-            f"{ended}{counts.diverged} diverged, best {progress.best:.4f}"
+            f"{ended}{counts.diverged} diverged, {best}"
         )
         if counts.failed:
             text += f", {counts.failed} failed"

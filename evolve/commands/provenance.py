@@ -5,6 +5,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
+import workers
 from evolve.commands.references import NamedProgram
 from evolve.errors import BadProgramOrData
 from evolve.store.finals import Purpose, current_finals
@@ -46,7 +47,7 @@ def _of_run(store: RunReader, outcome: Outcome) -> list[str]:
     lines.append(f"score in the search {outcome.score:.4f} (AdamW as given has 1, higher is better)")
     for purpose, means in _MEANS.items():
         for final in current_finals(store, config, purpose):
-            if final.candidate == outcome.index:
+            if final.candidate == outcome.index and final.status not in workers.FAILURES:
                 return [*lines, f"score on {len(final.rng_seeds)} fresh rng seeds, {means}, {final.score:.4f}"]
     return lines
 

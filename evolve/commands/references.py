@@ -151,7 +151,7 @@ def _stdin() -> str:
     if sys.stdin is None:
         raise BadProgramOrData("stdin is closed, so there is no program in it")
     try:
-        return sys.stdin.buffer.read(_LARGEST_INPUT).decode()
+        return programs.decode(sys.stdin.buffer.read(_LARGEST_INPUT))
     except UnicodeDecodeError as error:
         raise BadProgramOrData(f"stdin is not UTF-8 text (byte {error.start})") from None
 

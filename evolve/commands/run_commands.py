@@ -10,7 +10,14 @@ import click
 
 import programs
 from evolve.commands import documents
-from evolve.commands.options import force_option, json_option, output_option, placed, reuse_option
+from evolve.commands.options import (
+    force_option,
+    json_option,
+    other_arithmetic_option,
+    output_option,
+    placed,
+    reuse_option,
+)
 from evolve.commands.outputs import check_output, write
 from evolve.commands.printing import print_json, print_table, printable
 from evolve.commands.running import Ended, Placement, resume, start
@@ -24,7 +31,7 @@ from evolve.store.reader import RunReader
 from evolve.store.records import Outcome, dump_lines
 from evolve.store.run_configs import run_config
 
-_SHOWN_WHEN_INTERRUPTED = 5  # programs
+_SHOWN_BEFORE_THE_END = 5  # programs, as long as none was scored again
 
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
@@ -34,6 +41,7 @@ _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
 @reuse_option
+@other_arithmetic_option
 @placed
 @json_option
 def search_command(config: str, name: str | None, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
@@ -45,6 +53,7 @@ def search_command(config: str, name: str | None, overrides: tuple[str, ...], as
 @click.argument("run")
 @_set
 @reuse_option
+@other_arithmetic_option
 @placed
 @json_option
 def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
@@ -58,9 +67,9 @@ def _report_search(ended: Ended, as_json: bool) -> int:
         if as_json:
             print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
-            _print_comparison(store, run_config(store))
-        else:
-            _print_best(store, run_config(store), store.best(_SHOWN_WHEN_INTERRUPTED))
+            _print_result(store, run_config(store))
+        elif best := store.best(_SHOWN_BEFORE_THE_END):
+            _print_best(store, run_config(store), best)
         sys.stdout.flush()
     if ended.signal is None:
         return 0
@@ -68,13 +77,23 @@ def _report_search(ended: Ended, as_json: bool) -> int:
     return 128 + ended.signal
 
 
-def _print_comparison(store: RunReader, config: Config) -> None:
-    columns, rows = documents.standing_rows(finalists(store, config), config.tasks)
-    print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
-    click.echo()
-    columns, rows = documents.standing_rows(comparison(store, config), config.tasks)
-    title = "The first of them beside known optimizers, on other fresh rng seeds (1 = AdamW as given, higher is better)"
-    print_table(title, columns, rows)
+def _print_result(store: RunReader, config: Config) -> None:
+    """Print what a run has found so far, without tables of nothing."""
+    if not (best := store.best(_SHOWN_BEFORE_THE_END)):
+        click.echo("no candidate trained to the end" if store.counts().trained else "nothing was trained")
+        return
+    if confirmed := finalists(store, config):
+        columns, rows = documents.standing_rows(confirmed, config.tasks)
+        print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
+    else:
+        _print_best(store, config, best)
+    if compared := comparison(store, config):
+        click.echo()
+        columns, rows = documents.standing_rows(compared, config.tasks)
+        title = (
+            "The first of them beside known optimizers, on other fresh rng seeds (1 = AdamW as given, higher is better)"
+        )
+        print_table(title, columns, rows)
     champion = find_champion(store, config)
     if champion is not None:
         found = programs.simplify(programs.parse(champion.program)).program
@@ -88,17 +107,20 @@ def _print_best(store: RunReader, config: Config, best: Sequence[Outcome]) -> No
 
 
 def _status_document(store: RunReader, config: Config) -> dict[str, Any]:
+    summary = summarise(runs_folder(), store.name)
     champion = find_champion(store, config)
     best = None
     if champion is not None:
         best = {"id": champion.index, "program": champion.program, "score": champion.score}
     return {
         "run": store.name,
+        "state": summary.state,
         "best": best,
         "counts": asdict(store.counts()),
         "seconds": store.seconds,
-        "reason": store.stop_reason,
+        "reason": summary.reason or None,
         "trained_by": store.trained_by,
+        "arithmetics": [asdict(each) for each in store.arithmetics],
         "finalists": [asdict(entry) for entry in finalists(store, config)],
         "comparison": [asdict(entry) for entry in comparison(store, config)],
     }
@@ -126,7 +148,7 @@ def status_command(run: str, as_json: bool) -> None:
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
         if as_json:
-            print_json(_status_document(store, config) | {"state": summary.state})
+            print_json(_status_document(store, config))
             return
         counted = asdict(store.counts())
         training_seconds = counted.pop("training_seconds")
@@ -137,8 +159,9 @@ def status_command(run: str, as_json: bool) -> None:
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
             click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
+            click.echo(printable(f"bits    {', then '.join(map(str, store.arithmetics))}"))
         click.echo()
-        _print_comparison(store, config)
+        _print_result(store, config)
 
 
 @click.command("top")

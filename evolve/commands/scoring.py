@@ -26,7 +26,9 @@ def score_named(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tu
 
     Raises:
         UsageError: If there is no such suite.
+        DeviceError: If JAX cannot start its device.
     """
+    workers.device_here()
     names = read_suite(suite)
     seeds = tuple(range(_FIRST_RNG_SEED, _FIRST_RNG_SEED + rng_seeds))
     console = Console(stderr=True)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import tasks
 import workers
+from evolve.commands.interrupts import Interrupted, hear_signals
 from evolve.commands.options import force_option, json_option, placed
 from evolve.commands.outputs import check_output, write
 from evolve.commands.printing import json_text, print_json, printable
 from evolve.commands.provenance import comments, provenance
 from evolve.commands.references import NamedProgram, read_program, read_suite
-from evolve.commands.running import Placement, check_placement, hear_signals, make_pool
+from evolve.commands.running import Placement, check_placement, make_pool
 from evolve.commands.streams import note, reader_may_leave
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError
 from evolve.simplify import derivation_text
@@ -108,18 +109,6 @@ class _Printer:
             click.echo(derivation_text.step_line(simplified, len(simplified.steps)))
 
 
-class _Interrupted(Exception):  # noqa: N818 - a wish, no error
-    """A signal asked to stop.
-
-    Attributes:
-        signal: The signal's number.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.signal = number
-
-
 def _train(
     named: NamedProgram, tasks: tuple[str, ...], rng_seeds: int, placement: Placement, printer: _Printer
 ) -> Simplified:
@@ -128,7 +117,7 @@ def _train(
     try:
         with _meter(placement, tasks, seeds) as meter:
             simplified = simplify_by_training(named.program, tasks, meter, printer.step)
-    except _Interrupted as interrupted:
+    except Interrupted as interrupted:
         printer.signal = interrupted.signal
         note("interrupted; this is what was found so far")
         return printer.latest or simplify_by_rules(named.program)
@@ -152,13 +141,18 @@ def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int
     columns = (TextColumn("training {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     try:
-        with hear_signals(say) as received, make_pool(placement, tasks, _DEADLINE_S, say) as pool, progress:
+        with ExitStack() as stack:
+            signals = stack.enter_context(hear_signals(say))
+            with signals.raised():
+                pool = make_pool(placement, tasks, _DEADLINE_S, say)
+            stack.enter_context(pool)
+            stack.enter_context(progress)
             bar = progress.add_task("", total=1)
 
             def show(task: str, done: int, total: int) -> None:
                 nonlocal last_line_s
-                if received:
-                    raise _Interrupted(received[0])
+                if signals.received:
+                    raise Interrupted(signals.received[0])
                 progress.update(bar, description=task, completed=done, total=total)
                 if not console.is_terminal and time.monotonic() - last_line_s >= _LINE_S:
                     last_line_s = time.monotonic()

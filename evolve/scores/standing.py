@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import programs
+import workers
 from evolve.config.settings import Config
 from evolve.scores.estimates import Estimate, estimate
 from evolve.store.finals import current_finals, find_champion
@@ -22,7 +23,8 @@ class Standing:
         state_slots: Numbers of state for each weight.
         status: ``ok``, ``hopeless``, ``diverged``, ``crashed``, ``timeout`` or ``oom``.
         search_score: The score it was selected by; None for a program that the search did not propose.
-        fresh_score: Its score on rng seeds that the search has not used; None if there is none yet.
+        fresh_score: Its score on rng seeds that the search has not used; None if there is none yet, or if the training
+            crashed, took too long or ran out of memory, as its status then says.
         losses: Held-out loss in nats, an estimate for each task by name; empty unless ``ok``.
     """
 
@@ -48,6 +50,8 @@ def make_standing(
     """Make a standing from a program's scores, with the program's facts and estimates of its losses."""
     facts = programs.check(programs.parse(program))
     estimates = {task: estimate(values) for task, values in losses.items()} if status == "ok" else {}
+    if status in workers.FAILURES:
+        fresh_score = None
     return Standing(name, program, facts.statements, facts.state_slots, status, search_score, fresh_score, estimates)
 
 
@@ -73,7 +77,7 @@ def candidate(store: RunReader, config: Config, outcome: Outcome) -> Standing:
 
 def _by_fresh_score(store: RunReader, config: Config, finals: Sequence[Final]) -> list[Standing]:
     found = []
-    for final in sorted(finals, key=lambda final: -final.score):
+    for final in sorted(finals, key=lambda final: (final.status in workers.FAILURES, -final.score)):
         name, score = final.label, None
         if final.candidate is not None:
             name, score = f"{store.name}:{final.candidate}", store.outcome(final.candidate).score

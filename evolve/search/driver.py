@@ -1,18 +1,19 @@
 """The driver of a search: the one place where proposals, a pool of workers and the run store meet."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import programs
 import workers
 from evolve.config.settings import Config
-from evolve.errors import StoppedEarly
-from evolve.search.budget import share_used, used_up
+from evolve.errors import StoppedEarly, UsageError
+from evolve.search.budget import found_nothing, share_used, used_up
 from evolve.search.island import Founder
 from evolve.search.local_islands import IslandsHere, OpenIslands
 from evolve.search.rounds import Leg, legs
-from evolve.store.finals import Purpose, current_finals, find_champion, fresh_rng_seeds
+from evolve.store.finals import Purpose, fresh_rng_seeds, missing_finals
+from evolve.store.reader import RunReader
 from evolve.store.records import Counts, Final, Outcome
 from evolve.store.writer import RunStore
 from workers import faults
@@ -32,14 +33,14 @@ class Progress:
 
     Attributes:
         counts: Counts of the outcomes committed or about to be, of earlier sessions too.
-        best: The best score of the search.
+        best: The best score of the search; None before there is one.
         seconds: Seconds since this session began.
         share: How much of the budget is used, from 0 to 1.
         stage: ``search``, ``confirm`` or ``report``.
     """
 
     counts: Counts
-    best: float
+    best: float | None
     seconds: float
     share: float
     stage: str
@@ -52,10 +53,12 @@ class Watcher:
     Attributes:
         on_progress: Called whenever outcomes arrived, and regularly while waiting.
         interrupted: Called regularly; if it returns a reason, the search ends and can be resumed.
+        on_note: Called with a sentence for people.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     interrupted: Callable[[], str | None] = lambda: None
+    on_note: Callable[[str], None] = lambda note: None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ def search(
     pool: workers.Pool,
     watcher: Watcher,
     open_islands: OpenIslands = IslandsHere,
+    *,
+    borrowed: Sequence[workers.Arithmetic] = (),
+    other_arithmetic: bool = False,
 ) -> Stop:
     """Run a search, or resume one, until its budget is used up.
 
@@ -81,20 +87,50 @@ def search(
         pool: Where jobs run; its size changes nothing but the time.
         watcher: Callbacks, called regularly.
         open_islands: Opens the islands; where they run changes nothing but the time, too.
+        borrowed: The arithmetics of runs whose scores the pool reuses; the run notes them.
+        other_arithmetic: Whether the pool may have another arithmetic than the run's earlier sessions.
 
     Raises:
+        RunConflict: If an earlier session was trained with something else.
         StoppedEarly: If the program that the search starts from cannot be trained, or the disk fails.
+        UsageError: If that program does not pass the hurdle.
     """
-    store.begin_session(**trained_by(config, pool))
+    arithmetic = wait_for_arithmetic(pool, watcher)
+    if isinstance(arithmetic, Stop):
+        return arithmetic
+    store.begin_session(
+        **trained_by(config, pool), arithmetic=arithmetic, borrowed=borrowed, other_arithmetic=other_arithmetic
+    )
     session = _Session(store, config, pool, watcher, open_islands)
     session.evolve()
+    seconds = session.seconds
     if session.interruption is None:
         session.score_again()
     if session.interruption is not None:
         return Stop(session.interruption, interrupted=True)
     reason = session.spent or session.ending or "every round is complete"
-    store.finish(reason)
+    store.finish(reason, seconds)
     return Stop(reason, interrupted=False)
+
+
+def nothing_to_search(store: RunReader, config: Config) -> str | None:
+    """Return why a search has nothing more to do with this config; None if it may find more."""
+    counts, best = store.counts(), next((outcome.score for outcome in store.best(1)), None)
+    *_, last = legs(config)
+    complete = last.end is not None and counts.generated >= last.end
+    return used_up(config, counts, best, store.seconds) or ("every round is complete" if complete else None)
+
+
+def wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithmetic | Stop:
+    """Wait until a pool knows its workers' arithmetic, or until somebody interrupts.
+
+    Raises:
+        PoolError: If no worker can be started.
+    """
+    while (arithmetic := pool.arithmetic(_POLL_SECONDS)) is None:
+        if reason := watcher.interrupted():
+            return Stop(reason, interrupted=True)
+    return arithmetic
 
 
 def trained_by(config: Config, pool: workers.Pool) -> dict[str, str]:
@@ -115,11 +151,12 @@ class _Session:
         self.open_islands = open_islands
         self.stage = "search"
         self.counts = store.counts()  # of the outcomes committed or lined up
-        self.best = max((outcome.score for outcome in store.best(1)), default=0.0)
+        self.best = next((outcome.score for outcome in store.best(1)), None)
         self.earlier_seconds = store.seconds
         self.began = time.monotonic()
         self.arrived: dict[int, Outcome] = {}  # by index, those whose turn has not come
         self.lined_up: list[Outcome] = []  # the next to be committed, in order
+        self.known = 0  # how many of the last outcomes of the round took known scores, without one between that did not
         self.spent: str | None = None  # why nothing more is committed
         self.ending: str | None = None  # why nothing more is proposed, while proposals under way are finished
         self.interruption: str | None = None  # why the session ends before the search does
@@ -140,15 +177,20 @@ class _Session:
 
     def go_through(self, leg: Leg) -> None:
         """Run the islands of a round and commit their outcomes, until the round or the budget ends."""
+        self.known = min(self.store.known_at_the_end(), self.counts.generated - leg.first)
+        self.spent = found_nothing(self.config, leg.islands, self.known)
+        if self.spent:
+            return
+        before = self.counts  # as long as nothing has come, there is nothing whose end an interruption should wait for
         islands = self.open_islands(self.config, leg, self.founder(leg), self.pool, self.history)
         try:
-            while not islands.idle and not self.spent:
+            while not islands.idle and not self.spent and not (self.interruption and before == self.counts):
                 if self.ending:
                     islands.end()
                 for outcome in islands.advance(_POLL_SECONDS):
                     self.arrived[outcome.index] = outcome
                 faults.hit("search.results")
-                self.line_up()
+                self.line_up(leg)
                 self.commit()
                 self.look_around()
             if not self.spent and not self.ending and (leg.end is None or self.counts.generated < leg.end):
@@ -170,20 +212,31 @@ class _Session:
         yield from self.lined_up
         yield from (outcome for _, outcome in sorted(self.arrived.items()))
 
-    def line_up(self) -> None:
+    def line_up(self, leg: Leg) -> None:
         """Line up every outcome whose turn has come, as far as the budget allows."""
         while self.spent is None:
             outcome = self.arrived.pop(self.counts.generated, None)
             if outcome is None:
                 return
-            if outcome.index == 0 and outcome.status in workers.FAILURES:
-                raise StoppedEarly(
-                    f"{self.config.start}, which the search starts from, cannot be trained: {outcome.message}"
-                )
+            if outcome.index == 0:
+                self.check_start(outcome)
             self.lined_up.append(self.with_losses(outcome))
             self.counts = self.counts.with_outcome(outcome)
-            self.best = max(self.best, _winning_score(outcome))
+            if outcome.status == workers.Status.OK:
+                self.best = outcome.score if self.best is None else max(self.best, outcome.score)
+            self.known = 0 if outcome.known_from is None else self.known + 1
             self.spent = used_up(self.config, self.counts, self.best, 0.0)
+            self.spent = self.spent or found_nothing(self.config, leg.islands, self.known)
+
+    def check_start(self, outcome: Outcome) -> None:
+        """Refuse to search from a program that cannot be trained, or is hopeless."""
+        start = f"{self.config.start}, which the search starts from,"
+        if outcome.status in workers.FAILURES:
+            raise StoppedEarly(f"{start} cannot be trained: {outcome.message}")
+        if outcome.status == workers.Status.HOPELESS:
+            raise UsageError(
+                f"hurdle: {start} scores {outcome.message}; right would be a hurdle that it passes, or null for none"
+            )
 
     def with_losses(self, outcome: Outcome) -> Outcome:
         """Return an outcome; if it took a known score, with the losses and message of the outcome that was known."""
@@ -211,33 +264,24 @@ class _Session:
 
     def score_again(self) -> None:
         """Choose the champion by scores on fresh rng seeds, then score it and the compared programs on other ones."""
-        best = self.store.best(self.config.finalists)
-        self.train_finals("confirm", [(outcome.index, "", outcome.program) for outcome in best])
-        champion = find_champion(self.store, self.config)
-        compared = [(None, name, str(programs.load(name))) for name in self.config.compare]
-        chosen = [] if champion is None else [(champion.index, "", champion.program)]
+        self.train_finals("confirm")
         if self.interruption is None:
-            self.train_finals("report", [*chosen, *compared])
+            self.train_finals("report")
 
-    def train_finals(self, purpose: Purpose, wanted: list[tuple[int | None, str, str]]) -> None:
-        """Train the programs (candidate, label, text) that have no score for the purpose yet."""
-        seeds = fresh_rng_seeds(self.config, purpose)
-        done = {(final.candidate, final.label) for final in current_finals(self.store, self.config, purpose)}
-        wanted = [entry for entry in wanted if entry[:2] not in done]
+    def train_finals(self, purpose: Purpose) -> None:
+        """Train the programs that have no score for the purpose yet."""
+        seeds, wanted = fresh_rng_seeds(self.config, purpose), missing_finals(self.store, self.config, purpose)
         self.stage = purpose
-        for index, (_, _, program) in enumerate(wanted):
-            self.pool.submit(workers.Job(index, program, self.config.tasks, seeds))
+        for index, entry in enumerate(wanted):
+            self.pool.submit(workers.Job(index, entry.program, self.config.tasks, seeds))
         results: dict[int, workers.Result] = {}
         while len(results) < len(wanted) and self.interruption is None:
             self.look_around()
             results |= {result.index: result for result in self.pool.wait(_POLL_SECONDS)}
         for index, result in sorted(results.items()):
-            candidate, label, program = wanted[index]
             self.store.add_final(
                 Final(
-                    candidate=candidate,
-                    label=label,
-                    program=program,
+                    **vars(wanted[index]),
                     purpose=purpose,
                     rng_seeds=seeds,
                     status=result.status.value,
@@ -245,8 +289,3 @@ class _Session:
                     losses=result.losses,
                 )
             )
-
-
-def _winning_score(outcome: Outcome) -> float:
-    """Return the score with which an outcome competes for the best: its own if it is ``ok``, else 0."""
-    return outcome.score if outcome.status == workers.Status.OK else 0.0

@@ -1,9 +1,9 @@
 """One island: an evolution, its proposals under way, and the order in which outcomes count. No clock, no processes.
 
 In strict order outcomes are committed in the order of the proposals, and the proposal at place i of an island sees its
-population exactly as it is after the outcome at place i - window. So what is found depends on the config alone;
-workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it arrives, and
-takes the next place; the window then only says how many proposals are under way.
+population exactly as it is after the outcome at place i - window. So what is found depends on the config and the scores
+alone; workers, timing, crashes and resumes change nothing. In order of arrival an outcome is committed when it arrives,
+and takes the next place; the window then only says how many proposals are under way.
 """
 
 from collections.abc import Iterator
@@ -65,12 +65,17 @@ class Island:
         self._migrants: dict[int, Outcome | None] = {}  # by the place before which they join
         self._welcomed = 0  # the place before which the last migrant joined
         self._new_jobs: list[workers.Job] = []
-        self._ended = False
+        self._end: int | None = None  # the index from which on nothing is proposed
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way; an idle island that has begun proposes nothing more."""
         return not self._under_way
+
+    @property
+    def committed(self) -> int:
+        """The number of its outcomes so far, those of earlier sessions included."""
+        return self._committed
 
     @property
     def stalled(self) -> bool:
@@ -92,9 +97,9 @@ class Island:
         self._welcome_migrant()
         self._commit(outcome)
 
-    def end(self) -> None:
-        """Stop proposing; proposals under way are still finished."""
-        self._ended = True
+    def end(self, index: int) -> None:
+        """Propose no candidate of this index or after it; proposals under way are still finished."""
+        self._end = index if self._end is None else min(self._end, index)
 
     def migrate(self, migrant: Migrant) -> None:
         """Accept a migrant, in time before the outcome at its place is committed."""
@@ -136,6 +141,7 @@ class Island:
         trained = len(self._evolution.keys) * self._config.settings
         return not (
             not self._leg.holds(index)
+            or (self._end is not None and index >= self._end)
             or (budget.candidates is not None and index >= budget.candidates)
             or (budget.trained is not None and trained >= budget.trained)
             or self._evolution.stalled
@@ -144,7 +150,7 @@ class Island:
     def _propose_until(self, count: int) -> None:
         """Make proposals until there are `count`, recalled ones included."""
         self._proposed = max(self._proposed, min(count, self._recalled))
-        while self._proposed < count and not self._ended and self._may_propose():
+        while self._proposed < count and self._may_propose():
             self._propose(self._proposed)
             self._proposed += 1
 

@@ -16,6 +16,11 @@ faults.declare(
     }
 )
 
+LEAD = 1_000
+"""Outcomes that an island may be ahead of the slowest one: they wait in memory for their turn."""
+
+_AT_ONCE = 200  # outcomes of all islands that `advance` returns, about: some tenths of a second
+
 History: TypeAlias = Callable[[], Iterator[Outcome]]
 """A function that yields all outcomes so far, by index."""
 
@@ -54,6 +59,7 @@ class IslandsHere:
         self._stuck = False  # whether islands wait for migrants that will never come
         self._islands = [Island(config, leg, number, founder) for number in range(leg.islands)]
         self._exchange = Exchange(leg)
+        self._at_once = -(-_AT_ONCE // leg.islands)  # of each island
         for outcome in history():
             for island in self._concerned(outcome):
                 island.recall(outcome)
@@ -75,8 +81,9 @@ class IslandsHere:
     def advance(self, timeout_s: float) -> list[Outcome]:
         """Wait for results and return outcomes. See Islands."""
         outcomes = self._collect()
-        if any(island.idle and island.stalled for island in self._islands):
-            self.end()  # outcomes of the other islands could never be committed
+        for number, island in enumerate(self._islands):
+            if island.idle and island.stalled:  # so that later outcomes of the others could never be committed
+                self._end(self._leg.index(number, island.committed))
         if not outcomes:
             for result in self._pool.wait(timeout_s):
                 self._islands[self._leg.island(result.index)].take(result)
@@ -86,24 +93,30 @@ class IslandsHere:
 
     def end(self) -> None:
         """Stop proposing. See Islands."""
-        for island in self._islands:
-            island.end()
+        self._end(0)
 
     def close(self) -> None:
         """Drop the islands' jobs from the pool. See Islands."""
         self._pool.forget()
+
+    def _end(self, index: int) -> None:
+        for island in self._islands:
+            island.end(index)
 
     def _concerned(self, outcome: Outcome) -> Iterable[Island]:
         """Return the islands that learn of an outcome: its own, or all if it is of an earlier round."""
         return [self._islands[self._leg.island(outcome.index)]] if self._leg.holds(outcome.index) else self._islands
 
     def _collect(self) -> list[Outcome]:
+        """Return outcomes; not all that are ready, since known programs alone would make it endless."""
         found: list[Outcome] = []
         before = -1
+        lead = min(island.committed for island in self._islands) + LEAD
+        ends = [min(island.committed + self._at_once, lead) for island in self._islands]
         while len(found) != before:  # another island may have waited for a migrant
             before = len(found)
-            for island in self._islands:
-                for outcome in island.outcomes():
+            for island, end in zip(self._islands, ends, strict=True):
+                for outcome in island.outcomes(end):
                     self._exchange.note(outcome)
                     found.append(outcome)
             self._deliver(self._exchange.migrants())

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import workers
 from evolve.config.settings import Config
 from evolve.search.island import Exchange, Founder, Island, Migrant
-from evolve.search.local_islands import History, Islands, IslandsHere
+from evolve.search.local_islands import LEAD, History, Islands, IslandsHere
 from evolve.search.rounds import Leg
 from evolve.store.records import Outcome
 from workers import faults
@@ -16,7 +16,6 @@ from workers import faults
 MAX_FAILURES = 2
 """How often in a row the process of an island may fail before the search stops."""
 
-_LEAD = 1_000  # outcomes that an island may be ahead of the slowest one: they wait in memory for their turn
 _PAGE = 500  # outcomes in one message
 
 _Ref: TypeAlias = Any
@@ -83,18 +82,18 @@ class IslandActor:
         for outcome in outcomes:
             self._island.follow(outcome)
 
-    def advance(self, timeout_s: float, most: int, migrants: Sequence[Migrant], ended: bool) -> Report:
+    def advance(self, timeout_s: float, most: int, migrants: Sequence[Migrant], end: int | None) -> Report:
         """Run until there are outcomes, or for `timeout_s`.
 
         Args:
             timeout_s: The most seconds to wait for results.
             most: The most outcomes that the island may have in all.
             migrants: Migrants that have arrived.
-            ended: Whether nothing more is to be proposed.
+            end: The index from which on nothing more is to be proposed; None for no end.
         """
         self._welcome(migrants)
-        if ended:
-            self._island.end()
+        if end is not None:
+            self._island.end(end)
         outcomes = self._collect(most)
         if not outcomes and self._pool.in_flight:
             for result in self._pool.wait(timeout_s):
@@ -143,7 +142,7 @@ class IslandsOnRay:
         pool.rest()
         self._exchange = Exchange(leg)
         self._counts = [0] * leg.islands
-        self._ended = False
+        self._end: int | None = None  # the index from which on nothing is proposed
         self._calls: dict[_Ref, int] = {}  # the called islands, by the awaited reply
         self._failed: list[int] = []  # islands whose processes have failed
         self._remotes: list[_Remote] = []
@@ -177,21 +176,25 @@ class IslandsOnRay:
         found: list[Outcome] = []
         for reply in ready:
             found += self._take(reply)
-        if any(remote.idle and remote.stalled for remote in self._remotes):
-            self.end()  # outcomes of the other islands could never be committed
+        for number, remote in enumerate(self._remotes):
+            if remote.idle and remote.stalled:  # so that later outcomes of the others could never be committed
+                self._end_at(self._leg.index(number, self._counts[number]))
         return found
 
     def end(self) -> None:
         """Stop proposing. See Islands."""
-        if not self._ended:
-            self._ended = True
-            self._wake()
+        self._end_at(0)
 
     def close(self) -> None:
         """End the islands' processes, and with them those of their evaluators."""
         for remote in self._remotes:
             self._ray.kill(remote.actor)
         self._remotes, self._calls = [], {}
+
+    def _end_at(self, index: int) -> None:
+        if self._end is None or index < self._end:
+            self._end = index
+            self._wake()
 
     def _start(self, number: int) -> Any:
         remote_class = self._ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(IslandActor)
@@ -228,12 +231,12 @@ class IslandsOnRay:
 
     def _ask(self, timeout_s: float) -> None:
         """Call `advance` on every island that can make progress."""
-        most = min(self._counts) + _LEAD
+        most = min(self._counts) + LEAD
         busy = set(self._calls.values())
         for number, remote in enumerate(self._remotes):
             if number not in busy and not remote.idle and not remote.waits:
                 migrants, remote.migrants = remote.migrants, []
-                self._calls[remote.actor.advance.remote(timeout_s, most, migrants, self._ended)] = number
+                self._calls[remote.actor.advance.remote(timeout_s, most, migrants, self._end)] = number
 
     def _take(self, reply: _Ref) -> list[Outcome]:
         number = self._calls.pop(reply)

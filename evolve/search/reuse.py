@@ -1,6 +1,7 @@
 """Scores of earlier runs: a program that was trained there under the same conditions is not trained again.
 
-Equal keys mean equal numbers, so a run that reuses scores finds what it would have found without them.
+Equal keys mean equal numbers if the arithmetic is the same, so a run that reuses scores finds what it would have
+found without them.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,25 @@ from evolve.store.folders import environment, open_to_read
 from evolve.store.reader import RunReader
 from evolve.store.records import Outcome
 from evolve.store.run_configs import run_config
-from workers import Job, Result
+from workers import Arithmetic, Job, Result
 
 
 class ReusingPool:
-    """A pool that answers jobs with scores of earlier runs, and leaves the rest to another pool."""
+    """A pool that answers jobs with scores of earlier runs, and leaves the rest to another pool.
+
+    Attributes:
+        reused: The number of scores that came from earlier runs so far.
+        borrowed: The arithmetics of the earlier runs.
+    """
 
     def __init__(
-        self, pool: workers.Pool, root: Path, names: Sequence[str], config: Config, trained_by: dict[str, str]
+        self,
+        pool: workers.Pool,
+        root: Path,
+        names: Sequence[str],
+        config: Config,
+        trained_by: dict[str, str],
+        arithmetic: Arithmetic | None = None,
     ):
         """Open the earlier runs.
 
@@ -35,6 +47,7 @@ class ReusingPool:
             names: The names of the earlier runs.
             config: The config of the run that reuses their scores.
             trained_by: The device and engines of the new run, as in `RunReader.trained_by`.
+            arithmetic: The arithmetic of the pool, which the earlier runs must have; None to accept any.
 
         Raises:
             UsageError: If a score of an earlier run could differ from that of a training now.
@@ -44,11 +57,13 @@ class ReusingPool:
         self._known: dict[str, tuple[RunReader, int]] = {}
         self._conditions = _conditions(config)
         self.reused = 0
+        self.borrowed: tuple[Arithmetic, ...] = ()
         with ExitStack() as stack:
             stack.enter_context(pool)
             for name in names:
                 store = stack.enter_context(open_to_read(root, name))
-                _check(store, config, trained_by)
+                _check(store, config, trained_by, arithmetic)
+                self.borrowed += store.arithmetics
                 for outcome in store.outcomes():
                     if outcome.known_from is None and outcome.status not in workers.FAILURES:
                         self._known.setdefault(outcome.key, (store, outcome.index))
@@ -68,6 +83,10 @@ class ReusingPool:
     def in_flight(self) -> int:
         """How many jobs were submitted and not returned yet."""
         return self._pool.in_flight + len(self._ready)
+
+    def arithmetic(self, timeout_s: float | None = None) -> Arithmetic | None:
+        """Return the arithmetic of the workers; see Pool."""
+        return self._pool.arithmetic(timeout_s)
 
     def submit(self, job: Job) -> None:
         """Accept a job; see Pool."""
@@ -113,7 +132,7 @@ def _conditions(config: Config) -> tuple[tuple[str, ...], tuple[int, ...], float
     return config.tasks, search_rng_seeds(config), config.hurdle
 
 
-def _check(store: RunReader, config: Config, trained_by: dict[str, str]) -> None:
+def _check(store: RunReader, config: Config, trained_by: dict[str, str], arithmetic: Arithmetic | None) -> None:
     """Raise if a run's scores were made under other conditions."""
     theirs = run_config(store)
     conditions = zip(("tasks", "rng seeds", "hurdle"), _conditions(theirs), _conditions(config), strict=True)
@@ -122,6 +141,12 @@ def _check(store: RunReader, config: Config, trained_by: dict[str, str]) -> None
         differing.append(f"settings: {theirs.settings}; right would be 1, since only the best of several was recorded")
     for then, now in ((store.environment, environment()), (store.trained_by, trained_by)):
         differing += [f"{name}: {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
+    if arithmetic is not None:
+        differing += [
+            f"arithmetic: {then}, now {arithmetic} (--other-arithmetic takes the scores all the same, and notes it)"
+            for then in store.arithmetics
+            if then != arithmetic
+        ]
     if differing:
         raise UsageError(f"scores of run {store.name} cannot be reused, since they may differ here:", differing)
 

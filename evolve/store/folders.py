@@ -145,10 +145,11 @@ def summarise(root: str | Path, name: str) -> RunSummary:
             locked = _is_locked(store.folder)
     except (UsageError, RunConflict, BadProgramOrData) as error:
         return RunSummary(name, "broken", reason=str(error))
-    reason = meta.get("stop_reason", "")
+    done = "stop_reason" in meta
+    reason = meta["stop_reason"] if done else "" if locked else meta.get("interruption", "")
     return RunSummary(
         name,
-        "running" if locked else "done" if reason else "interrupted",
+        "running" if locked else "done" if done else "interrupted",
         counts.generated,
         counts.trained,
         best[0].score if best else None,

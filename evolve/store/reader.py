@@ -10,6 +10,7 @@ from typing import Self
 
 from evolve.errors import BadProgramOrData, RunConflict, UsageError
 from evolve.store.records import Counts, Final, Outcome, columns, from_row
+from workers import UNKNOWN, Arithmetic
 
 SCHEMA_VERSION: Constant = 2
 APPLICATION: Constant = 0x50726964
@@ -114,6 +115,13 @@ class RunReader:
                 counts = counts.plus(status, bool(known), count, seconds)
         return counts
 
+    def known_at_the_end(self) -> int:
+        """Return how many of the last outcomes took known scores, without one between them that did not."""
+        query = 'SELECT "index" FROM outcomes WHERE known_from IS NULL ORDER BY "index" DESC LIMIT 1'
+        with self._told():
+            last_new = self._db.execute(query).fetchone()
+        return self.counts().generated - (last_new[0] + 1 if last_new else 0)
+
     def best(self, count: int = 1, before: int | None = None) -> list[Outcome]:
         """Return the outcomes with the best scores, the best first, one per key; of equals the earliest.
 
@@ -166,8 +174,9 @@ class RunReader:
     def meta(self) -> Mapping[str, str]:
         """The notes that the run holds about itself.
 
-        They are `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `seconds` and, once the
-        run is done, `stop_reason`.
+        They are `created` (UTC), `config` (as resolved when it was made), `device`, `engines`, `arithmetics` (JSON),
+        `seconds` and, once the run is done, `stop_reason`; before that `interruption`, if the last session said why it
+        ended.
         """
         with self._told():
             return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
@@ -176,6 +185,24 @@ class RunReader:
     def trained_by(self) -> dict[str, str]:
         """What the run is trained with, `device` and `engines`; empty before the first session."""
         return {name: value for name, value in self.meta.items() if name in ("device", "engines")}
+
+    @property
+    def arithmetics(self) -> tuple[Arithmetic, ...]:
+        """The arithmetics that its scores come from, that of the last session last; empty before the first session.
+
+        A run of a Pride that did not note them has UNKNOWN.
+
+        Raises:
+            BadProgramOrData: If what is noted is not what Pride writes.
+        """
+        meta = self.meta
+        if "arithmetics" not in meta:
+            return (UNKNOWN,) if "device" in meta else ()
+        try:
+            noted = json.loads(meta["arithmetics"])
+            return tuple(Arithmetic(str(each["fingerprint"]), str(each["processor"])) for each in noted)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BadProgramOrData(f"{self.folder}/run.db holds no arithmetics: {error}") from None
 
     @property
     def seconds(self) -> float:

@@ -8,15 +8,19 @@ Nothing in a run is ever executed: there is JSON, YAML and SQLite, and no pickle
 """
 
 import contextlib
+import json
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import workers
 from evolve.errors import BadProgramOrData, RunConflict, StoppedEarly, UsageError
 from evolve.store.reader import APPLICATION, SCHEMA_VERSION, RunReader, listed
 from evolve.store.records import Counts, Final, Outcome, columns, to_row
-from workers import faults
+from workers import UNKNOWN, Arithmetic, faults
 
 faults.declare(
     {
@@ -59,6 +63,10 @@ def _insert(table: str, names: tuple[str, ...]) -> str:
 
 _ADD_OUTCOME = _insert("outcomes", columns(Outcome))
 _ADD_FINAL = _insert("finals", columns(Final))
+_REMOVE_FAILED_FINAL = f"""
+    DELETE FROM finals WHERE candidate IS :candidate AND label = :label AND purpose = :purpose
+        AND rng_seeds = :rng_seeds AND status IN ({", ".join(f"'{status}'" for status in workers.FAILURES)})
+"""
 
 
 def create_database(path: Path, meta: Mapping[str, str]) -> None:
@@ -163,11 +171,11 @@ class RunStore(RunReader):
                 self._db.execute(_ADD_OUTCOME, to_row(outcome))
                 counts = counts.with_outcome(outcome)
             if seconds is not None:
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seconds', ?)", (repr(seconds),))
+                self._note("seconds", repr(seconds))
         self._counts = counts
 
     def add_final(self, final: Final) -> None:
-        """Write a second score, one for each program, purpose and set of rng seeds.
+        """Write a second score, one for each program, purpose and set of rng seeds; it takes the place of a failure.
 
         Raises:
             ValueError: If there is one already, or no such candidate.
@@ -177,7 +185,9 @@ class RunStore(RunReader):
             raise ValueError(f"there is no candidate {final.candidate} to score again")
         try:
             with self._transaction():
-                self._db.execute(_ADD_FINAL, to_row(final))
+                row = dict(zip(columns(Final), to_row(final), strict=True))
+                self._db.execute(_REMOVE_FAILED_FINAL, row)
+                self._db.execute(_ADD_FINAL, tuple(row.values()))
         except sqlite3.IntegrityError:
             raise ValueError("this program has been scored on these rng seeds already") from None
 
@@ -195,29 +205,78 @@ class RunStore(RunReader):
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is unchanged") from error
 
-    def begin_session(self, device: str, engines: str) -> None:
+    def check_arithmetic(self, arithmetic: Arithmetic) -> None:
+        """Raise if the run's last session had another arithmetic.
+
+        Raises:
+            RunConflict: If it had another one.
+        """
+        earlier = self.arithmetics
+        if earlier and earlier[-1] != arithmetic:
+            raise RunConflict(
+                f"run {self.name} was trained with the arithmetic {earlier[-1]}; here it is {arithmetic}, so that the "
+                "same training may give other bits. Resume the run on a machine like the first, or add "
+                "--other-arithmetic: then the run notes both"
+            )
+
+    def begin_session(
+        self,
+        device: str,
+        engines: str,
+        arithmetic: Arithmetic = UNKNOWN,
+        borrowed: Sequence[Arithmetic] = (),
+        other_arithmetic: bool = False,
+    ) -> None:
         """Record what the run is trained with, the same in all sessions; a done run is reopened until it finishes.
 
         Args:
             device: The kind of device.
             engines: The engine of each task, in words.
+            arithmetic: The arithmetic of the workers.
+            borrowed: The arithmetics of runs whose scores are reused.
+            other_arithmetic: Whether the arithmetic may differ from that of earlier sessions.
 
         Raises:
             RunConflict: If an earlier session was trained with something else.
         """
+        if not other_arithmetic:
+            self.check_arithmetic(arithmetic)
         trained_by = {"device": device, "engines": engines}
         earlier = self.trained_by
         if earlier and earlier != trained_by:
             then, now = (", ".join(each.values()) for each in (earlier, trained_by))
             raise RunConflict(f"run {self.name} was trained on {then}, and scores may differ on {now}")
+        others = dict.fromkeys(each for each in (*self.arithmetics, *borrowed) if each != arithmetic)
+        noted = {"arithmetics": json.dumps([asdict(each) for each in (*others, arithmetic)])}
         with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", trained_by.items())
-            self._db.execute("DELETE FROM meta WHERE name = 'stop_reason'")
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", (trained_by | noted).items())
+            self._db.execute("DELETE FROM meta WHERE name IN ('stop_reason', 'interruption')")
 
-    def finish(self, reason: str) -> None:
-        """Mark the run as done, with the reason for stopping."""
+    def finish(self, reason: str, seconds: float | None = None) -> None:
+        """Mark the run as done, with the reason for stopping, and what the search has taken, as in `commit`."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('stop_reason', ?)", (reason,))
+            self._note("stop_reason", reason)
+            if seconds is not None:
+                self._note("seconds", repr(seconds))
+
+    def interrupt(self, reason: str) -> None:
+        """Record why a session ended before the run was done; the next session forgets it."""
+        with self._transaction():
+            self._note("interruption", reason)
+
+    def discard(self) -> None:
+        """Close a run that holds no outcomes, and remove its folder.
+
+        Raises:
+            ValueError: If there are outcomes.
+        """
+        if self.counts().generated:
+            raise ValueError(f"run {self.name} holds outcomes; right would be none")
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _note(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
         """Close the run, and let others write it. May be called twice."""

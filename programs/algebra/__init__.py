@@ -1,1 +1,1 @@
-"""What a program may be rewritten to: rules, the simplifier, derivations, and smaller programs to try."""
+"""Rewriting programs: rules, the simplifier, derivations, and smaller programs to try."""

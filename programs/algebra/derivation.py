@@ -1,4 +1,4 @@
-"""How a raw program became a simple one: the recorded steps, each with what shows that it may be taken."""
+"""How a raw program became a simple one: the recorded steps, each with the proof that it is valid."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,21 +7,21 @@ from programs.program import Program
 
 
 class Proof(StrEnum):
-    """What shows that a step may be taken."""
+    """The proof that a step of a derivation is valid."""
 
-    EXACT = "exact"  # 32-bit floats give the same everywhere, up to rounding and the sign of zero
+    EXACT = "exact"  # equal in 32-bit floats everywhere, up to rounding and the sign of zero
     REAL = "real"  # equal in real arithmetic, under the protected semantics; 32-bit floats differ in places
-    NEARLY = "nearly"  # up to the 1e-8 that division adds, or the rounding of a 32-bit float
-    MEASURED = "measured"  # trained with both, and the score stayed within its noise
+    NEARLY = "nearly"  # equal up to the 1e-8 that division adds, or the rounding of a 32-bit float
+    MEASURED = "measured"  # both programs were trained, and the score stayed within its noise
 
 
 class Gap(StrEnum):
-    """What makes floats differ that are equal in real arithmetic."""
+    """Why the floats of two programs that are equal in real arithmetic differ."""
 
     OVERFLOW = "overflow"  # one side is infinite, the other is not
     UNDERFLOW = "underflow"  # one side is zero, the other is not
-    NAN = "NaN"  # one side is no number, the other is
-    ROUNDING = "rounding"  # both are finite; what is small beside another number is lost
+    NAN = "NaN"  # one side is NaN, the other is not
+    ROUNDING = "rounding"  # both are finite; a number is lost next to a much larger one
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Step:
     """One step of a derivation.
 
     Attributes:
-        reason: The rule that was used, what was left out, or what was replaced.
-        proof: What shows that the step may be taken.
-        program: What the step leads to.
-        gaps: What makes the step change a value in 32-bit floats; none if it is exact.
+        reason: The rule that was applied, or what was left out or replaced.
+        proof: What shows that the step is valid.
+        program: The program after the step.
+        gaps: Why the step changes a value in 32-bit floats; empty if it is exact.
     """
 
     reason: str
@@ -42,7 +42,7 @@ class Step:
 
     @property
     def exact(self) -> bool:
-        """Whether 32-bit floats give the same everywhere."""
+        """Whether the step changes nothing in 32-bit floats, up to rounding and the sign of zero."""
         return self.proof is Proof.EXACT
 
 
@@ -55,5 +55,5 @@ class Derivation:
 
     @property
     def program(self) -> Program:
-        """The last program."""
+        """The simple program: the last step's, or the start if there are no steps."""
         return self.steps[-1].program if self.steps else self.start

@@ -1,4 +1,4 @@
-"""Calls on numbers become their values, where 32-bit floats, in which programs mostly run, give the same."""
+"""Constant folding: a call on numbers becomes its value if 32-bit floats, in which programs mostly run, agree."""
 
 import math
 from collections.abc import Sequence
@@ -10,25 +10,25 @@ from programs.dataflow import COMMUTATIVE, Number
 from programs.functions import FUNCTIONS
 
 _ROUNDING = 1e-6  # relative: a few roundings of a 32-bit float
-_SPREAD, _STEADY = 4e-6, 1e-4  # relative: what a computed number may be off by, and what that may do to a result
-_SMALLEST = float(np.finfo(np.float32).smallest_normal)  # below it XLA may give zero
+_SPREAD, _STEADY = 4e-6, 1e-4  # relative: the error of a computed number, and the most it may change a result
+_SMALLEST = float(np.finfo(np.float32).smallest_normal)  # below it XLA may return zero
 
 
 def fold(function: str, numbers: Sequence[Number]) -> Number | None:
     """Compute a call whose arguments are all numbers.
 
-    Programs mostly run in 32-bit floats, so these are computed beside: a number must be the same either way, and a
-    computed one is known up to a few roundings only, which must not matter.
+    Programs mostly run in 32-bit floats, so the call is computed in both precisions, and the results must agree. A
+    computed number is known only up to a few roundings, which must not matter either.
 
     Returns:
-        The number; None where it is not finite, or not the same in 32-bit floats.
+        The number; None if it is not finite, or differs in 32-bit floats.
     """
     values = [tuple(value.hex() for value in number if value is not None) for number in numbers]
     return _fold(function, tuple(sorted(values) if function in COMMUTATIVE else values))
 
 
 @lru_cache(maxsize=4096)
-def _fold(function: str, numbers: tuple[tuple[str, ...], ...]) -> Number | None:  # as text, which tells -0.0 from 0.0
+def _fold(function: str, numbers: tuple[tuple[str, ...], ...]) -> Number | None:  # as text, to distinguish -0.0
     values = [[float.fromhex(value) for value in number] for number in numbers]
     wide = _call(function, np.float64, [value[0] for value in values])
     narrow = _call(function, np.float32, [value[-1] for value in values])

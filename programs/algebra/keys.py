@@ -1,4 +1,4 @@
-"""Two notions of sameness beside ``==``: the key (same dataflow) and the fingerprint (same behaviour)."""
+"""Two notions of equality besides ``==``: the key (same dataflow) and the fingerprint (same behaviour)."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -9,22 +9,22 @@ from programs.algebra.simplification import normal_form
 from programs.checking import check
 from programs.program import Program
 
-_DIGITS = 6  # significant ones of a fingerprint's updates
+_DIGITS = 6  # significant digits of the updates in a fingerprint
 
 
 def key(program: Program) -> str:
-    """Hash what a program computes: the key by which a search knows it again.
+    """Hash what a program computes: the key by which a search recognises it.
 
     Names, order, dead code (across steps), the order of state variables, commutativity, folding of constants and the
-    identities that say that they decide keys make no difference. These are exact: programs with the same key give the
-    same in 32-bit floats, up to rounding and the sign of zero. What is equal in real arithmetic alone, and overflows,
-    underflows or is no number elsewhere, has another key.
+    rules that decide keys make no difference. These rules are exact: programs with the same key compute the same in
+    32-bit floats, up to rounding and the sign of zero. Programs that are equal in real arithmetic only, and overflow,
+    underflow or become NaN at different places, have different keys.
 
     Returns:
         64 hexadecimal digits (SHA-256).
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     live = check(program).live
     lines = str(program).split("\n")[1 : len(live) + 1]
@@ -34,7 +34,7 @@ def key(program: Program) -> str:
 
 @dataclass(frozen=True)
 class _LiveText:
-    """What alone decides a program's key; most edits of a search touch dead statements and leave it as it was."""
+    """The text that decides a program's key; most edits of a search touch dead statements and leave it unchanged."""
 
     statements: tuple[str, ...]
     update: str
@@ -46,7 +46,7 @@ def _key(live: _LiveText) -> str:
     graph = normal_form(live.program)
     labels = graph.state_labels
     digests = graph.digests(labels, range(len(graph.nodes)))
-    # The update's digest looks a few steps ahead only; each label beside its next one says how the loop goes on.
+    # The update's digest covers only a few steps; each label paired with its next one describes the rest of the loop.
     loop = sorted([labels[name] + digests[place] for name, place in graph.state.items()])
     return hashlib.sha256(b"".join([digests[graph.update], *loop])).hexdigest()
 
@@ -58,7 +58,7 @@ def fingerprint(program: Program) -> str:
         64 hexadecimal digits (SHA-256). Equal for programs that behave alike on the probes, however they are written.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     digest = hashlib.sha256()
     for update in probe(program):

@@ -1,4 +1,4 @@
-"""Where rules fit in a graph, and what a graph becomes when one is applied at one place only."""
+"""Places where rules fit in a graph, and the graphs that result from applying a rule at one place only."""
 
 from collections.abc import Iterator, Set
 from functools import cached_property
@@ -19,8 +19,8 @@ class Places:
         """Find the places.
 
         Args:
-            graph: The graph.
-            rules: The rules.
+            graph: The graph to search.
+            rules: The rules to look for.
             never_negative: The state variables that are never negative.
         """
         self._graph = graph
@@ -37,11 +37,11 @@ class Places:
                     self.of_rule.setdefault(rules[rule.order], []).append(site)
 
     def rewritten(self, rule: Rule, most_calls: int) -> Iterator[Graph]:
-        """Yield the graphs that a rule makes of the graph when it is applied at one place only, place after place.
+        """Yield the graphs that a rule produces when it is applied at one place only, for each place in turn.
 
         Args:
-            rule: The rule.
-            most_calls: The most calls that a new graph may have; those with more are left out.
+            rule: One of the rules.
+            most_calls: The most calls of a new graph; graphs with more are left out.
         """
         for number, site in enumerate(self.of_rule.get(rule, ())):
             if self._least_calls(rule, site) <= most_calls:
@@ -51,7 +51,7 @@ class Places:
 
     @cached_property
     def _uses(self) -> list[int]:
-        """How often every value is read."""
+        """The number of times that every value is read."""
         uses = [0] * len(self._graph.nodes)
         read = [place for node in self._graph.nodes for place in node.arguments]
         for place in (*read, *self._graph.state.values(), self._graph.update):
@@ -59,13 +59,13 @@ class Places:
         return uses
 
     def _least_calls(self, rule: Rule, site: Site) -> int:
-        """Return the calls after a rule is applied at a site; 0 if more may then become one or be left out."""
+        """Return the number of calls after a rule is applied at a site; 0 if more may merge or drop out then."""
         pattern, replacement = side_of(rule.pattern), side_of(rule.replacement)
         kept = RULE_NUMBERS | set(replacement.nodes)
         if any(isinstance(node, Input) and node not in kept for node in pattern.nodes):
             return 0
-        added: dict[int, int] = {}  # reads of values that are there already
-        moved: dict[int, int | None] = {}  # by place of the replacement; None for what is not there yet
+        added: dict[int, int] = {}  # by place, the additional reads of existing values
+        moved: dict[int, int | None] = {}  # by place in the replacement; None for new values
         made = 0
         for index, node in enumerate(replacement.nodes):
             if index in site.numbers or isinstance(node, Number):
@@ -85,7 +85,7 @@ class Places:
         return self._graph.calls + made - self._freed(site.place, added)
 
     def _freed(self, root: int, added: dict[int, int]) -> int:
-        """Count the calls that nothing reads once the one at ``root`` is gone and others are read more often."""
+        """Count the calls that nothing reads once the call at ``root`` is gone, given the ``added`` reads of others."""
         read: dict[int, int] = {}
         waiting, freed = [root], 0
         while waiting:

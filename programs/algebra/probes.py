@@ -1,4 +1,4 @@
-"""Programs run on fixed weights and gradients, so that what two of them do can be compared by numbers."""
+"""Probes: programs run on fixed weights and gradients, so that their updates can be compared."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from programs.execution import numpy_step, zero_state
 from programs.program import Program
 
 TOLERANCES = {Proof.EXACT: 1e-9, Proof.REAL: 1e-9, Proof.NEARLY: 1e-3}
-"""By how much a step by rules may change the updates on the probes in 64-bit floats, relative to the largest element.
-An exact one must not change them at extreme points in 32-bit floats either."""
+"""How much a rewriting step may change the updates on the probes in 64-bit floats, relative to the largest element.
+An exact step must not change them at extreme points in 32-bit floats either."""
 
 PERIOD = 30
-"""Steps for which persistent gradients stay much the same."""
+"""The number of steps for which persistent gradients stay nearly the same."""
 
-_Gradients = Callable[[tuple[int, ...], int, int], np.ndarray]  # shape, step, which array
+_Gradients = Callable[[tuple[int, ...], int, int], np.ndarray]  # from shape, step and index of the array
 _SHAPES = ((3, 4), (5,), ())
 _STEPS = 5
 _RATE = 0.7
@@ -26,7 +26,7 @@ _HUGE = (1e10, 1e19, 1e20, 1e25, 1e30, 1e38, float(np.finfo(np.float32).max))
 _SMALL = (0.0, 1e-45, 1e-39, 2e-38, 1e-30, 1e-25, 1e-20, 1e-12, 1e-8)
 _PLAIN = (0.1, 0.5, 1.0, 1.5, 3.0, 40.0, 1e4)
 _EXTREMES = (_SMALL, _HUGE, (*_SMALL, *_PLAIN, *_HUGE), (*_PLAIN, np.inf, np.nan))
-"""Sizes of gradients and weights, set by set: one that is infinite makes the norm of all infinite."""
+"""Sets of magnitudes of gradients and weights; separate, since one infinite element makes the norm of all infinite."""
 _EXTREME_STEPS = 3
 _NARROW_ROUNDING = 1e-4  # relative: a few roundings of a 32-bit float
 _TINY = float(np.finfo(np.float32).tiny)
@@ -39,27 +39,27 @@ def probe(program: Program, steps: int = _STEPS) -> list[tuple[np.ndarray, ...]]
         The update of each step, a tuple of arrays of the shapes (3, 4), (5,) and ().
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return _probe([program], steps, _array)[0]
 
 
 def largest_difference(first: Program, second: Program, steps: int = 20, persistent: bool = False) -> float:
-    """Compare two programs' updates on the probes, both at the weights that the first one's updates lead to.
+    """Compare two programs' updates on the probes, both at the weights that the first program's updates lead to.
 
     Args:
-        first: one program.
-        second: the other.
-        steps: how many to take.
-        persistent: Whether gradients stay much the same for ``PERIOD`` steps and then turn round and become smaller, so
-            that averages point against them; otherwise every step has gradients of its own.
+        first: The program whose updates move the weights.
+        second: The program to compare with it.
+        steps: The number of steps to compare.
+        persistent: Whether gradients stay nearly the same for ``PERIOD`` steps and then reverse and become smaller, so
+            that averages point against them; otherwise every step has different gradients.
 
     Returns:
-        The largest difference of two elements, relative to the largest element of the array that both belong to;
-        infinite where only one of them is no finite number.
+        The largest difference of two elements, relative to the largest element of the arrays they belong to;
+        infinite if one of two elements is finite and the other is not.
 
     Raises:
-        ProgramError: where a program is not well formed.
+        ProgramError: If a program is not well formed.
     """
     largest = 0.0
     for ours, theirs in zip(*_probe([first, second], steps, _persistent if persistent else _array), strict=True):
@@ -73,13 +73,13 @@ def largest_difference(first: Program, second: Program, steps: int = 20, persist
 
 
 def gaps(first: Program, second: Program) -> tuple[Gap, ...]:
-    """Find what makes the updates of two programs differ at extreme points in 32-bit floats.
+    """Find why the updates of two programs differ at extreme points in 32-bit floats.
 
-    The points are zeros, numbers too small for full precision, huge and infinite ones, and NaN. Roundings and the sign
-    of zero are no difference.
+    The points are zeros, numbers too small for full precision, huge and infinite numbers, and NaN. Differences by
+    rounding or in the sign of zero do not count.
 
     Returns:
-        None of the gaps if the updates are the same.
+        The gaps; empty if the updates are the same.
 
     Raises:
         ProgramError: If a program is not well formed.
@@ -91,7 +91,7 @@ def gaps(first: Program, second: Program) -> tuple[Gap, ...]:
 
 
 def gaps_between(one: np.ndarray, other: np.ndarray) -> tuple[Gap, ...]:
-    """Find in which ways two arrays of 32-bit floats differ by more than a few roundings and the sign of zero."""
+    """Find the gaps between two arrays of 32-bit floats, beyond a few roundings and the sign of zero."""
     a, b = np.broadcast_arrays(one.astype(np.float64), other.astype(np.float64))
     no_number = np.isnan(a) != np.isnan(b)
     finite = np.isfinite(a) & np.isfinite(b)
@@ -109,9 +109,9 @@ def gaps_between(one: np.ndarray, other: np.ndarray) -> tuple[Gap, ...]:
     return tuple(gap for gap, places in ways.items() if places.any())
 
 
-@lru_cache(maxsize=8)  # a step begins with what the one before led to
+@lru_cache(maxsize=8)  # a step starts from the program that the previous one led to
 def _narrow_updates(program: Program) -> tuple[np.ndarray, ...]:
-    """Run a program at extreme points in NumPy (float32)."""
+    """Return a program's updates at extreme points in NumPy (float32)."""
     updates = []
     facts = check(program)
     with np.errstate(all="ignore"):
@@ -127,7 +127,7 @@ def _narrow_updates(program: Program) -> tuple[np.ndarray, ...]:
 
 
 def _probe(some: Sequence[Program], steps: int, gradients: _Gradients) -> list[list[tuple[np.ndarray, ...]]]:
-    """Return each program's updates; all see the weights that those of the first one lead to."""
+    """Return each program's updates, all at the weights that the first program's updates lead to."""
     weights = tuple(_array(shape, 0, place) for place, shape in enumerate(_SHAPES))
     states = [zero_state(check(program), weights) for program in some]
     updates = [[] for _ in some]
@@ -142,14 +142,14 @@ def _probe(some: Sequence[Program], steps: int, gradients: _Gradients) -> list[l
 
 
 def _array(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
-    """Make numbers in (-1, 1) from integers alone, so that every machine has the same ones."""
+    """Make numbers in (-1, 1) from integers alone, so that they are the same on every machine."""
     size = int(np.prod(shape, dtype=np.int64))
     numbers = (np.arange(1, size + 1, dtype=np.int64) * 7919 + step * 104729 + place * 1299709) % 2003
     return (numbers / 1001.0 - 1.0).reshape(shape)
 
 
 def _persistent(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
-    """Make gradients that stay much the same for a period, then turn round and become smaller."""
+    """Make gradients that stay nearly the same for a period, then reverse and become smaller."""
     period = (step - 1) // PERIOD
     kept = (-0.3) ** (period % 2) * _array(shape, period // 2, place)
     return np.asarray(kept + 0.01 * _array(shape, step, place))

@@ -1,4 +1,4 @@
-"""Smaller programs that a training may show to be as good: a value replaced by another one, or a number rounded."""
+"""Smaller programs that training may show to be as good: one value replaced by another, or one number rounded."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator
@@ -15,21 +15,21 @@ from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number, fr
 from programs.program import Program, ProgramError, with_argument
 from programs.writing import to_program
 
-_NUMBERS = (0.0, 1.0)  # what a value may be replaced by
+_NUMBERS = (0.0, 1.0)  # that a value may be replaced by
 _MOST_DIGITS = 6  # that a rounded number keeps
 _INPUTS = {"w": "the weights", "g": "the gradient", "lr": "the rate", "t": "the step's number"}
-_KEPT_INPUTS = frozenset({"g", "lr"})  # no training at one rate tells what the rate is good for: it is the user's
+_KEPT_INPUTS = frozenset({"g", "lr"})  # training at one rate cannot show what the rate is for: the user sets it
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """A program without one of its values, or with one of its numbers rounded.
+    """A program with one value replaced, or one number rounded.
 
     Attributes:
-        statement: the statement, as text, whose value is replaced.
-        replacement: what takes its place.
+        statement: The statement, as text, whose value is replaced.
+        replacement: What replaces it, as text.
         replaced: The program after the replacement.
-        rules: The rules that apply after it, with what they promise.
+        rules: The steps by rules that follow, with the proofs that the rules promise.
     """
 
     statement: str
@@ -39,9 +39,9 @@ class Reduction:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The replacement, then the rules that apply after it, each with what numbers show of it.
+        """The replacement, then the steps by rules that follow, each with the proof that the probes confirm.
 
-        A step by rules that moves updates on the probes too far is called measured: only training tells of it.
+        A step by rules that changes the updates on the probes too much counts as measured: only training can judge it.
         """
         steps = [Step(f"{self.statement} -> {self.replacement}", Proof.MEASURED, self.replaced)]
         for step in self.rules:
@@ -50,26 +50,26 @@ class Reduction:
 
     @property
     def program(self) -> Program:
-        """What is left."""
+        """The smaller program: the last step's."""
         return self.rules[-1].program if self.rules else self.replaced
 
 
 def size(program: Program) -> tuple[int, int, int]:
-    """Measure a program: live statements, numbers of state for each weight, digits of its numbers; less is simpler."""
+    """Measure a program: live statements, numbers of state per weight, digits of its numbers; less is simpler."""
     facts = check(program)
     numbers = [a for s in program.statements for a in s.arguments if not isinstance(a, str)]
     return facts.statements, facts.state_slots, sum(len(repr(number)) for number in numbers)
 
 
 def reductions(program: Program) -> tuple[Reduction, ...]:
-    """Find what is smaller by one value, the smallest first, each key once.
+    """Find the programs that are smaller by one value, the smallest first, each key once.
 
     A value is replaced by an argument of its call, by an argument of one of these, or by 0 or 1; a state variable's
-    next value also by any value that it does not depend on and that does not depend on it. What no longer reads the
-    gradient or the rate is left out.
+    next value also by any value that it does not depend on and that does not depend on it. A program that no
+    longer reads the gradient or the rate is left out.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     program = to_program(from_program(program), program.parameters)
     changed = ((said, by, to_program(graph, program.parameters)) for said, by, graph in _replacements(program))
@@ -77,22 +77,22 @@ def reductions(program: Program) -> tuple[Reduction, ...]:
 
 
 def roundings(program: Program) -> tuple[Reduction, ...]:
-    """Find what has one number with fewer digits, the fewest first; of numbers near 1 it is the distance that counts.
+    """Find the programs with one number rounded, the fewest digits first; near 1, the distance from 1 is rounded.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return _distinct(program, _rounded_programs(program), parts=3)
 
 
 def _distinct(program: Program, changed: Iterable[tuple[str, str, Program]], parts: int) -> tuple[Reduction, ...]:
-    """Simplify what replacements lead to, and sort what is smaller by so many parts of its size, each key once."""
+    """Simplify the changed programs; return those whose size is smaller in its first ``parts`` parts, each key once."""
     found: dict[str, Reduction] = {}
     seen = {key(program)}
     for statement, replacement, other in changed:
         try:
             own = key(other)
-        except ProgramError:  # a tensor where only a scalar will do
+        except ProgramError:  # a tensor in a place that takes only scalars
             continue
         if own in seen or not _reads_as_much(program, other):
             continue
@@ -106,12 +106,12 @@ def _distinct(program: Program, changed: Iterable[tuple[str, str, Program]], par
 
 
 def _reads_as_much(program: Program, other: Program) -> bool:
-    """Tell whether another program still reads what a program must not do without."""
+    """Return whether the other program still reads the gradient and the rate if the program does."""
     return check(program).inputs & _KEPT_INPUTS == check(other).inputs & _KEPT_INPUTS
 
 
 def _rounded_programs(program: Program) -> Iterator[tuple[str, str, Program]]:
-    """Round every number in every way: the statement it is in, that statement after it, and the program."""
+    """Yield every rounding of every number: its statement before and after, as text, and the changed program."""
     for index, statement in enumerate(program.statements):
         for place, number in enumerate(statement.arguments):
             for rounded in [] if isinstance(number, str) else _rounded(number):
@@ -120,7 +120,7 @@ def _rounded_programs(program: Program) -> Iterator[tuple[str, str, Program]]:
 
 
 def _rounded(number: float) -> Iterator[float]:
-    """Give a number with one digit, with two, and so on, as long as that is shorter."""
+    """Yield a number rounded to one digit, two digits and so on, if that is shorter."""
     near_one = 0.5 < number < 1.0
     for digits in range(1, _MOST_DIGITS + 1):
         distance = float(f"{1.0 - number:.{digits}g}")
@@ -130,7 +130,7 @@ def _rounded(number: float) -> Iterator[float]:
 
 
 def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
-    """Replace values in every way: the statement it is about, what takes its value's place, and the graph."""
+    """Yield every replacement of a value: its statement and what replaces it, as text, and the changed graph."""
     graph = from_program(program)
     calls = [place for place, node in enumerate(graph.nodes) if isinstance(node, Call)]
     statements = [statement for statement in program.statements if statement.function != "copy"]
@@ -158,7 +158,7 @@ def _replacements(program: Program) -> Iterator[tuple[str, str, Graph]]:
 
 
 def _made_from(graph: Graph, place: int) -> set[int]:
-    """Find the values that a value is needed for within the step, itself included."""
+    """Find the values that depend on a value within the step, itself included."""
     found = {place}
     for other, node in enumerate(graph.nodes):
         if not found.isdisjoint(node.arguments):
@@ -167,7 +167,7 @@ def _made_from(graph: Graph, place: int) -> set[int]:
 
 
 def _redirected(graph: Graph, old: int, new: int | Node, readers: Collection[int]) -> Graph:
-    """Let readers of one value, and the state and the update, read another value, or a number, in its place."""
+    """Return a graph whose ``readers``, state and update read the value or number ``new`` instead of ``old``."""
     nodes, hints = [*graph.nodes], [*graph.hints]
     if not isinstance(new, int):
         nodes.append(new)

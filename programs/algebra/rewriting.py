@@ -1,4 +1,4 @@
-"""Applying rules to a graph while it is built: every value is simplified before others are made of it."""
+"""Applying rules to a graph while it is built: every value is simplified before others are computed from it."""
 
 import itertools
 from collections.abc import Iterator, Sequence, Set
@@ -29,7 +29,7 @@ _SAME, _ANY = "the same value twice", "any values"
 _VARIABLES = "xyzunarosbcdkep"
 RULE_NUMBERS = {Input(name) for name in "bcdkep"}
 _RATE = Input("lr")
-_ROUNDING = 1e-15  # of a few 64-bit floats near 1
+_ROUNDING = 1e-15  # of a few operations on 64-bit floats near 1
 _NARROW_ROUNDING = 1e-7  # of a 32-bit float near 1
 
 
@@ -37,9 +37,9 @@ class Site(NamedTuple):
     """A place of a graph at which a rule fits.
 
     Attributes:
-        place: The place.
-        bound: The places of what the rule's variables stand for.
-        numbers: The numbers that the replacement computes, by their places in it.
+        place: The place of the fitting value.
+        bound: The places of the values that the rule's variables stand for.
+        numbers: The numbers that the replacement computes, by their places in the replacement.
     """
 
     place: int
@@ -52,11 +52,11 @@ class ReadRule:
     """A rule whose sides are graphs.
 
     Attributes:
-        order: its place among the rules it is used with.
-        pattern: what it fits.
-        replacement: what takes its place.
-        numeric: the places of the replacement that are computed from numbers alone.
-        given: what must be true of its numbers c and d.
+        order: Its place among the rules it is used with.
+        pattern: What it fits.
+        replacement: What replaces the pattern.
+        numeric: The places in the replacement that are computed from numbers alone.
+        given: What must hold for its numbers c and d.
     """
 
     order: int
@@ -69,16 +69,16 @@ class ReadRule:
 def simplifier(
     rules: tuple[Rule, ...], folding: bool, never_negative: Set[str] = frozenset(), only: int | None = None
 ) -> Add:
-    """Make the way of adding a value to a graph that adds what rules make of it.
+    """Make a function that adds a value to a graph after rewriting it by rules.
 
-    Where there are functions of whole arrays, which can tell kinds apart, a rule must leave the kind of the value.
+    If there are functions of whole arrays, which can distinguish kinds, a rule must keep the kind of the value.
 
     Args:
-        rules: the rules to try, in this order, until none fits.
-        folding: whether a call on numbers becomes its value.
-        never_negative: the state variables that are never negative.
-        only: If given, the number of the only one of the fitting places, counted from 0, that is rewritten; such a
-            way serves one graph.
+        rules: The rules to try, in this order, until none fits.
+        folding: Whether a call on numbers becomes its value.
+        never_negative: The state variables that are never negative.
+        only: If given, only the fitting place of this number, counted from 0, is rewritten; the function then serves
+            one graph only.
     """
     triggers = triggers_of(rules)
     count = itertools.count()
@@ -123,7 +123,7 @@ _ByHead = dict[str | float, tuple[ReadRule, ...]]
 
 
 def candidates(by_head: _ByHead, heads: Sequence[str | float], arguments: tuple[int, ...]) -> Sequence[ReadRule]:
-    """Find the rules of a call's function that ask for one of its arguments, in their order."""
+    """Return the rules that may fit a call, given the rules of its function by argument head, in their order."""
     found: tuple[ReadRule, ...] = by_head.get(_ANY, ())
     for place in arguments:
         head = heads[place]
@@ -145,7 +145,7 @@ def fitting(rule: ReadRule, builder: GraphBuilder, place: int, never_negative: S
 def triggers_of(rules: tuple[Rule, ...]) -> dict[str, _ByHead]:
     """Sort rules by the function at the root and by what one of its arguments must be for the rule to fit.
 
-    That is a function, or a number; or, where all arguments are variables, the same value twice or any values.
+    That is a function or a number; if all arguments are variables, it is the same value twice or any values.
     """
     table: dict[str, _ByHead] = {}
     for order, rule in enumerate(rules):
@@ -167,7 +167,7 @@ def _head(node: Node) -> str | float:
 
 @cache
 def side_of(text: str) -> Graph:
-    """Read one side of a rule; its variables are state variables to the parser, which makes them scalars."""
+    """Parse one side of a rule; the parser takes its variables for state variables, which makes them scalars."""
     names = ", ".join(_VARIABLES)
     return from_program(parse(f"def train({names}):\n    side = {text}\n    return side, {names}\n"))
 
@@ -184,7 +184,7 @@ def _numeric(side: Graph) -> frozenset[int]:
 
 
 def _may_take(rule: ReadRule, builder: GraphBuilder, place: int, bound: dict[str, int]) -> bool:
-    """Tell whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule wants them."""
+    """Return whether a rule that fits may be used: the value keeps its kind, and c and d are as the rule requires."""
     if builder.kinds_matter and _kind(builder, rule.replacement, bound) is not builder.kinds[place]:
         return False
     if rule.given is Given.NUMBERS:
@@ -199,7 +199,7 @@ def _may_take(rule: ReadRule, builder: GraphBuilder, place: int, bound: dict[str
 
 
 def _computed(rule: ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> dict[int, Number] | None:
-    """Compute the replacement's numbers by their places; None where 32-bit floats would not give the same."""
+    """Compute the replacement's numbers by their places; None if 32-bit floats would not give the same."""
     found: dict[int, Number] = {}
     for place in sorted(rule.numeric):
         call = rule.replacement.nodes[place]
@@ -217,7 +217,7 @@ def _computed(rule: ReadRule, builder: GraphBuilder, bound: dict[str, int]) -> d
 
 
 def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
-    """Find the kind of what a side of a rule makes of the values bound to its variables."""
+    """Find the kind of a side of a rule, given the values bound to its variables."""
     kinds: list[Kind] = []
     for node in side.nodes:
         if isinstance(node, Input):
@@ -232,14 +232,14 @@ def _kind(builder: GraphBuilder, side: Graph, bound: dict[str, int]) -> Kind:
 def _match(
     side: Graph, wanted: int, builder: GraphBuilder, place: int, bound: dict[str, int], never_negative: Set[str]
 ) -> Iterator[dict[str, int]]:
-    """Find the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
+    """Yield the ways in which the pattern's node ``wanted`` fits the value at ``place``."""
     pattern, node = side.nodes[wanted], builder.nodes[place]
     if isinstance(pattern, Input):
         variable = pattern.name
         if bound.get(variable, place) == place and _may_be(variable, builder, place, never_negative):
             yield bound | {variable: place}
     elif isinstance(pattern, Number):
-        if isinstance(node, Number) and node.value.hex() == pattern.value.hex():  # which tells -0.0 from 0.0
+        if isinstance(node, Number) and node.value.hex() == pattern.value.hex():  # hex distinguishes -0.0 from 0.0
             yield bound
     elif pattern.function == node.function:
         orders = [node.arguments]
@@ -250,7 +250,7 @@ def _match(
 
 
 def _may_be(variable: str, builder: GraphBuilder, place: int, never_negative: Set[str]) -> bool:
-    """Tell whether a rule's variable may stand for a value."""
+    """Return whether a rule's variable may stand for a value."""
     if variable in "xyzu":
         return True
     if variable == "a":

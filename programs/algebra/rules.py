@@ -1,8 +1,8 @@
-"""The algebra of the language: rewrite rules as data, one a line.
+"""The algebra of the language: rewrite rules as data, one per line.
 
-Every rule makes an expression smaller (fewer calls; or as many, with fewer variables or else fewer arguments or else
-lr less deep or else numbers deeper; nothing counted as shared; a call on numbers alone is a number), so rewriting ends.
-A rule says itself whether it decides keys, on which stored runs rely: a new rule does not, even if it is exact.
+Every rule makes an expression smaller (fewer calls; or as many, with fewer variables, or else fewer arguments, or else
+lr less deep, or else numbers deeper; nothing counts as shared, and a call on numbers alone is a number), so rewriting
+ends. Each rule states whether it decides keys, on which stored runs rely: a new rule must not, even if it is exact.
 """
 
 import enum
@@ -25,21 +25,21 @@ class Given(enum.Enum):
 class Rule:
     """``pattern`` may be replaced by ``replacement``.
 
-    Its letters stand for values: x, y, z and u for any, n for any that is never negative, a for any scalar, r for lr or
-    a number times lr, s for any that is no number and does not depend on lr, o for any such one that is no scalar.
-    Others stand for numbers: b, c and d for any but 0, k for any above 0, e for any above 1, p for any between 0 and 1,
-    these excluded. If no function can distinguish kinds, every value counts as a scalar to a. In the replacement a
+    Some letters stand for values: x, y, z and u for any value, n for one that is never negative, a for a scalar, r for
+    lr or a number times lr, s for a value that is not a number and does not depend on lr, o for such a value that is
+    not a scalar. Others stand for numbers: b, c and d for any but 0, k for one above 0, e for one above 1, p for one
+    between 0 and 1, both excluded. If no function can distinguish kinds, a fits every value. In the replacement, a
     call on numbers alone is computed.
 
     Attributes:
         pattern: What the rule fits.
-        replacement: What takes its place.
-        proof: In which sense the two sides are equal: exact, real or nearly.
-        gaps: What makes the two sides differ in 32-bit floats; none if the rule is exact. Of a rule that holds nearly,
-            what does beside the 1e-8.
-        given: What else must be true of c and d.
+        replacement: What replaces the pattern.
+        proof: In what sense the two sides are equal: exact, real or nearly.
+        gaps: Why the two sides differ in 32-bit floats; empty if the rule is exact. For a rule that holds nearly, the
+            reasons besides the 1e-8.
+        given: What must hold for c and d.
         growth: If given, the rule is applied only at places where the program then has at most this many more
-            statements than before; values that are read elsewhere too stay, so that -1 is no matter of course.
+            statements than before. Values that are also read elsewhere stay, so even -1 can rule out a place.
         decides_keys: Whether the rule is applied before a key is made.
     """
 
@@ -53,7 +53,7 @@ class Rule:
 
     def __str__(self) -> str:
         """Return the rule as people write it."""
-        condition = "" if self.given is Given.NUMBERS else f" where {self.given.value}"
+        condition = "" if self.given is Given.NUMBERS else f" if {self.given.value}"
         return f"{self.pattern} -> {self.replacement}{condition}"
 
 
@@ -71,7 +71,7 @@ def _nearly(pattern: str, replacement: str, *gaps: Gap) -> Rule:
 
 
 def _shorter(rule: Rule, given: Given = Given.NUMBERS) -> Rule:
-    """Make a rule that is applied only at places where the program gets shorter by it."""
+    """Make a rule that is applied only at places where it makes the program shorter."""
     return replace(rule, given=given, growth=-1)
 
 
@@ -157,11 +157,11 @@ RULES = (
     _nearly("x / abs(x)", "sign(x)", _NAN),
     _nearly("abs(x) / x", "sign(x)", _OVERFLOW, _NAN),
     _nearly("square(x) / x", "x", _OVERFLOW, _UNDERFLOW, _NAN),
-    # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are joined to others.
+    # interp(x, y, a) = (1 - a) x + a y, written out: before its numbers are merged with others.
     _shorter(Rule("x * (1.0 - d) + y * d", "interp(x, y, d)")),
     _shorter(Rule("x * c + y * d", "interp(x, y, d)"), Given.COMPLEMENTS),
     _shorter(_nearly("x * c + y * d", "interp(x, y, d)", _OVERFLOW), Given.NEAR_COMPLEMENTS),
-    # Numbers come together: associativity.
+    # Numbers are merged: associativity.
     _shorter(_real("x * c * d", "x", _OVERFLOW, _UNDERFLOW, _ROUNDING), Given.RECIPROCALS),
     _shorter(_real("x * c * d", "x * (c * d)", _OVERFLOW, _UNDERFLOW, _ROUNDING)),
     _shorter(_real("c / x * d", "(c * d) / x", *_LOSS)),
@@ -209,7 +209,7 @@ RULES = (
     _shorter(_real("x - (x + y)", "negative(y)", *_ANY)),
     _shorter(_real("x - (y - y)", "x", _NAN)),
     _shorter(_real("x + (y - y)", "x", _NAN)),
-    # Interps of the same two values are one.
+    # Nested interps of the same two values become one.
     _real("interp(x, interp(x, y, p), e)", "interp(x, y, p * e)", *_ANY),  # even if read elsewhere: e is no mean
     _shorter(_real("interp(x, interp(x, y, c), d)", "interp(x, y, c * d)", *_ANY)),
     _shorter(_real("interp(interp(x, y, c), y, d)", "interp(x, y, c + d - c * d)", *_ANY)),
@@ -219,7 +219,7 @@ RULES = (
     _shorter(Rule("interp(negative(x), negative(y), a)", "negative(interp(x, y, a))")),
     _shorter(_real("(y - x) * c + x", "interp(x, y, c)", _OVERFLOW, _UNDERFLOW, _NAN)),
     _shorter(_real("x - (x - y) * c", "interp(x, y, c)", _OVERFLOW, _UNDERFLOW, _NAN)),
-    # What a sign forgets: positive factors, and odd functions that grow.
+    # What a sign ignores: positive factors, and increasing odd functions.
     _shorter(_real("sign(x * k)", "sign(x)", _UNDERFLOW)),
     _shorter(_real("sign(x / n)", "sign(x)", _UNDERFLOW, _NAN)),
     _shorter(_real("sign(clip(x, k))", "sign(x)", _UNDERFLOW, _NAN)),
@@ -229,10 +229,10 @@ RULES = (
     _shorter(Rule("sign(sinh(x))", "sign(x)")),
     _shorter(Rule("x * sign(x)", "abs(x)")),
     _shorter(Rule("abs(x) * sign(x)", "x")),
-    # What a normalisation forgets: positive factors.
+    # What a normalisation ignores: positive factors.
     _shorter(_real("cosine_sim(x * k, y)", "cosine_sim(x, y)", *_ANY)),
     _shorter(_nearly("x * k / norm(x * k)", "x / norm(x)", _UNDERFLOW, _NAN)),
-    # Bounds that are kept already.
+    # Bounds that hold already.
     _shorter(Rule("abs(n)", "n")),
     _shorter(Rule("max(n, 0.0)", "n")),
     _shorter(Rule("min(sign(x), 1.0)", "sign(x)")),

@@ -8,9 +8,9 @@ from programs.dataflow import Graph, Input, Node, Number
 
 
 class Sign(enum.Enum):
-    """When the value of a function is known to be zero, positive or no number."""
+    """When the value of a function is known to be zero, positive or NaN."""
 
-    OPEN = "never, for all that is known here"
+    OPEN = "never, as far as is known here"
     ALWAYS = "whatever its arguments are"
     IF_ALL = "if all arguments are"
     IF_ONE = "if one of its arguments is"
@@ -42,12 +42,12 @@ SIGNS = of_every_function(
 
 
 def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> bool:
-    """Tell whether a value is known to be zero, positive or no number.
+    """Return whether a value is known to be zero, positive or NaN.
 
     Args:
-        nodes: every value, arguments before results.
-        place: of the value.
-        state: the state variables that are never negative.
+        nodes: Every value, arguments before results.
+        place: The place of the value.
+        state: The state variables that are never negative.
     """
     known: dict[int, bool] = {}
     for index in _deciding(nodes, place):
@@ -56,7 +56,7 @@ def is_never_negative(nodes: Sequence[Node], place: int, state: Set[str]) -> boo
 
 
 def _deciding(nodes: Sequence[Node], place: int) -> list[int]:
-    """Find the values on which the sign of a value depends, itself included, arguments before results."""
+    """Find the values on which the sign of a value depends, including itself, arguments before results."""
     found = set()
     waiting = [place]
     while waiting:
@@ -69,7 +69,7 @@ def _deciding(nodes: Sequence[Node], place: int) -> list[int]:
 
 
 def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known: Mapping[int, bool]) -> bool:
-    """Tell it where it is known of the arguments."""
+    """Return whether a value is never negative, given what is ``known`` of its arguments."""
     node = nodes[place]
     if isinstance(node, Number):
         return node.value >= 0.0
@@ -93,7 +93,7 @@ def _is_never_negative(nodes: Sequence[Node], place: int, state: Set[str], known
 
 
 def never_negative_state(graph: Graph) -> frozenset[str]:
-    """Find the state variables that are never negative: they start at zero, and so are their next values made."""
+    """Find the state variables that are never negative: they start at zero, and no next value is ever negative."""
     known = graph.__dict__.get("never_negative_state")
     if known is None:
         known = graph.__dict__["never_negative_state"] = _never_negative_state(graph)

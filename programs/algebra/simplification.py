@@ -1,4 +1,4 @@
-"""Simplifying a program without training it: dead statements, rules, equal and idle state; step by step or at once."""
+"""Simplifying a program without training it: dead statements, rules, equal and idle state variables."""
 
 import math
 from collections.abc import Iterator
@@ -35,25 +35,28 @@ MERGE_STATE = "state variables that are always equal -> one"
 ZERO_STATE = "a state variable that stays zero -> 0.0"
 ROUND = "a number -> the shorter one that is the same 32-bit float"
 RESCALE_STATE = "a state variable kept at another scale"
-TIDY = "statements in order, with names that tell what they are"
-_DIGITS = 5  # the most that a rounded number has
-_SMALLEST, _LARGEST = 2.0**-126, 2.0**126  # numbers of full precision in 32-bit floats, as are their reciprocals
+TIDY = "statements reordered and variables renamed"
+_DIGITS = 5  # the most digits of a rounded number
+_SMALLEST, _LARGEST = (
+    2.0**-126,
+    2.0**126,
+)  # between them, numbers and reciprocals have full precision in 32-bit floats
 _LINEAR = dict.fromkeys(("add", "subtract", "multiply", "negative", "interp", "max", "min", "abs"), slice(2))
 _LINEAR |= {"divide": slice(1), "where": slice(1, 3)}  # the arguments through which a factor may pass
-_MOST_SCALES = 8  # that are tried of a state variable
-_SCALE_GAPS = (Gap.OVERFLOW, Gap.UNDERFLOW)  # of a state variable at another scale
+_MOST_SCALES = 8  # that are tried for a state variable
+_SCALE_GAPS = (Gap.OVERFLOW, Gap.UNDERFLOW)  # that another scale of a state variable may cause
 
 
 def simplify(program: Program, prove: bool = True) -> Derivation:
-    """Simplify a program by everything that needs no training.
+    """Simplify a program by every means that needs no training.
 
-    Dead statements (across steps) go first; then one rule after the other is applied until none fits.
+    Dead statements (across steps) are dropped first; then rules are applied, one at a time, until none fits.
 
     Args:
         program: Any program.
-        prove: Whether every step is held against numbers, too. A step that then does not hold in 64-bit floats is not
-            taken, and one that is not exact at extreme points in 32-bit floats is not called so. Otherwise a step's
-            proof is what its rule promises.
+        prove: Whether every step is also checked numerically. A step that does not hold in 64-bit floats is then not
+            taken, and a step that is not exact at extreme points in 32-bit floats is not called exact. Otherwise a
+            step's proof is the one that its rule promises.
 
     Raises:
         ProgramError: If the program is not well formed.
@@ -82,7 +85,7 @@ def normal_form(program: Program) -> Graph:
     """Apply all rules that hold for every float, and the rules of state, until nothing changes.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     add = _key_simplifier()
     graph = from_program(program, add, idle_is_zero=True)
@@ -97,7 +100,7 @@ def _key_simplifier() -> Add:
 
 
 def _steps(program: Program, prove: bool) -> list[Step]:
-    """Apply one rule after the other until none fits."""
+    """Apply rules, one at a time, until none fits."""
     steps: list[Step] = []
     while step := _next_step(steps[-1].program if steps else program, prove):
         steps.append(step)
@@ -115,7 +118,7 @@ def _next_step(program: Program, prove: bool) -> Step | None:
 
 
 def _possible_steps(program: Program) -> Iterator[Step]:
-    """Merge or drop state variables, or else fold, or else round numbers, or else apply a rule that fits."""
+    """Yield steps that merge or drop state variables, fold, round numbers, or apply a rule that fits, in this order."""
     graph = from_program(program)
     for reason, replaced in ((MERGE_STATE, _equal_state(graph)), (ZERO_STATE, _zero_state(graph))):
         if replaced:
@@ -136,14 +139,15 @@ def _possible_steps(program: Program) -> Iterator[Step]:
 
 
 def proved(before: Program, step: Step) -> Step | None:
-    """Hold a step against numbers.
+    """Check a step numerically.
 
     Args:
-        before: What the step is taken from.
-        step: The step, with what its rule promises.
+        before: The program before the step.
+        step: The step, with the proof that its rule promises.
 
     Returns:
-        The step with what could be shown of it; None if the updates move too far for any proof without training.
+        The step with the proof that the numbers confirm; None if the updates differ too much for any proof without
+        training.
     """
     difference = _difference(before, step.program)
     if difference > TOLERANCES[Proof.NEARLY]:
@@ -155,7 +159,7 @@ def proved(before: Program, step: Step) -> Step | None:
     return step
 
 
-@lru_cache(maxsize=1024)  # a rule that changes too much fits again after every other step
+@lru_cache(maxsize=1024)  # a rejected rule fits again after every other step
 def _difference(before: Program, after: Program) -> float:
     return largest_difference(before, after)
 
@@ -175,12 +179,12 @@ def _rewritten(
 
 
 def _calls(program: Program) -> int:
-    """Count the statements that are no copies."""
+    """Count the statements that are not copies."""
     return sum(statement.function != "copy" for statement in program.statements)
 
 
 def _rescaled_state(program: Program, prove: bool) -> list[Step]:
-    """Keep a state variable at another scale, if that ends in fewer statements: all start at zero at any scale."""
+    """Rescale a state variable if that saves statements; zero, at which all state starts, is zero at any scale."""
     for name in program.state:
         for number in _scales(from_program(program), name):
             inner = fresh_name(variables(program))
@@ -200,7 +204,7 @@ def _rescaled_state(program: Program, prove: bool) -> list[Step]:
 
 
 def _scales(graph: Graph, name: str) -> list[float]:
-    """Find the numbers that a state variable's next value, or what that is linear in, is multiplied by."""
+    """Find the numbers by which a state variable's next value, or any value it is linear in, is multiplied."""
     numbers: dict[float, None] = {}
     for place in reversed(_linear_cone(graph, graph.state[name])):
         node = graph.nodes[place]
@@ -213,7 +217,7 @@ def _scales(graph: Graph, name: str) -> list[float]:
 
 
 def _linear_cone(graph: Graph, place: int) -> list[int]:
-    """Find the values that a value is made of by functions through which a factor may pass, itself included."""
+    """Find the values on which a value depends by functions through which a factor may pass, including itself."""
     found = set()
     waiting = [place]
     while waiting:
@@ -226,7 +230,7 @@ def _linear_cone(graph: Graph, place: int) -> list[int]:
 
 
 def _round(builder: GraphBuilder, node: Node, hint: str) -> int:
-    """Add a node; a number as the shortest that is the same in 32-bit floats, where that is a short one."""
+    """Add a node; a number with at most five digits if that is shorter and the same 32-bit float."""
     if isinstance(node, Number):
         short = float(f"{node.value:.{_DIGITS}g}")
         shorter = math.isfinite(short) and len(repr(short)) < len(repr(node.value))
@@ -242,12 +246,12 @@ def _folder() -> Add:
 
 @cache
 def _ordered_rules() -> tuple[Rule, ...]:
-    """Return the rules that are exact, or are in real arithmetic, then the others."""
+    """Return the rules that are exact or hold in real arithmetic, then those that hold nearly."""
     return tuple(sorted(RULES, key=lambda rule: rule.proof is Proof.NEARLY))
 
 
 def _keeps_state_kinds(before: Graph, after: Graph) -> bool:
-    """Tell whether the state variables' kinds stay what they were, as a program of the new graph would have them."""
+    """Return whether the state variables keep their kinds in the program that the new graph is written as."""
     if not after.kinds_matter:
         return True
     own = check(to_program(after, tuple(node.name for node in after.nodes if isinstance(node, Input)))).state_kinds
@@ -255,7 +259,7 @@ def _keeps_state_kinds(before: Graph, after: Graph) -> bool:
 
 
 def _equal_state(graph: Graph) -> dict[str, Node]:
-    """Find state variables that are always equal to an earlier one, and what they are replaced by."""
+    """Find the state variables that always equal an earlier one, and the node that replaces each."""
     chosen: dict[bytes, str] = {}
     replaced: dict[str, Node] = {}
     for name, label in graph.state_labels.items():
@@ -265,7 +269,7 @@ def _equal_state(graph: Graph) -> dict[str, Node]:
 
 
 def _zero_state(graph: Graph) -> dict[str, Node]:
-    """Find state variables that stay zero for ever, since zeros are all that their next values are made of."""
+    """Find the state variables that stay zero, since their next values are computed from zeros alone."""
     zero = set(graph.state)
     while True:
         kept = {name for name in zero if _is_zero(graph, graph.state[name], zero)}
@@ -275,7 +279,7 @@ def _zero_state(graph: Graph) -> dict[str, Node]:
 
 
 def _is_zero(graph: Graph, place: int, zero: set[str]) -> bool:
-    """Tell whether a value is 0.0 where the state variables ``zero`` are 0.0 and nothing else is known."""
+    """Return whether a value is 0.0 if the state variables ``zero`` are 0.0 and nothing else is known."""
     numbers: dict[int, Number] = {}
     for node_place in graph.cone([place]):
         node = graph.nodes[node_place]

@@ -1,4 +1,4 @@
-"""A program as a person would write it: names by what a value is, numbers and weight decay second, the rate last."""
+"""A program as a person would write it: descriptive names, numbers and weight decay second, the rate last."""
 
 import re
 from dataclasses import replace
@@ -8,16 +8,16 @@ from programs.dataflow import COMMUTATIVE, Call, Graph, Input, Number, from_prog
 from programs.program import RESERVED, Program, fresh_name, variables
 from programs.writing import renamed, to_program
 
-_MADE = re.compile(r"[vx]\d+|[a-z]")  # names that tell nothing, as searches make them
+_MADE = re.compile(r"[vx]\d+|[a-z]")  # names that say nothing, such as searches generate
 _ROLES = {"sqrt": "root", "norm": "length", "reciprocal": "factor", "sign": "direction"}
 
 
 def tidy(program: Program) -> Program:
-    """Name and order what a program computes; its key stays.
+    """Rename the variables of a program and reorder its statements; its key stays the same.
 
-    State variables that average are called m, or v where they are never negative; what only the weights and numbers
-    make is called wd, what only the rate makes lr, and what leads to the update update. Names that tell something are
-    kept. A statement comes just before it is needed, what the gradient makes before the rest.
+    A state variable that accumulates the gradient is called m, or v if it is never negative; multiples of the weights
+    are called wd, multiples of the rate lr, and the values that lead to the update ``update``. Other descriptive names
+    are kept. A statement comes just before it is needed, those that read the gradient before the rest.
     """
     program = to_program(from_program(program), program.parameters)
     program = renamed(program, _new_names(program))
@@ -28,7 +28,7 @@ def tidy(program: Program) -> Program:
 
 
 def _new_names(program: Program) -> dict[str, str]:
-    """Find better names for state variables whose names tell nothing, and others for what has these now."""
+    """Find better names for state variables whose names say nothing, and fresh ones for variables so named now."""
     graph = from_program(program)
     never_negative = never_negative_state(graph)
     roles: dict[str, list[str]] = {"m": [], "v": []}
@@ -45,12 +45,12 @@ def _new_names(program: Program) -> dict[str, str]:
 
 
 def _inputs(graph: Graph, place: int) -> set[str]:
-    """Find the inputs and state variables that a value is made of."""
+    """Find the inputs and state variables that a value is computed from."""
     return {node.name for index in graph.cone([place]) if isinstance(node := graph.nodes[index], Input)}
 
 
 def _ordered(graph: Graph) -> Graph:
-    """Sort values so that each comes just before it is needed, and a state variable's next value once it can."""
+    """Sort values so that each comes just before it is needed, and a state variable's next value as soon as it can."""
     inputs = [_inputs(graph, place) for place in range(len(graph.nodes))]
     moved: dict[int, int] = {}
     order: list[int] = []
@@ -100,7 +100,7 @@ def _ordered(graph: Graph) -> Graph:
 
 
 def _rank(graph: Graph, place: int) -> tuple[bool, bool, bool]:
-    """Tell how far behind an argument of a commutative function belongs: a number, then a scalar, then the weights."""
+    """Return a sort key for a commutative function's argument: numbers last, before them scalars, then the weights."""
     inputs = _inputs(graph, place)
     scalar = inputs <= {"lr", "t"}
     node = graph.nodes[place]
@@ -108,7 +108,7 @@ def _rank(graph: Graph, place: int) -> tuple[bool, bool, bool]:
 
 
 def _hints(graph: Graph) -> tuple[str, ...]:
-    """Give every value a name: its own where that tells something, else by what it is."""
+    """Name every value: by its own name if that is descriptive, else by what it is."""
     chain = _chain(graph)
     next_values = _ways_to_state(graph)
     hints = []
@@ -140,7 +140,7 @@ def _hints(graph: Graph) -> tuple[str, ...]:
 
 
 def _ways_to_state(graph: Graph) -> dict[int, str]:
-    """Find the next values of state variables, and what leads to them from the old ones and is read by nothing else."""
+    """Find the values on the way from each state variable's old value to its next that nothing else reads."""
     reads = _reads(graph)
     ways = {}
     for name, place in graph.state.items():
@@ -154,13 +154,13 @@ def _ways_to_state(graph: Graph) -> dict[int, str]:
 
 
 def _reads(graph: Graph) -> list[int]:
-    """Give the place of every value that is read, as often as it is."""
+    """Return the place of every value that is read, once for each read."""
     reads = [argument for node in graph.nodes for argument in node.arguments]
     return [*reads, *graph.state.values(), graph.update]
 
 
 def _chain(graph: Graph) -> set[int]:
-    """Find the values that lead to the update, each the first argument of the next and read by it alone."""
+    """Find the values that lead to the update, each the first argument of the next and read by no other."""
     reads = _reads(graph)
     chain = set()
     place = graph.update

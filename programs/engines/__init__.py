@@ -1,1 +1,1 @@
-"""How programs run: compiled one by one, or all by one interpreter."""
+"""How programs run: each compiled by itself, or all by one interpreter."""

@@ -1,5 +1,6 @@
 """A program as an Optax transformation: traced once and compiled by XLA."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -16,9 +17,9 @@ class ProgramState(NamedTuple):
     """The state of a program between steps.
 
     Attributes:
-        count: steps done, int32 scalar.
-        variables: every live state variable: a pytree like the weights where it is a tensor, a pytree of scalars where
-            it is per-array, one scalar otherwise.
+        count: The number of steps done, int32 scalar.
+        variables: Every live state variable: a pytree like the weights if it is a tensor, a pytree of scalars if it is
+            per-array, one scalar otherwise.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as Optax's own states do
@@ -29,18 +30,22 @@ def to_optax(program: Program, learning_rate: optax.ScalarOrSchedule = 1.0) -> o
     """Make an Optax transformation of a program.
 
     Args:
-        program: what to run; only its live statements and state variables cost anything.
-        learning_rate: what the program reads as ``lr``: a number or a schedule.
+        program: The program to run; only its live statements and state variables cost anything.
+        learning_rate: What the program reads as ``lr``: a number or a schedule. If the program does not read it, a
+            value other than 1.0 has no effect, and a warning says so.
 
     Returns:
         A transformation whose updates are to be added to the weights (``optax.apply_updates``), so they are the
-        negated update of the program. Tensors have the dtypes of the gradients, scalars JAX's default one (float32,
-        or float64 where that is enabled); the state keeps the dtypes of the weights.
+        negated update of the program. Tensors have the dtypes of the gradients, scalars JAX's default dtype (float32,
+        or float64 if that is enabled); the state keeps the dtypes of the weights.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     facts = check(program)
+    given = not isinstance(learning_rate, int | float) or learning_rate != 1.0
+    if given and "lr" not in facts.inputs:
+        warnings.warn("this program does not read lr: a learning rate or schedule has no effect", stacklevel=2)
 
     def init(params: optax.Params) -> ProgramState:
         leaves, structure = jax.tree.flatten(params)

@@ -1,8 +1,8 @@
-"""Programs as data: from a program to the arrays that the interpreter's machine runs.
+"""Programs as data: encoding a program as the arrays that the interpreter's machine runs.
 
-Encoding does once what would otherwise cost at every step of a training: dead statements are left out, literals get
-slots in a bank of small values, a product of a tensor and a scalar becomes a factor of whoever reads it, and registers
-are shared by values that are not needed at the same time. No number changes by it, but for rounding: operands are
+Encoding does once what would otherwise cost time at every step of a training: dead statements are left out, literals
+get slots in a bank of small values, a product of a tensor and a scalar becomes a factor in the operations that read it,
+and registers are shared by values that are not needed at the same time. Results change by rounding only: operands are
 multiplied by their factors before the operation.
 """
 
@@ -28,31 +28,31 @@ ONE, RATE, STEP = 0, 1, 2
 
 
 class Capacity(NamedTuple):
-    """How large programs may be that run on one compiled machine."""
+    """How large the programs of one compiled machine may be."""
 
     instructions: int
-    registers: int  # tensors at a time; the last one takes what is not kept
-    slots: int  # small values: literals, scalars and per-array values; the last one takes what is not kept
+    registers: int  # tensors at a time; the last register takes values that are discarded
+    slots: int  # small values: literals, scalars and per-array values; the last slot takes values that are discarded
 
     def __str__(self) -> str:
-        """Give it as people write it."""
+        """Return the capacity as people write it."""
         return f"{self.instructions} instructions, {self.registers} registers, {self.slots} slots"
 
 
 CAPACITIES = (Capacity(64, 16, 96), Capacity(256, 64, 384))
-"""The machines, the smallest first: one compilation each and task, and programs beyond the last are compiled."""
+"""The machines, smallest first: each is compiled once per task; a program too large for the last is compiled itself."""
 
 
 class MachineCode(NamedTuple):
-    """A program for the machine, as arrays; many of equal capacity can be stacked.
+    """A program for the machine, as arrays; codes of equal capacity can be stacked.
 
     Attributes:
-        instructions: int32 (instructions, 8): operation, three operands, the slots of their three factors, target.
-            Tensors are registers, small values slots.
-        length: int32 (): instructions that are used.
-        bank: float32 (slots,): the small values at the start; zero where nothing is known yet.
-        update: int32 (): the register of the update.
-        factor: int32 (): the slot of the update's factor.
+        instructions: The operation, three operands, the slots of their three factors and the target of each, int32
+            (instructions, 8). Tensors are given by registers, small values by slots.
+        length: The number of instructions in use, int32 ().
+        bank: The small values at the start, float32 (slots,); zero if not known yet.
+        update: The register of the update, int32 ().
+        factor: The slot of the update's factor, int32 ().
     """
 
     instructions: np.ndarray
@@ -64,7 +64,7 @@ class MachineCode(NamedTuple):
     @classmethod
     @functools.cache
     def empty(cls, capacity: Capacity) -> "MachineCode":
-        """Give a code of the machine's size that does nothing; always the same arrays."""
+        """Return a code of the machine's size that does nothing; always the same arrays."""
         nothing = [CODES["copy", "S"], *[ONE] * (2 * MAX_OPERANDS), capacity.slots - 1]
         instructions = np.empty((capacity.instructions, len(nothing)), np.int32)
         instructions[:] = nothing
@@ -76,10 +76,10 @@ def _number(value: int) -> np.ndarray:
 
 
 class _Value(NamedTuple):
-    """A value under way: what holds it, and the slot of a factor that it is still to be multiplied by."""
+    """A value during encoding: its place, and the slot of a factor by which it is still to be multiplied."""
 
     kind: Kind
-    place: int  # of a tensor its number, from 0, in order of appearance; of a small value its slot
+    place: int  # a tensor's number, from 0, in order of appearance; a small value's slot
     factor: int = ONE
 
 
@@ -96,13 +96,13 @@ def encode(program: Program) -> tuple[Capacity, MachineCode] | None:
     """Encode a program for the smallest machine that it fits.
 
     Args:
-        program: any; only its live statements are encoded.
+        program: Any program; only its live statements are encoded.
 
     Returns:
-        The machine's capacity and the code; None where the program fits no machine.
+        The machine's capacity and the code; None if the program fits no machine.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     encoder = _Encoder(program)
     registers = _allocate(encoder)
@@ -114,16 +114,16 @@ def encode(program: Program) -> tuple[Capacity, MachineCode] | None:
 
 
 class _Encoder:
-    """The work of encoding one program."""
+    """Encodes one program."""
 
     def __init__(self, program: Program):
         facts = check(program)
         self.instructions: list[_Instruction] = []
         self.bank: list[float] = [1.0, 0.0, 0.0]
         self.slots: dict[tuple[float, float], int] = {(1.0, 1.0): ONE}  # of literals, by number and sign
-        self.spreads: dict[_Value, _Value] = {}  # small values that were made tensors
-        self.tensors = 2  # how many tensors there are, numbered
-        self.homes: dict[int, int] = {}  # final value of a state variable -> its home, both tensors' numbers
+        self.spreads: dict[_Value, _Value] = {}  # tensors made of small values
+        self.tensors = 2  # the number of tensors so far
+        self.homes: dict[int, int] = {}  # final value of a state variable -> its home, both as tensor numbers
         known = {
             "w": _Value(TENSOR, WEIGHTS),
             "g": _Value(TENSOR, GRADIENT),
@@ -191,7 +191,7 @@ class _Encoder:
         return self._emit(function, kind, arguments, sorts)
 
     def _interpolate(self, kind: Kind, arguments: list[_Value], written: Argument) -> _Value:
-        """Encode (1 - a) x + a y as a sum of operands with factors; 1 - a of a literal is as exact as it can be."""
+        """Encode (1 - a) x + a y as a sum of operands with factors; if a is a literal, 1 - a is computed in float64."""
         x, y, a = arguments
         if isinstance(written, str):
             rest = self._emit("subtract", SCALAR, [self._literal(1.0), a], "SS")
@@ -212,9 +212,9 @@ class _Encoder:
         return self.spreads[value]
 
     def _keep_state(self, finals: list[tuple[_Value, _Value]]) -> None:
-        """Bring the final value of every state variable to its home: where it can be as it is made, or in the end."""
+        """Move the final value of every state variable to its home: written there directly if possible, else copied."""
         homes = {(home.kind is TENSOR, home.place) for home, _ in finals}
-        # What the update or another variable still needs of a home is saved before it is overwritten.
+        # A home that the update or another variable still reads is copied before it is overwritten.
         if (True, self.update.place) in homes:
             self.update = self._emit("copy", TENSOR, [self.update], "T")
         if (False, self.update.factor) in homes:
@@ -240,7 +240,7 @@ class _Encoder:
                 self.instructions.append(_Instruction(CODES["copy", sort], (value,), home))
 
     def last_reads(self) -> dict[int, int]:
-        """Give the last instruction that reads each tensor, from 0."""
+        """Return the index of the last instruction that reads each tensor."""
         return {
             value.place: index
             for index, instruction in enumerate(self.instructions)
@@ -250,7 +250,7 @@ class _Encoder:
 
 
 def _allocate(encoder: _Encoder) -> list[int]:
-    """Give every tensor a register: those with homes theirs, the others one that is free while they are needed."""
+    """Assign a register to every tensor: its home's if it has one, else one that is free while it is needed."""
     registers = list(range(encoder.fixed)) + [-1] * (encoder.tensors - encoder.fixed)
     for tensor, home in encoder.homes.items():
         registers[tensor] = home
@@ -281,7 +281,7 @@ def _pack(encoder: _Encoder, registers: list[int], capacity: Capacity) -> Machin
     instructions, bank = empty.instructions.copy(), empty.bank.copy()
     if rows:
         instructions[: len(rows)] = rows
-    with np.errstate(over="ignore"):  # a number too large for 32 bits is infinite, as everywhere
+    with np.errstate(over="ignore"):  # a number too large for 32 bits becomes infinite, as elsewhere
         bank[: len(encoder.bank)] = encoder.bank
     update = encoder.update
     return MachineCode(instructions, _number(len(rows)), bank, _number(registers[update.place]), _number(update.factor))

@@ -1,9 +1,9 @@
-"""The interpreter: a program as data, run by a register machine inside whatever JAX compiles around it.
+"""The interpreter: runs programs given as data on a register machine, inside any function that JAX compiles.
 
-One compilation serves every program that fits the machine. On a processor each instruction runs the one operation that
-it names. Under `jax.vmap`, where every lane may name another one, it computes all elementwise functions and keeps the
-one that is asked for, which an accelerator does in one fused kernel; what looks at whole arrays is computed only where
-some lane asks for it.
+One compilation serves every program that fits the machine. Each instruction usually runs only the operation that it
+names. Under `jax.vmap`, when every lane may name another operation, it computes all elementwise functions and keeps the
+one that is named, which an accelerator does in one fused kernel; a function that looks at whole arrays is computed only
+if some lane names it.
 """
 
 import functools
@@ -24,9 +24,9 @@ class MachineState(NamedTuple):
     """The state of an interpreted program between steps.
 
     Attributes:
-        count: steps done, int32 ().
-        registers: the tensors, f32 (registers, width): weights, gradient, state, and what a step leaves behind.
-        bank: the small values, f32 (slots, weight arrays).
+        count: The number of steps done, int32 ().
+        registers: The tensors, float32 (registers, width): weights, gradient, state, and leftovers of the last step.
+        bank: The small values, float32 (slots, weight arrays).
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as Optax's own states do
@@ -39,12 +39,12 @@ def interpret(
 ) -> optax.GradientTransformation:
     """Make an Optax transformation that runs a program given as arrays.
 
-    Under `jax.vmap` the length of the code must be the same for all lanes: give it the axis None.
+    Under `jax.vmap`, the length of the code must be the same for all lanes: pass None as its axis.
 
     Args:
-        code: what ``encode`` made of the program; its arrays may be tracers.
-        capacity: of the machine that it was encoded for.
-        learning_rate: what the program reads as ``lr``, f32 ().
+        code: The program as encoded by ``encode``; its arrays may be tracers.
+        capacity: The capacity of the machine that the program was encoded for.
+        learning_rate: What the program reads as ``lr``, float32 ().
 
     Returns:
         A transformation for any pytree of float32 arrays, whose updates are to be added to the weights.
@@ -92,7 +92,7 @@ def _run(layout: Layout, code: MachineCode, registers: jax.Array, bank: jax.Arra
 
 @functools.lru_cache(maxsize=32)
 def _instruction(layout: Layout) -> Callable[[jax.Array, jax.Array, jax.Array], _Values]:
-    """Make the function that runs one instruction: a choice alone, a selection under vmap."""
+    """Make the function that runs one instruction: by branching, or under vmap by selection."""
     run = jax.custom_batching.custom_vmap(functools.partial(_choose, layout))
 
     @run.def_vmap
@@ -112,7 +112,7 @@ def _choose(layout: Layout, instruction: jax.Array, registers: jax.Array, bank: 
     code, target = instruction[0], instruction[-1]
 
     def tensor() -> _Values:
-        # The new value is written here, not by the operation: XLA would copy all registers for each of them.
+        # The new value is written here, not by the operations: XLA would copy all registers for each operation.
         value = jax.lax.switch(code, operations[:TENSOR_OPERATIONS], instruction, registers, bank)
         return jax.lax.dynamic_update_index_in_dim(registers, value, target, 0), bank
 
@@ -133,13 +133,13 @@ _READS_TENSOR = tuple(
 
 
 def _select(layout: Layout, instructions: jax.Array, registers: jax.Array, bank: jax.Array) -> _Values:
-    """Run one instruction of each lane by computing every elementwise function and keeping the one that is named.
+    """Run one instruction of each lane by computing every elementwise function and selecting the one it names.
 
     Args:
-        layout: of the registers.
-        instructions: int32 (lanes, 8).
-        registers: f32 (lanes, registers, width).
-        bank: f32 (lanes, slots, weight arrays).
+        layout: How the weight arrays lie in a register.
+        instructions: One instruction per lane, int32 (lanes, 8).
+        registers: The tensors, float32 (lanes, registers, width).
+        bank: The small values, float32 (lanes, slots, weight arrays).
     """
     lanes = jnp.arange(instructions.shape[0])
     codes, targets = instructions[:, 0], instructions[:, -1]
@@ -170,7 +170,7 @@ def _put(lanes: jax.Array, values: jax.Array, places: jax.Array, new: jax.Array)
 
 
 def _named(which: jax.Array, operands: list[jax.Array]) -> jax.Array:
-    """Compute every elementwise function, f32 (lanes, ...), and keep for each lane the one at `which` in the table."""
+    """Compute every elementwise function, float32 (lanes, ...), and keep for each lane the one at index `which`."""
     results = [row.body(jnp, *operands[: row.arity]) for row in _ELEMENTWISE]
     return jax.lax.select_n(jnp.broadcast_to(which[:, None], operands[0].shape), *results)
 

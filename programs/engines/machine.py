@@ -1,4 +1,4 @@
-"""The machine's operations as JAX functions on registers: what an instruction computes, whoever chooses it."""
+"""The machine's operations as JAX functions on registers: what an instruction computes, however it is chosen."""
 
 import functools
 import itertools
@@ -14,7 +14,7 @@ from programs.function import Function
 from programs.functions import FUNCTIONS
 
 ALIGNMENT = 16
-"""Registers are padded to a multiple of so many numbers: 64 bytes, what a processor loads at once."""
+"""Registers are padded to a multiple of this many numbers: 64 bytes, which a processor loads at once."""
 
 
 class Layout(NamedTuple):
@@ -24,18 +24,18 @@ class Layout(NamedTuple):
 
     @property
     def arrays(self) -> int:
-        """How many weight arrays there are."""
+        """The number of weight arrays."""
         return len(self.shapes)
 
     @property
     def bounds(self) -> tuple[tuple[int, int], ...]:
-        """Where each array begins and ends."""
+        """The positions in a register where each array begins and ends."""
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
         return tuple((int(begin), int(end)) for begin, end in itertools.pairwise(ends))
 
     @property
     def width(self) -> int:
-        """The numbers in one register."""
+        """The number of elements in one register."""
         return -(-self.bounds[-1][1] // ALIGNMENT) * ALIGNMENT
 
     def split(self, register: jax.Array) -> tuple[jax.Array, ...]:
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
         return tuple(register[begin:end].reshape(shape) for (begin, end), shape in pieces)
 
     def join(self, arrays: Sequence[jax.Array]) -> jax.Array:
-        """Put arrays into a register; what fills it up is zero."""
+        """Join arrays into a register, padded with zeros."""
         unused = self.width - self.bounds[-1][1]
         return jnp.concatenate([*(x.reshape(-1) for x in arrays), jnp.zeros(unused, jnp.float32)])
 
@@ -55,7 +55,7 @@ Compute = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 @functools.lru_cache(maxsize=32)
 def computations(layout: Layout) -> tuple[Compute, ...]:
-    """Give a function for each row of OPERATIONS."""
+    """Return a function for each row of OPERATIONS."""
     return tuple(functools.partial(_compute, operation, layout) for operation in OPERATIONS)
 
 
@@ -68,7 +68,7 @@ def _compute(
         if sort == "T":
             operands.append(jax.lax.dynamic_index_in_dim(registers, index, 0, keepdims=False) * factor)
         elif operation.tensor and operation.function != "spread":
-            operands.append(bank[index, 0] * factor)  # beside tensors, small values are scalars
+            operands.append(bank[index, 0] * factor)  # next to tensors, small values are scalars
         else:
             operands.append(bank[index] * factor)
     if operation.function == "spread":

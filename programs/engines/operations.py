@@ -1,8 +1,8 @@
-"""What the interpreter's machine can do: one table of operations, derived from the function table.
+"""The operations of the interpreter's machine: one table, derived from the function table.
 
 The machine holds two sorts of values: tensors, each a row of registers with one number for every weight, and small
 values, each a slot of a bank with one number for every weight array (a scalar is the same number for each of them). An
-operation is a function of the language for given sorts of operands, so that no operand is ever made larger than it is.
+operation is a function of the language for given sorts of operands, so that no operand need ever be broadcast.
 """
 
 from typing import NamedTuple
@@ -33,8 +33,8 @@ def _operations(row: Function) -> list[Operation]:
     if row.arity > MAX_OPERANDS or (whole and row.arity > 1):
         most = 1 if whole else MAX_OPERANDS
         raise ValueError(
-            f"the function '{row.name}' has {row.arity} parameters, and the machine of programs/engines/operations.py "
-            f"takes {most}{' of a function that looks at each weight array as a whole' if whole else ''}"
+            f"the function '{row.name}' has {row.arity} parameters, but the machine of programs/engines/operations.py "
+            f"takes at most {most}{' of a function that looks at each weight array as a whole' if whole else ''}"
         )
     if not row.arity or row.name == "interp":  # a constant is a number in the bank; interp is a sum of scaled operands
         return []
@@ -53,7 +53,7 @@ OPERATIONS = (*(op for op in _ALL if op.tensor), *(op for op in _ALL if not op.t
 """All operations, those whose result is a tensor first; an operation's code is its place here."""
 
 TENSOR_OPERATIONS = sum(op.tensor for op in OPERATIONS)
-"""How many of them give a tensor."""
+"""The number of operations whose result is a tensor."""
 
 CODES = {(op.function, op.operands): code for code, op in enumerate(OPERATIONS)}
 """The code of each operation by its function and the sorts of its operands."""

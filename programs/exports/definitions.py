@@ -1,4 +1,4 @@
-"""What an exported module defines beside its factory: the functions that are more than one expression."""
+"""What an exported module defines besides its factory: the functions that take more than one expression."""
 
 from programs.completeness import with_definitions
 from programs.functions import FUNCTIONS
@@ -6,7 +6,7 @@ from programs.functions import FUNCTIONS
 DEFINITIONS = {
     "refuse_complex": """
 def _refuse_complex(params, name):
-    \"\"\"Raise ValueError where some of the weights are complex numbers.\"\"\"
+    \"\"\"Raise ValueError if some of the weights are complex numbers.\"\"\"
     for leaf in jax.tree.leaves(params):
         if jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating):
             raise ValueError(
@@ -28,12 +28,12 @@ def _dot(x, y):
 """,
     "global_norm": """
 def _global_norm(x):
-    \"\"\"Give the Euclidean norm over all arrays together.\"\"\"
+    \"\"\"Return the Euclidean norm over all arrays together.\"\"\"
     return jnp.sqrt(_dot(x, x))
 """,
     "cosine_sim": """
 def _cosine_sim(x, y):
-    \"\"\"Give the cosine of the angle between x and y over all arrays.\"\"\"
+    \"\"\"Return the cosine of the angle between x and y over all arrays.\"\"\"
     return _dot(x, y) / (_global_norm(x) * _global_norm(y))
 """,
     "clip": """
@@ -44,7 +44,7 @@ def _clip(x, c):
 """,
     "std": """
 def _std(x):
-    \"\"\"Give the standard deviation of an array.\"\"\"
+    \"\"\"Return the standard deviation of an array.\"\"\"
     size = 1.0 * x.size
     return jnp.sqrt(jnp.sum(jnp.square(x - jnp.sum(x) / size)) / size)
 """,

@@ -1,4 +1,4 @@
-"""How Keras writes what programs are made of: an expression for every function, and what modules define for them."""
+"""Programs written for Keras: an expression for every function, and the definitions that modules need for them."""
 
 from programs.completeness import with_definitions
 from programs.exports.lists import Dialect, translated
@@ -16,7 +16,7 @@ _OWN = {
     "clip": "_clip({x}, {c})",
     "max": "_max({x}, {y})",
     "min": "_min({x}, {y})",
-    "copy": "ops.copy({x})",  # what is kept must not change with the weights
+    "copy": "ops.copy({x})",  # a stored copy must not change with the weights
     "power": "ops.power(*_tensors({x}, {y}))",
     "exp10": "ops.power(*_tensors(10.0, {x}))",
     "mod": "ops.mod(*_tensors({x}, {y}))",
@@ -33,30 +33,30 @@ _OWN = {
 _DEFINITIONS = {
     "number": '''
 def _number(x):
-    """Make a number to compute with, in the dtype that Keras has for them."""
+    """Return a number as an array of the default float dtype of Keras."""
     return ops.cast(x, keras.config.floatx())
 ''',
     "tensors": '''
 def _tensors(*values):
-    """Make arrays of the plain numbers among values."""
+    """Return the values with plain numbers turned into arrays."""
     like = next(x for x in values if ops.is_tensor(x))
     return [x if ops.is_tensor(x) else ops.cast(x, like.dtype) for x in values]
 ''',
     "max": '''
 def _max(x, y):
-    """Give the larger, NaN where one is; ops.maximum turns float64 to float32."""
+    """Return the larger, or NaN if either is NaN; ops.maximum turns float64 to float32."""
     x, y = _tensors(x, y)
     return ops.where((x >= y) | ops.isnan(x), x, y)
 ''',
     "min": '''
 def _min(x, y):
-    """Give the smaller, NaN where one is; ops.minimum turns float64 to float32."""
+    """Return the smaller, or NaN if either is NaN; ops.minimum turns float64 to float32."""
     x, y = _tensors(x, y)
     return ops.where((x <= y) | ops.isnan(x), x, y)
 ''',
     "cbrt": '''
 def _cbrt(x):
-    """Give the cube root: a power, and a step of Newton's method where that is finite."""
+    """Return the cube root: a power, then a step of Newton's method if that is finite."""
     size = ops.abs(x)
     root = ops.power(*_tensors(size, 1.0 / 3.0))
     better = root - (root - size / (root * root)) / 3.0
@@ -65,30 +65,30 @@ def _cbrt(x):
 ''',
     "sign": '''
 def _sign(x):
-    """Give -1, 0 or 1, and NaN of NaN."""
+    """Return -1, 0 or 1, or NaN for NaN."""
     return ops.where(ops.isnan(x), x, ops.sign(x))
 ''',
     "less": '''
 def _less(x, y):
-    """Give 1 where x < y, else 0."""
+    """Return 1 if x < y, else 0."""
     x, y = _tensors(x, y)
     return ops.cast(x < y, x.dtype)
 ''',
     "equal": '''
 def _equal(x, y):
-    """Give 1 where x = y, else 0."""
+    """Return 1 if x = y, else 0."""
     x, y = _tensors(x, y)
     return ops.cast(x == y, x.dtype)
 ''',
     "where": '''
 def _where(c, x, y):
-    """Give x where c is not 0, else y."""
+    """Return x if c is not 0, else y."""
     c, x, y = _tensors(c, x, y)
     return ops.where(c != 0.0, x, y)
 ''',
     "heaviside": '''
 def _heaviside(x):
-    """Give 1 where x > 0, NaN of NaN, else 0."""
+    """Return 1 if x > 0, NaN for NaN, else 0."""
     return ops.where(ops.isnan(x), x, ops.cast(x > 0.0, x.dtype))
 ''',
     "dot": '''
@@ -98,12 +98,12 @@ def _dot(x, y):
 ''',
     "global_norm": '''
 def _global_norm(x):
-    """Give the Euclidean norm over all arrays together."""
+    """Return the Euclidean norm over all arrays together."""
     return ops.sqrt(_dot(x, x))
 ''',
     "cosine_sim": '''
 def _cosine_sim(x, y):
-    """Give the cosine of the angle between x and y over all arrays."""
+    """Return the cosine of the angle between x and y over all arrays."""
     return _dot(x, y) / (_global_norm(x) * _global_norm(y))
 ''',
     "clip": '''
@@ -114,12 +114,12 @@ def _clip(x, c):
 ''',
     "mean": '''
 def _mean(x):
-    """Give the mean of an array."""
+    """Return the mean of an array."""
     return ops.sum(x) / ops.cast(ops.size(x), x.dtype)
 ''',
     "std": '''
 def _std(x):
-    """Give the standard deviation of an array."""
+    """Return the standard deviation of an array."""
     return ops.sqrt(_mean(ops.square(x - _mean(x))))
 ''',
     "orthogonalize": '''

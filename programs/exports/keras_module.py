@@ -1,6 +1,6 @@
 """A program as a plain Python module that imports only Keras 3: a subclass of ``keras.optimizers.Optimizer``.
 
-What the module calls is in ``keras.ops``, so that it works on every backend of Keras.
+The module calls only ``keras.ops``, so that it works on every backend of Keras.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,24 @@ from programs.exports.plan import Plan, defined, docstring, make_plan
 from programs.function import Kind
 from programs.program import Program
 
-_TAKEN = {"keras", "ops", "self", "name", "kwargs", "config", "variable", "variables", "gradient", "gradients"}
-_TAKEN |= {"rate", "place", "places", "each"}
+_TAKEN = {
+    "keras",
+    "warnings",
+    "ops",
+    "self",
+    "name",
+    "kwargs",
+    "config",
+    "variable",
+    "variables",
+    "gradient",
+    "gradients",
+}
+_TAKEN |= {"warnings", "rate", "place", "places", "each"}
 _CONVENTION = "The weights become `w - update`."
 _EXAMPLE = """\
 import keras
-from {name} import {name}  # where this file is {name}.py
+from {name} import {name}  # if this file is {name}.py
 
 weights = keras.Variable(keras.ops.ones(3))
 optimizer = {name}()
@@ -30,18 +42,18 @@ def export_keras(program: Program, name: str = "optimizer", provenance: Sequence
     """Write a module with the program as a class called ``name``, a ``keras.optimizers.Optimizer`` of Keras 3.
 
     The keyword arguments are the program's constants as in ``export_optax``; ``learning_rate`` may be a
-    ``LearningRateSchedule``. Those of every Keras optimizer, such as ``clipnorm``, may be given too.
+    ``LearningRateSchedule``. The arguments of every Keras optimizer, such as ``clipnorm``, may be given too.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: a Python identifier.
-        provenance: lines on where the program comes from, for the module's docstring; of any text.
+        program: The program to export; its dead statements are left out.
+        name: A Python identifier.
+        provenance: Lines on where the program comes from, for the module's docstring; any text is allowed.
 
     Returns:
         The module's text.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier.
+        ProgramError: If the program is not well formed, or the name is not an identifier.
     """
     plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={"learning_rate"})
     lists = looks_at_all(plan) or Kind.SCALAR in _kinds(plan).values()
@@ -50,11 +62,12 @@ def export_keras(program: Program, name: str = "optimizer", provenance: Sequence
     used = {*body.used, "number"} if any("_number(" in line for line in lines) else body.used
     definitions = "".join(f"\n{text}" for text in [defined(used, KERAS.definitions)] if text)
     doc = docstring(plan, "a Keras optimizer", _CONVENTION, _EXAMPLE.format(name=name), provenance)
-    return f"{doc}\nimport keras\nfrom keras import ops\n{definitions}\n{_class_text(plan, lines)}"
+    imports = "import keras" if plan.reads_rate else "import warnings\n\nimport keras"
+    return f"{doc}\n{imports}\nfrom keras import ops\n{definitions}\n{_class_text(plan, lines)}"
 
 
 def _kinds(plan: Plan) -> dict[str, Kind]:
-    """Give the kind of every state variable, by its name in the module."""
+    """Return the kind of every state variable, by its name in the module."""
     return {plan.names[name]: plan.facts.state_kinds[name] for name in plan.facts.live_state}
 
 
@@ -62,6 +75,7 @@ def _class_text(plan: Plan, lines: list[str]) -> str:
     arguments = "".join(f"{name}={value!r}, " for name, value in plan.settings.items())
     described = "".join(f"        {name}: {_described(plan, name)}\n" for name in plan.settings)
     settings = ", ".join(f'"{name}": {name}' for name in plan.settings if name != plan.rate)
+    warning = "".join(f"        {line}\n" for line in plan.rate_warning("learning_rate != 1.0"))
     zeros = {
         Kind.SCALAR: 'self.add_variable((), name="{x}")',
         Kind.PER_ARRAY: '[self.add_variable((), dtype=variable.dtype, name="{x}") for variable in variables]',
@@ -75,41 +89,41 @@ class {plan.name}(keras.optimizers.Optimizer):
     """The optimizer.
 
     Args:
-{described}        name: of the optimizer.
-        kwargs: the other arguments of every Keras optimizer.
+{described}        name: The name of the optimizer.
+        kwargs: The other arguments of every Keras optimizer.
 
     Raises:
-        ValueError: by its build, where weights are complex.
+        ValueError: By its build, if weights are complex.
     """
 
     def __init__(self, {arguments}name="{plan.name}", **kwargs):
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+{warning}        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.settings = {{{settings}}}
 
     def build(self, variables):
-        """Make the state, of zeros."""
+        """Make the state, initially zero."""
         if self.built:
             return
         for variable in variables:
             if "complex" in variable.dtype:
-                raise ValueError(f"{plan.name} takes real weights, got {{variable.dtype}}: keep both parts as two")
+                raise ValueError(f"{plan.name} takes real weights, got {{variable.dtype}}: split them in two")
         super().build(variables)
 {made}
 {"".join(f"    {line}".rstrip() + chr(10) for line in lines)}
     def get_config(self):
-        """Give the arguments that make such an optimizer again."""
+        """Return the arguments that recreate this optimizer."""
         return super().get_config() | dict(self.settings)
 '''
 
 
 def _described(plan: Plan, name: str) -> str:
     if name == plan.rate:
-        return f"a number, or a LearningRateSchedule{plan.unread_rate}."
+        return f"A number, or a LearningRateSchedule{plan.unread_rate}."
     return plan.describe(name)
 
 
 def _read(plan: Plan, lists: bool) -> list[str]:
-    """Write what is read before the statements: settings, inputs and state."""
+    """Write the lines before the statements, which read settings, inputs and state."""
     read = {role: f'self.settings["{role}"]' for role in dict.fromkeys(plan.roles.values()) if role != plan.rate}
     whole = plan.rate in plan.roles.values()
     if "lr" in plan.facts.inputs:
@@ -144,7 +158,7 @@ def _of_one(plan: Plan, lines: Sequence[str]) -> list[str]:
     ]
     return [
         "def update_step(self, gradient, variable, learning_rate):",
-        '    """Move one weight array."""',
+        '    """Update one weight array."""',
         *(f"    {line}" for line in body),
     ]
 
@@ -170,6 +184,6 @@ def _over_lists(plan: Plan, lines: Sequence[str]) -> list[str]:
     body += [f"for {sources}:", f"    self.assign_sub(variable, {given})"]
     return [
         "def _backend_update_step(self, gradients, variables, learning_rate):",
-        '    """Move all weight arrays."""',
+        '    """Update all weight arrays."""',
         *(f"    {line}" for line in body),
     ]

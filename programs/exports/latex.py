@@ -1,7 +1,8 @@
 r"""A program as LaTeX: aligned equations for one step, with m_t for the new value of a state variable m.
 
 g_t is the gradient, \theta the weights, \eta the schedule's value and t the step, from 1; every state variable starts
-at zero. Nothing but what the tables here spell out, and letters, digits and escaped underscores of names, is written.
+at zero. The output consists only of the texts in the tables here, and of the letters, digits and escaped underscores
+of names.
 """
 
 import re
@@ -15,12 +16,12 @@ from programs.program import Program
 from programs.understanding.anatomy import Anatomy
 
 LOOSE, SUM, PRODUCT, ATOM = range(4)
-"""How tightly an expression holds together: with a sign before it, a sum, a product, a symbol or a call."""
+"""How tightly an expression binds, loosest first: with a leading sign, a sum, a product, a symbol or a call."""
 
-_LONGEST = 70  # letters of an expression that is written inside another one
+_LONGEST = 70  # the most characters of an expression that is written inside another one
 _INPUTS = {"g": "g_t", "w": r"\theta_{t-1}", "lr": r"\eta", "t": "t"}
 _STEMS = {"g": r"\tilde{g}", "w": r"\tilde{\theta}", "lr": r"\tilde{\eta}", "t": r"\tilde{t}", "update": "u", "": "x"}
-_DIGITS = 6  # significant ones of a number
+_DIGITS = 6  # significant digits of a number
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Form:
     """How a function is written.
 
     Attributes:
-        text: with the arguments as ``<0>``, ``<1>`` and so on.
-        level: how tightly that holds together.
-        arguments: how tightly each argument must; those that do not are put in parentheses.
+        text: The LaTeX text, with the arguments as ``<0>``, ``<1>`` and so on.
+        level: How tightly the text binds.
+        arguments: How tightly each argument must bind, if it is not to be put in parentheses.
     """
 
     text: str
@@ -108,43 +109,43 @@ _FORMS = {
     "orthogonalize": _named("orthogonalize"),
 }
 FORMS = of_every_function(_FORMS, "_FORMS in programs/exports/latex.py", "a Form")
-"""How every function of the language is written. Square brackets are 1 where what they hold is true, else 0;
-``where`` gives its second argument where the first is not 0, else the third."""
+"""How every function of the language is written. Square brackets are 1 if their content is true, else 0;
+``where`` is its second argument if the first is not 0, else the third."""
 
-_POSITIVE_ROOT = Form(r"\sqrt{<0>}")  # of what is never negative, where sqrt needs no bars
+_POSITIVE_ROOT = Form(r"\sqrt{<0>}")  # of a value that is never negative, so that sqrt needs no bars
 
 
 def to_latex(program: Program) -> str:
     """Write one step of a program as LaTeX: an ``aligned`` environment, for use in mathematics.
 
-    Dead statements are left out. What is used once and is short is written in place, everything else has an equation of
-    its own; numbers are given to six significant digits. The last equation is that of the weights.
+    Dead statements are left out. A short value that is used once is written inside another, every other value has its
+    own equation; numbers are given to six significant digits. The last equation is that of the weights.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return _Printer(from_program(program)).text()
 
 
 @dataclass(frozen=True)
 class _Written:
-    """An expression: its text, and how tightly it holds together."""
+    """An expression: its text, and how tightly it binds."""
 
     text: str
     level: int = ATOM
 
     @property
     def is_negative_number(self) -> bool:
-        """Whether it is a number below 0, which may stand in front of a product."""
+        """Whether the expression is a number below 0, which may begin a product."""
         return self.level == LOOSE and re.match(r"-\d", self.text) is not None
 
     def at(self, level: int) -> str:
-        """Give the text, in parentheses where it does not hold together so tightly."""
+        """Return the text, in parentheses if it binds less tightly than ``level``."""
         return self.text if self.level >= level else rf"\left({self.text}\right)"
 
 
 class _Printer:
-    """Writes the values of a graph one after another, those that are used more than once or are long by equations."""
+    """Writes the values of a graph in order; values that are long or used more than once get their own equations."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
@@ -163,7 +164,7 @@ class _Printer:
             self.uses[place] += 1
 
     def text(self) -> str:
-        """Write all of it."""
+        """Return the whole text."""
         owners: dict[int, str] = {}
         for name, place in self.graph.state.items():
             if isinstance(self.graph.nodes[place], Call):
@@ -185,12 +186,12 @@ class _Printer:
         return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n"
 
     def name(self, place: int, symbol: str) -> None:
-        """Give a value an equation of its own."""
+        """Write a value as its own equation."""
         self.lines.append((symbol, self.written[place].text))
         self.written[place] = _Written(symbol)
 
     def new_stem(self, name: str) -> str:
-        """Make the symbol of a variable, without its step, that no other one has."""
+        """Make a unique symbol for a variable, without its step."""
         stem = _stem(name)
         number = 1
         chosen = stem
@@ -201,7 +202,7 @@ class _Printer:
         return chosen
 
     def value(self, place: int) -> _Written:
-        """Write a value, with those that it is made of as they have been written."""
+        """Write a value, with its arguments as they have been written."""
         node = self.graph.nodes[place]
         if isinstance(node, Number):
             return _number(node.value)
@@ -221,12 +222,12 @@ class _Printer:
         return _Written(re.sub(r"<(\d)>", argument, form.text), form.level)
 
     def is_never_negative(self, place: int) -> bool:
-        """Tell whether a value is known to be from 0, or a quotient of such values and of 1 - b^t."""
+        """Return whether a value is known to be at least 0, or a product or quotient of such values and of 1 - b^t."""
         product = self.anatomy.product(place)
         return product.number >= 0.0 and all(map(self.is_positive, {*product.tops, *product.bottoms}))
 
     def is_positive(self, place: int) -> bool:
-        """Tell whether a value is known to be from 0, or is 1 - b^t."""
+        """Return whether a value is known to be at least 0, or is 1 - b^t."""
         if power := self.anatomy.one_less_power(place):
             base, exponent = power
             number = self.anatomy.number(base)
@@ -241,14 +242,14 @@ class _Printer:
         return _Written(f"{one.text} {'-' if weight < 0.0 else '+'} {other.text}", min(one.level, SUM))
 
     def product(self, place: int) -> _Written:
-        """Write a product, quotient or reciprocal, and those in it with no equation of their own, as one fraction."""
+        """Write a product, quotient or reciprocal, and those inside it without their own equations, as one fraction."""
         tops: list[int] = []
         bottoms: list[_Written] = []
         waiting = [place]
         while waiting:
             at = waiting.pop()
             head, rest = self.anatomy.function(at), self.anatomy.arguments(at)
-            inside = at == place or self.written[at].level < ATOM  # and so no symbol
+            inside = at == place or self.written[at].level < ATOM  # hence not a symbol
             if inside and head == "multiply":
                 waiting += rest[::-1]
             elif inside and head == "divide":
@@ -266,7 +267,7 @@ class _Printer:
         return _Written(rf"\frac{{{above.text}}}{{{below}}}", PRODUCT)
 
     def times(self, factors: list[tuple[_Written, Kind]]) -> _Written:
-        """Write a product; between values shaped like the weights with a sign for elementwise."""
+        """Write a product, with the sign of elementwise products between values shaped like the weights."""
         if len(factors) < 2:
             return factors[0][0] if factors else _Written("1")
         text, level, before = "", PRODUCT, SCALAR
@@ -283,7 +284,7 @@ class _Printer:
 
 
 def _stem(name: str) -> str:
-    """Write a variable's name: a letter as it is, ``mhat`` with a hat, ``v1`` with an index, others upright."""
+    """Write a variable's name: a letter as it is, ``mhat`` with a hat, ``v1`` with an index, other names upright."""
     if name in _STEMS:
         return _STEMS[name]
     if re.fullmatch("[A-Za-z]", name):

@@ -1,7 +1,7 @@
-"""Statements for libraries that know weights as a list: one array after another, or lists of arrays.
+"""Statements for libraries that hold the weights in a list: written for one array at a time, or for lists of arrays.
 
 A program whose functions look at one weight array at a time is written as plain statements inside a loop over the
-arrays. Where a function looks at all arrays together, every value is a list of arrays instead, and every statement a
+arrays. If a function looks at all arrays together, every value is a list of arrays instead, and every statement a
 comprehension over such lists.
 """
 
@@ -17,16 +17,16 @@ from programs.functions import FUNCTIONS
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a library writes what statements are made of; ``{x}`` stands for a value.
+    """How expressions are written for a library; ``{x}`` stands for a value.
 
     Attributes:
-        texts: for every function of the language an expression, as ``Function.text`` is one for JAX.
-        definitions: what a module defines for these expressions.
-        weight: the name of the weight array in a loop; a list of them ends in ``s``.
-        number: makes an array of a number.
-        cast: gives a number that was computed the dtype of the weight array.
-        filled: makes an array shaped like the weight array of a smaller value.
-        number_lists: whether numbers too are kept in lists, one for each weight array.
+        texts: An expression for every function of the language, as ``Function.text`` is for JAX.
+        definitions: The functions that a module defines for these expressions.
+        weight: The name of the weight array in a loop; a list of them is named with an ``s`` appended.
+        number: Turns a number into an array.
+        cast: Converts a computed number to the dtype of the weight array.
+        filled: Broadcasts a smaller value to the shape of the weight array.
+        number_lists: Whether numbers, too, are held in lists, one per weight array.
     """
 
     texts: Mapping[str, str]
@@ -43,8 +43,8 @@ class Body:
     """The statements of a program as lines of Python.
 
     Attributes:
-        lines: one for each statement.
-        used: names in the dialect's definitions.
+        lines: One line per statement.
+        used: The names of the dialect's definitions that the lines use.
     """
 
     lines: tuple[str, ...]
@@ -52,31 +52,31 @@ class Body:
 
 
 def looks_at_all(plan: Plan) -> bool:
-    """Tell whether a function of the program looks at all weight arrays together."""
+    """Return whether a function of the program looks at all weight arrays together."""
     return any(not live.row.leafwise for live in live_statements(plan.program))
 
 
 def translated(names: Mapping[str, str], module: str, own: Mapping[str, str], file: str) -> dict[str, str]:
-    """Write the expression of every function for another library than JAX.
+    """Write the expression of every function for a library other than JAX.
 
     Args:
-        names: what the functions of ``jax.numpy`` are called there.
-        module: how the library is imported.
-        own: by function of the language, the expressions that differ by more than names.
-        file: Where the two tables stand.
+        names: The library's names of the functions of ``jax.numpy``.
+        module: The name under which the library is imported.
+        own: By function of the language, the expressions that differ by more than names.
+        file: The file of the two tables.
 
     Raises:
-        ValueError: If neither table says how a function is written.
+        ValueError: If neither table says how a function is written, or ``own`` has an unknown function.
     """
     for name in own:
         if name not in FUNCTIONS:
-            raise ValueError(f"{file} has an expression for '{name}', which is no function of programs/functions.py")
+            raise ValueError(f"{file} has an expression for '{name}', which is not a function of programs/functions.py")
     texts = dict(own)
     for name, row in FUNCTIONS.items():
         foreign = [found for found in re.findall(r"\b(?:jnp|jax)\.([\w.]+)", row.text) if found not in names]
         if name not in own and foreign:
             raise ValueError(
-                f"the function '{name}' is written as {row.text} for JAX, and {file} does not say what {foreign[0]} is "
+                f"the function '{name}' is written as {row.text} for JAX, but {file} does not say what {foreign[0]} is "
                 f"for {module}: right would be a name in _SAME or _NAMES, or an expression in _OWN"
             )
         if name not in own:
@@ -88,10 +88,10 @@ def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
     """Write the statements of a program.
 
     Args:
-        plan: what is exported.
-        dialect: of the library.
-        rate: the name of what holds the learning rate.
-        lists: whether values are lists of arrays, rather than arrays in a loop.
+        plan: The plan of the exported module.
+        dialect: The dialect of the library.
+        rate: The name of the variable that holds the learning rate.
+        lists: Whether values are lists of arrays, rather than arrays in a loop.
     """
     writer = _Writer(plan, dialect, rate, lists)
     lines = [
@@ -102,7 +102,7 @@ def written(plan: Plan, dialect: Dialect, rate: str, lists: bool) -> Body:
 
 
 class _Writer:
-    """Writes statements one by one; ``names`` are those that stand for lists in the expression being written."""
+    """Writes statements one by one; ``names`` are the names in the current expression that stand for lists."""
 
     def __init__(self, plan: Plan, dialect: Dialect, rate: str, lists: bool):
         self.plan = plan
@@ -139,7 +139,7 @@ class _Writer:
         return self.comprehension(text, joined)
 
     def of_numbers(self, index: int, live: LiveStatement) -> str:
-        """Write a function of all arrays on numbers, each of which is an array that is alone."""
+        """Write a call of a function of all arrays on numbers, each passed as a list of one array."""
         self.names = {}
         _, row, kinds, _ = live
         bare = () if self.dialect.number_lists else row.scalar_places
@@ -162,7 +162,7 @@ class _Writer:
         return self.call(row, words)
 
     def word(self, index: int, place: int, kind: Kind) -> str:
-        """Write an argument, and note where it stands for a list."""
+        """Write an argument, and record its name if it stands for a list."""
         word = self.plan.word(index, place)
         is_number = not isinstance(self.plan.program.statements[index].arguments[place], str)
         name = self.plan.roles.get((index, place)) if is_number else word
@@ -186,7 +186,7 @@ class _Writer:
         return text
 
     def comprehension(self, text: str, kind: Kind) -> str:
-        """Write an expression on one array as one on lists of arrays, where values of the kind are lists."""
+        """Write an expression on one array as one on lists of arrays, if values of the kind are lists."""
         if not self.lists or (kind is Kind.SCALAR and not self.dialect.number_lists):
             return text
         sources = [f"{name}s" if name == self.dialect.weight else name for name in self.names]

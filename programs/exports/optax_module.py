@@ -1,7 +1,7 @@
 """A program as a plain Python module that imports only JAX and Optax.
 
 The text comes from a closed vocabulary: the rows of the function table, numbers, and names that were checked by the
-parser. Nothing else of a program's text is copied but its canonical form, inside the docstring.
+parser. Nothing else of a program's text is copied, except its canonical form inside the docstring.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from programs.program import Program
 _TAKEN = {
     "jax",
     "jnp",
+    "warnings",
     "optax",
     "init_fn",
     "update_fn",
@@ -31,7 +32,7 @@ _CONVENTION = "The weights become `w - update`; this module returns `-update`, a
 _EXAMPLE = """\
 import jax.numpy as jnp
 import optax
-from {name} import {name}  # where this file is {name}.py
+from {name} import {name}  # if this file is {name}.py
 
 optimizer = {name}()
 weights = {{"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
@@ -47,19 +48,19 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
 
     The factory's keyword arguments are the program's constants under the names that Optax gives them
     (``learning_rate``, ``b1``, ``b2``, ``weight_decay``), with the program's values as defaults. ``learning_rate`` may
-    be a schedule. Where the program reads ``lr`` only as ``lr * number``, ``learning_rate`` is that whole factor;
+    be a schedule. If the program reads ``lr`` only as ``lr * number``, ``learning_rate`` is that whole factor;
     otherwise it is ``lr`` itself, 1 by default.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: a Python identifier.
-        provenance: lines on where the program comes from, for the module's docstring; of any text.
+        program: The program to export; its dead statements are left out.
+        name: A Python identifier.
+        provenance: Lines on where the program comes from, for the module's docstring; any text is allowed.
 
     Returns:
         The module's text.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier.
+        ProgramError: If the program is not well formed, or the name is not an identifier.
     """
     state_class = "".join(part.capitalize() for part in name.split("_")) + "State"
     plan = make_plan(program, name, _TAKEN, "learning_rate", hidden={state_class, "NamedTuple", "learning_rate"})
@@ -67,7 +68,7 @@ def export_optax(program: Program, name: str = "optimizer", provenance: Sequence
 
 
 class _Module:
-    """Writes one module; every part of the text is made once, from the plan."""
+    """Writes one module from its plan."""
 
     def __init__(self, plan: Plan, state_class: str):
         self.plan = plan
@@ -82,7 +83,8 @@ class _Module:
         definitions = defined(self.used, DEFINITIONS)
         parts = [
             docstring(self.plan, "an Optax transformation", _CONVENTION, _EXAMPLE.format(name=self.name), provenance),
-            "\nfrom typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
+            "\n" if self.plan.reads_rate else "\nimport warnings\n",
+            "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
             self.state_text(),
             f"\n{definitions}\n" if definitions else "\n",
             self.factory_text(body),
@@ -93,15 +95,18 @@ class _Module:
         fields = "".join(f"    {self.names[name]}: Any\n" for name in self.facts.live_state)
         return (
             f"\nclass {self.state_class}(NamedTuple):\n"
-            f'    """What {self.name} keeps between steps; count is the number of steps done."""\n\n'
+            f'    """The state of {self.name} between steps; count is the number of steps done."""\n\n'
             f"    count: jax.Array\n{fields}"
         )
 
     def factory_text(self, body: list[str]) -> str:
         arguments = "".join(
             f"    {name}: {'optax.ScalarOrSchedule' if name == 'learning_rate' else 'float'} = {value!r},\n"
+            if name != "learning_rate" or self.plan.reads_rate
+            else "    learning_rate: optax.ScalarOrSchedule | None = None,\n"
             for name, value in self.plan.settings.items()
         )
+        warning = "".join(f"    {line}\n" for line in self.plan.rate_warning("learning_rate is not None"))
         described = "".join(f"        {name}: {self.describe(name)}\n" for name in self.plan.settings)
         zeros = {
             Kind.SCALAR: "jnp.zeros((), jnp.result_type(float))",
@@ -116,8 +121,8 @@ class _Module:
             f"\ndef {self.name}(\n{arguments}) -> optax.GradientTransformationExtraArgs:\n"
             f'    """Make the transformation.\n\n    Args:\n{described}\n'
             "    Returns:\n        The transformation; apply its updates with `optax.apply_updates`.\n\n"
-            "    Raises:\n        ValueError: by its init, where weights are complex.\n"
-            '    """\n\n'
+            "    Raises:\n        ValueError: By its init, if weights are complex.\n"
+            f'    """\n{warning}\n'
             f"    def init_fn(params):\n"
             f'        _refuse_complex(params, "{self.name}")\n'
             f"        return {self.state_class}(\n"
@@ -129,7 +134,7 @@ class _Module:
 
     def describe(self, name: str) -> str:
         if name == "learning_rate":
-            return f"a number, or a schedule that takes the step's number from 0{self.plan.unread_rate}."
+            return f"A number, or a schedule that takes the step's number, from 0{self.plan.unread_rate}."
         return self.plan.describe(name)
 
     def update_lines(self) -> list[str]:
@@ -211,7 +216,7 @@ class _Module:
         return row.text.format(**dict(zip(row.parameters, words, strict=True)))
 
     def spread(self, word: str, kind: Kind, wanted: Kind) -> str:
-        """Write a value of one kind as a value of a larger kind."""
+        """Write a value of one kind as a value of the larger kind ``wanted``."""
         if kind is wanted:
             return word
         if kind is Kind.PER_ARRAY:

@@ -1,4 +1,4 @@
-"""What an exported module says, whichever library it is for: names, settings, and what its docstring tells."""
+"""What all exported modules have in common, whatever the library: names, settings and the docstring."""
 
 import builtins
 import keyword
@@ -13,28 +13,28 @@ from programs.function import Kind
 from programs.functions import FUNCTIONS
 from programs.program import Argument, Program, ProgramError, variables
 
-Place = tuple[int, int]  # of an argument: its statement, and its place there
+Place = tuple[int, int]  # an argument's statement, and its place in it
 
 _PLAIN_NUMBERS = (-1.0, 0.0, 1.0, 2.0)  # part of a formula, not a setting
 _HOLDS = {
-    Kind.TENSOR: "a number for each weight",
-    Kind.PER_ARRAY: "a number for each weight array",
+    Kind.TENSOR: "one number per weight",
+    Kind.PER_ARRAY: "one number per weight array",
     Kind.SCALAR: "one number",
 }
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the text of a module is made of.
+    """The parts from which the text of a module is written.
 
     Attributes:
-        program: what is exported, its live statements alone.
-        facts: what ``check`` says of it.
-        name: of the factory or class.
-        rate: the name of the keyword argument that is the learning rate.
-        settings: the keyword arguments and their defaults, the learning rate first.
-        roles: the keyword argument that stands for an argument of a statement.
-        names: for every variable of the program an identifier that hides nothing in the module.
+        program: The exported program, reduced to its live statements.
+        facts: The facts that ``check`` finds about it.
+        name: The name of the factory or class.
+        rate: The name of the keyword argument that is the learning rate.
+        settings: The keyword arguments and their defaults, the learning rate first.
+        roles: By argument of a statement, the keyword argument that replaces it.
+        names: For every variable of the program, an identifier that shadows nothing in the module.
     """
 
     program: Program
@@ -46,7 +46,7 @@ class Plan:
     names: Mapping[str, str]
 
     def is_rate(self, index: int) -> bool:
-        """Tell whether a statement is ``lr * number`` whose value is the learning rate as a whole."""
+        """Return whether a statement is ``lr * number`` whose value is the whole learning rate."""
         arguments = self.program.statements[index].arguments
         return any(self.roles.get((index, place)) == self.rate for place in range(len(arguments)))
 
@@ -59,40 +59,70 @@ class Plan:
         return f"({text})" if text.startswith("-") else text
 
     @property
+    def reads_rate(self) -> bool:
+        """Whether the program reads ``lr``."""
+        return "lr" in self.facts.inputs
+
+    @property
     def unread_rate(self) -> str:
-        """What to add to a sentence on the learning rate where the program has none."""
-        return "" if "lr" in self.facts.inputs else "; not read here"
+        """What to add to a sentence on the learning rate if the program does not read it."""
+        return "" if self.reads_rate else "; not read here, so that it has no effect"
+
+    def rate_warning(self, given: str) -> list[str]:
+        """Write the lines that warn if a learning rate is given that the program does not read; none if it reads it.
+
+        Args:
+            given: The condition, as Python code, that a learning rate was given.
+        """
+        if self.reads_rate:
+            return []
+        sentence = f"{self.name} does not read {self.rate}: a learning rate or schedule has no effect"
+        return [f"if {given}:", f'    warnings.warn("{sentence}", stacklevel=2)']
 
     def describe(self, setting: str) -> str:
-        """Say what a setting is in the program, for all but the learning rate."""
+        """Describe a setting, other than the learning rate, by the statements that read it."""
         uses = [str(self.program.statements[index]) for (index, _), role in self.roles.items() if role == setting]
-        return f"the number in `{uses[0]}`." if len(uses) == 1 else f"the number in `{'` and `'.join(uses)}`."
+        return f"The number in `{uses[0]}`." if len(uses) == 1 else f"The number in `{'` and `'.join(uses)}`."
 
 
 def make_plan(program: Program, name: str, taken: Collection[str], rate: str, hidden: Collection[str] = ()) -> Plan:
     """Choose the names of a module.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: of the factory or class.
-        taken: names that the module uses itself.
-        rate: the name of the keyword argument that is the learning rate.
-        hidden: names that only a variable of the program may not have.
+        program: The program to export; its dead statements are left out.
+        name: The name of the factory or class.
+        taken: The names that the module itself uses.
+        rate: The name of the keyword argument that is the learning rate.
+        hidden: Further names that the program's variables may not have.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier or taken.
+        ProgramError: If the program is not well formed, or the name is taken or not an identifier.
     """
     kept = set(taken) | set(dir(builtins))
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or keyword.iskeyword(name) or name in kept:
-        raise ProgramError(f"'{name[:80]}' cannot be a function's name; give letters, digits and underscores")
+    if problem := _name_problem(name, taken):
+        raise ProgramError(problem)
     live = without_dead_statements(program)
     settings, roles = _settings(live, rate)
     names = _safe_names(live, kept | (set(settings) - {rate}) | {name} | set(hidden))
     return Plan(live, check(live), name, rate, settings, roles, names)
 
 
+def _name_problem(name: str, taken: Collection[str]) -> str:
+    """Return why a factory or class cannot have this name; empty if it can."""
+    shown = f"'{name[:80]}'"
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
+        return f"{shown} cannot be a function's name; use up to 64 letters, digits and underscores, a letter first"
+    if keyword.iskeyword(name):
+        return f"{shown} is a Python keyword and cannot be a function's name"
+    if name in dir(builtins):
+        return f"{shown} is a Python built-in, which the module would shadow; choose another, such as my_{name.lower()}"
+    if name in taken:
+        return f"the module itself uses the name {shown}; choose another, such as my_{name.lower()}"
+    return ""
+
+
 def _settings(program: Program, rate: str) -> tuple[dict[str, float], dict[Place, str]]:
-    """Name the constants: the keyword arguments, and which stands for the argument at (statement, place)."""
+    """Name the constants: return the keyword arguments, and which of them replaces the argument at each place."""
     roles: dict[Place, str] = {}
     settings = {rate: 1.0}
     factor = _rate_place(program)
@@ -131,7 +161,7 @@ def _add(settings: dict[str, float], stem: str, value: float) -> str:
 
 
 def _rate_place(program: Program) -> Place | None:
-    """Find the number in ``lr * number``, where that is the only place at which the schedule's value is read."""
+    """Find the number in ``lr * number``, if nothing else reads the schedule's value."""
     found, intact = [], True
     for index, statement in enumerate(program.statements):
         if intact and "lr" in statement.arguments:
@@ -144,7 +174,7 @@ def _rate_place(program: Program) -> Place | None:
 
 
 def _safe_names(program: Program, taken: Collection[str]) -> dict[str, str]:
-    """Rename variables that would hide a name of the module, or that a NamedTuple refuses."""
+    """Rename variables that would shadow a name of the module, or that a NamedTuple does not allow."""
     kept, names = set(taken), {}
     for variable in sorted(variables(program)):
         stem = variable.strip("_") or "x"
@@ -160,12 +190,12 @@ def docstring(plan: Plan, what: str, convention: str, example: str, provenance: 
     """Write the docstring of a module: the program, its facts, where it comes from, and an example.
 
     Args:
-        plan: what is exported.
-        what: it is exported as, such as "an Optax transformation".
-        convention: a sentence on what is done with the update.
-        example: lines that run.
-        provenance: lines on where the program comes from, of any text: what cannot be printed is written as Python's
-            escapes are.
+        plan: The plan of the module.
+        what: What the program is exported as, such as "an Optax transformation".
+        convention: A sentence on what is done with the update.
+        example: Lines of code that run.
+        provenance: Lines on where the program comes from; any text is allowed, and characters that cannot be printed
+            are written as Python's escapes.
     """
     blocks = {
         "The program:": str(plan.program),
@@ -191,9 +221,10 @@ def _facts(plan: Plan) -> list[str]:
         "statements": f"{facts.statements}, all live",
         "state": ", ".join(state) or "none",
         "reads": ", ".join(sorted(facts.inputs)) or "nothing",
+        "rate": "" if plan.reads_rate else f"{plan.rate} is not read: a learning rate or schedule has no effect",
         "elementwise": "yes" if is_elementwise(plan.program) else f"no: {', '.join(whole)}",
     }
-    return [f"{title:<13}{text}" for title, text in rows.items()]
+    return [f"{title:<13}{text}" for title, text in rows.items() if text]
 
 
 def _printable(line: str) -> str:
@@ -201,13 +232,13 @@ def _printable(line: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Write a text so that it stands between triple quotes as it is, in ASCII."""
+    """Escape a text so that it can stand between triple quotes, in ASCII."""
     quoted = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return "".join(x if x.isascii() else x.encode("unicode_escape").decode() for x in quoted)
 
 
 def defined(used: Collection[str], definitions: Mapping[str, str]) -> str:
-    """Give the text that defines some of a table's functions, and those that they call, in the order of the table."""
+    """Return the text that defines some of a table's functions and those that they call, in the table's order."""
     needed, waiting = set(), list(used)
     while waiting:
         name = waiting.pop()

@@ -1,4 +1,4 @@
-"""How PyTorch writes what programs are made of: an expression for every function, and what modules define for them."""
+"""Programs written for PyTorch: an expression for every function, and the definitions that modules need for them."""
 
 from programs.completeness import with_definitions
 from programs.exports.lists import Dialect, translated
@@ -16,7 +16,7 @@ _OWN = {
     "clip": "_clip({x}, {c})",
     "max": "torch.maximum(*_tensors({x}, {y}))",
     "min": "torch.minimum(*_tensors({x}, {y}))",
-    "copy": "{x}.clone()",  # what is kept must not change with the weights
+    "copy": "{x}.clone()",  # a stored copy must not change with the weights
     "mod": "_mod({x}, {y})",
     "less": "_less({x}, {y})",
     "equal": "_equal({x}, {y})",
@@ -31,23 +31,23 @@ _OWN = {
 _DEFINITIONS = {
     "wide": '''
 def _wide(x):
-    """Give the dtype of numbers beside an array."""
+    """Return the dtype of numbers that are used with an array."""
     return torch.promote_types(x.dtype, torch.get_default_dtype())
 ''',
     "number": '''
 def _number(x, param):
-    """Make a number to compute with beside a weight array."""
+    """Return a number as an array to use with a weight array."""
     return torch.as_tensor(x, dtype=_wide(param), device=param.device).clone()
 ''',
     "tensors": '''
 def _tensors(*values):
-    """Make arrays of the plain numbers among values."""
+    """Return the values with plain numbers turned into arrays."""
     like = next(x for x in values if torch.is_tensor(x))
     return [x if torch.is_tensor(x) else like.new_full((), x) for x in values]
 ''',
     "cbrt": '''
 def _cbrt(x):
-    """Give the cube root: a power, and a step of Newton's method where that is finite."""
+    """Return the cube root: a power, then a step of Newton's method if that is finite."""
     size = torch.abs(x)
     root = torch.pow(size, 1.0 / 3.0)
     better = root - (root - size / (root * root)) / 3.0
@@ -55,12 +55,12 @@ def _cbrt(x):
 ''',
     "sign": '''
 def _sign(x):
-    """Give -1, 0 or 1, and NaN of NaN."""
+    """Return -1, 0 or 1, or NaN for NaN."""
     return torch.where(torch.isnan(x), x, torch.sign(x))
 ''',
     "mod": '''
 def _mod(x, y):
-    """Give the rest of x divided by y, with the sign of y; in steps, since torch.fmod is NaN where x / y overflows."""
+    """Return the remainder of x / y, with the sign of y; in steps, since torch.fmod is NaN if x / y overflows."""
     x, y = _tensors(x, y)
     large = 2.0**1000 if x.dtype == torch.float64 else 2.0**100
     rest = torch.fmod(torch.fmod(torch.fmod(x, y * large * large), y * large), y)
@@ -68,41 +68,41 @@ def _mod(x, y):
 ''',
     "less": '''
 def _less(x, y):
-    """Give 1 where x < y, else 0."""
+    """Return 1 if x < y, else 0."""
     x, y = _tensors(x, y)
     return (x < y).to(x.dtype)
 ''',
     "equal": '''
 def _equal(x, y):
-    """Give 1 where x = y, else 0."""
+    """Return 1 if x = y, else 0."""
     x, y = _tensors(x, y)
     return (x == y).to(x.dtype)
 ''',
     "where": '''
 def _where(c, x, y):
-    """Give x where c is not 0, else y."""
+    """Return x if c is not 0, else y."""
     c, x, y = _tensors(c, x, y)
     return torch.where(c != 0.0, x, y)
 ''',
     "heaviside": '''
 def _heaviside(x):
-    """Give 1 where x > 0, NaN of NaN, else 0."""
+    """Return 1 if x > 0, NaN for NaN, else 0."""
     return torch.where(torch.isnan(x), x, (x > 0.0).to(x.dtype))
 ''',
     "dot": '''
 def _dot(x, y):
-    """Sum x * y over all arrays; the sum stands beside each of them."""
+    """Sum x * y over all arrays; return the sum once per array."""
     sums = [torch.sum(a.to(_wide(a)) * b.to(_wide(b))).to(x[0].device) for a, b in zip(x, y, strict=True)]
     return [_number(sum(sums), a) for a in x]
 ''',
     "global_norm": '''
 def _global_norm(x):
-    """Give the Euclidean norm over all arrays together."""
+    """Return the Euclidean norm over all arrays together, once per array."""
     return [torch.sqrt(total) for total in _dot(x, x)]
 ''',
     "cosine_sim": '''
 def _cosine_sim(x, y):
-    """Give the cosine of the angle between x and y over all arrays."""
+    """Return the cosine of the angle between x and y over all arrays, once per array."""
     parts = zip(_dot(x, y), _global_norm(x), _global_norm(y), strict=True)
     return [product / (a * b) for product, a, b in parts]
 ''',
@@ -114,7 +114,7 @@ def _clip(x, c):
 ''',
     "std": '''
 def _std(x):
-    """Give the standard deviation of an array."""
+    """Return the standard deviation of an array."""
     size = 1.0 * x.numel()
     return torch.sqrt(torch.sum(torch.square(x - torch.sum(x) / size)) / size)
 ''',

@@ -8,12 +8,25 @@ from programs.exports.torch_dialect import TORCH
 from programs.function import Kind
 from programs.program import Program
 
-_TAKEN = {"torch", "self", "params", "param", "param_group", "group", "closure", "loss", "parts", "state", "states"}
-_TAKEN |= {"rate", "step"}
+_TAKEN = {
+    "torch",
+    "warnings",
+    "self",
+    "params",
+    "param",
+    "param_group",
+    "group",
+    "closure",
+    "loss",
+    "parts",
+    "state",
+    "states",
+}
+_TAKEN |= {"warnings", "rate", "step"}
 _CONVENTION = "The weights become `w - update`."
 _EXAMPLE = """\
 import torch
-from {name} import {name}  # where this file is {name}.py
+from {name} import {name}  # if this file is {name}.py
 
 weights = torch.nn.Parameter(torch.ones(3))
 optimizer = {name}([weights])
@@ -27,19 +40,19 @@ for _ in range(10):
 def export_torch(program: Program, name: str = "optimizer", provenance: Sequence[str] = ()) -> str:
     """Write a module with the program as a class called ``name``, a ``torch.optim.Optimizer``.
 
-    The keyword arguments, which every group of weights may have its own of, are the program's constants as in
-    ``export_optax``; the learning rate is ``lr``, as PyTorch's schedulers want it.
+    The keyword arguments, which may differ between groups of weights, are the program's constants as in
+    ``export_optax``; the learning rate is ``lr``, as PyTorch's schedulers require.
 
     Args:
-        program: what to export; its dead statements are left out.
-        name: a Python identifier.
-        provenance: lines on where the program comes from, for the module's docstring; of any text.
+        program: The program to export; its dead statements are left out.
+        name: A Python identifier.
+        provenance: Lines on where the program comes from, for the module's docstring; any text is allowed.
 
     Returns:
         The module's text.
 
     Raises:
-        ProgramError: where the program is not well formed, or the name is no identifier.
+        ProgramError: If the program is not well formed, or the name is not an identifier.
     """
     plan = make_plan(program, name, _TAKEN, "lr")
     lists = looks_at_all(plan)
@@ -48,48 +61,50 @@ def export_torch(program: Program, name: str = "optimizer", provenance: Sequence
     used = {*body.used, "number"} if any("_number(" in line for line in lines) else body.used
     definitions = "".join(f"\n{text}" for text in [defined(used, TORCH.definitions)] if text)
     doc = docstring(plan, "a PyTorch optimizer", _CONVENTION, _EXAMPLE.format(name=name), provenance)
-    return f"{doc}\nimport torch\n{definitions}\n{_class_text(plan, lines)}"
+    imports = "import torch" if plan.reads_rate else "import warnings\n\nimport torch"
+    return f"{doc}\n{imports}\n{definitions}\n{_class_text(plan, lines)}"
 
 
 def _class_text(plan: Plan, lines: list[str]) -> str:
     arguments = "".join(f", {name}={value!r}" for name, value in plan.settings.items())
     described = "".join(f"        {name}: {_described(plan, name)}\n" for name in plan.settings)
     settings = ", ".join(f'"{name}": {name}' for name in plan.settings)
-    every = " Functions of all weights together look at those of all groups." if looks_at_all(plan) else ""
+    warning = "".join(f"        {line}\n" for line in plan.rate_warning("lr != 1.0"))
+    every = " Functions of all weights together look at all groups." if looks_at_all(plan) else ""
     return f'''
 class {plan.name}(torch.optim.Optimizer):
-    """The optimizer; weights that have no gradient stay where they are.{every}
+    """The optimizer; weights without a gradient stay unchanged.{every}
 
     Args:
-        params: the weights, or groups of them with settings of their own, as in torch.optim.
+        params: The weights, or groups of them with their own settings, as in torch.optim.
 {described}
     Raises:
-        ValueError: where weights are complex.
+        ValueError: If weights are complex.
     """
 
     def __init__(self, params{arguments}):
-        super().__init__(params, {{{settings}}})
+{warning}        super().__init__(params, {{{settings}}})
 
     def add_param_group(self, param_group):
-        """Add weights with settings of their own."""
+        """Add weights with their own settings."""
         super().add_param_group(param_group)
         for param in self.param_groups[-1]["params"]:
             if torch.is_complex(param):
                 self.param_groups.pop()
-                raise ValueError(f"{plan.name} takes real weights, got {{param.dtype}}: keep both parts as two")
+                raise ValueError(f"{plan.name} takes real weights, got {{param.dtype}}: split them in two")
 
     @torch.no_grad()
     def step(self, closure=None):
-        """Do one step.
+        """Perform one step.
 
         Args:
-            closure: computes the loss and its gradients, where they are not there yet.
+            closure: Computes the loss and its gradients, if they are not computed yet.
 
         Returns:
-            What the closure gave.
+            What the closure returned, or None.
 
         Raises:
-            TypeError: where a gradient is sparse.
+            TypeError: If a gradient is sparse.
         """
         loss = None
         if closure is not None:
@@ -109,12 +124,12 @@ class {plan.name}(torch.optim.Optimizer):
 
 def _described(plan: Plan, name: str) -> str:
     if name == "lr":
-        return f"the learning rate, which schedulers may change{plan.unread_rate}."
+        return f"The learning rate, which schedulers may change{plan.unread_rate}."
     return plan.describe(name)
 
 
 def _first(plan: Plan) -> list[str]:
-    """Write what is done to an array's state before the statements."""
+    """Write the lines before the statements, which make and count an array's state."""
     zeros = {
         Kind.SCALAR: "_number(0.0, param)",
         Kind.PER_ARRAY: "param.new_zeros(())",
@@ -128,7 +143,7 @@ def _first(plan: Plan) -> list[str]:
 
 
 def _read(plan: Plan) -> dict[str, str]:
-    """Give what is read before the statements, each of one array: settings, inputs and state."""
+    """Return what is read before the statements, for one array: settings, inputs and state, by name."""
     inputs = {
         "w": "param.detach()",
         "g": "param.grad",
@@ -144,7 +159,7 @@ def _read(plan: Plan) -> dict[str, str]:
 
 
 def _last(plan: Plan) -> list[str]:
-    """Write what is kept of an array, and how the weights move."""
+    """Write the lines after the statements, which store an array's state and update its weights."""
     update = plan.names[plan.program.update]
     number = plan.facts.update_kind is Kind.SCALAR
     kept = [f'state["{plan.names[name]}"] = {plan.names[name]}' for name in plan.facts.live_state]
@@ -177,14 +192,14 @@ def _over_lists(plan: Plan, lines: Sequence[str]) -> list[str]:
 
 
 def _loading(plan: Plan) -> str:
-    """Write the method that keeps the dtype of numbers, which PyTorch would take from the weights."""
+    """Write the method that keeps the dtype of numbers when state is loaded; PyTorch would use that of the weights."""
     numbers = [plan.names[name] for name in plan.facts.live_state if plan.facts.state_kinds[name] is Kind.SCALAR]
     if not numbers:
         return ""
     listed = ", ".join(f'"{name}"' for name in numbers) + ("," if len(numbers) == 1 else "")
     return f'''
     def load_state_dict(self, state_dict):
-        """Load what `state_dict` gave."""
+        """Load what `state_dict` returned."""
         super().load_state_dict(state_dict)
         saved = [number for group in state_dict["param_groups"] for number in group["params"]]
         params = [param for group in self.param_groups for param in group["params"]]

@@ -1,1 +1,1 @@
-"""What a program is made of, what it does, and which known optimizers move alike."""
+"""Understanding programs: what a program consists of, what it does, and which known optimizers are similar."""

@@ -1,4 +1,4 @@
-"""What a program's values are made of: sums, products, and the ways in which an input enters."""
+"""The structure of a program's values: sums, products, and the paths by which an input enters."""
 
 import math
 from collections.abc import Iterable, Set
@@ -11,14 +11,14 @@ from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number
 from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
 
-NEAR = 1e-6  # relative: numbers that count as the same, for programs round theirs to 32 bits
-_LATE = 999983.0  # a step by which all that is particular to the first steps, or to every k-th one, is not
+NEAR = 1e-6  # relative: numbers this close count as equal, since programs round theirs to 32 bits
+_LATE = 999983.0  # a late step, at which nothing special to the first steps, or to every k-th one, happens
 _MOST_PATHS = 256
 
 
 @dataclass(frozen=True)
 class Product:
-    """A number times values, over others."""
+    """A number times the values ``tops``, divided by the values ``bottoms``."""
 
     number: float
     tops: tuple[int, ...]
@@ -27,7 +27,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A program's graph, with what its values depend on and what they are made of.
+    """A program's graph, with what its values depend on and how they are composed.
 
     Places are those of the graph's nodes. ``where`` counts as the branch that it takes late in a training, if that
     depends on the step alone.
@@ -45,7 +45,7 @@ class Anatomy:
 
     @cached_property
     def inputs(self) -> tuple[frozenset[str], ...]:
-        """The inputs and state variables that every value is made of within the step."""
+        """The inputs and state variables that every value depends on within the step."""
         found: list[frozenset[str]] = []
         for node in self.graph.nodes:
             if isinstance(node, Input):
@@ -61,17 +61,17 @@ class Anatomy:
 
     @cached_property
     def products(self) -> dict[int, Product]:
-        """Every product and quotient, read as one, by its place."""
+        """Every product and quotient, by its place."""
         return {place: self.product(place) for place, head, _ in self.calls if head in ("multiply", "divide")}
 
     @cached_property
     def next_of(self) -> dict[int, str]:
-        """The state variable that a value is the next value of, by place."""
+        """By place of a value, the state variable whose next value it is."""
         return {place: name for name, place in self.graph.state.items() if self.function(place)}
 
     @cached_property
     def late(self) -> tuple[float | None, ...]:
-        """What every value that the step alone decides is late in a training; None for the others."""
+        """For every value that depends on the step alone, its value late in a training; None for the others."""
         found: list[float | None] = []
         with np.errstate(all="ignore"):
             for node, inputs, kind in zip(self.graph.nodes, self.inputs, self.kinds, strict=True):
@@ -87,26 +87,26 @@ class Anatomy:
         return self.graph.nodes[place].arguments
 
     def number(self, place: int) -> float | None:
-        """Return the number that a value is; None if it is none."""
+        """Return the number that a value is; None if it is not a number."""
         node = self.graph.nodes[place]
         return node.value if isinstance(node, Number) else None
 
     def input(self, place: int) -> str:
-        """Return the name of the input or state variable that a value is; empty if it is none."""
+        """Return the name of the input or state variable that a value is; empty if it is neither."""
         node = self.graph.nodes[place]
         return node.name if isinstance(node, Input) else ""
 
     def place_of(self, name: str) -> int:
-        """Give the place of an input or state variable; -1 where it is not read."""
+        """Return the place of an input or state variable; -1 if it is not read."""
         node = Input(name)
         return self.graph.nodes.index(node) if node in self.graph.nodes else -1
 
     def is_input(self, place: int, name: str) -> bool:
-        """Tell whether a value is this input or state variable."""
+        """Return whether a value is this input or state variable."""
         return self.graph.nodes[place] == Input(name)
 
     def depends_on_gradient(self, place: int) -> bool:
-        """Tell whether a value depends on this step's gradient."""
+        """Return whether a value depends on this step's gradient."""
         return "g" in self.inputs[place]
 
     def one_less_power(self, place: int) -> tuple[int, int] | None:
@@ -120,7 +120,7 @@ class Anatomy:
         return base, exponent
 
     def usual(self, place: int) -> int:
-        """Give the branch that a choice by the step takes late in a training."""
+        """Follow choices by the step to the branch that they take late in a training, and return its place."""
         while self.function(place) == "where":
             condition, one, other = self.arguments(place)
             if self.late[condition] is None:
@@ -129,7 +129,7 @@ class Anatomy:
         return place
 
     def core(self, place: int) -> int:
-        """Give what is left of a value without numbers, factors of the step, bounds by numbers and added scalars."""
+        """Return the core of a value, without numbers, factors of the step, bounds by numbers and added scalars."""
         place = self.usual(place)
         while place not in self.next_of:
             head, rest = self.function(place), self.arguments(place)
@@ -149,14 +149,14 @@ class Anatomy:
         """Read a value as a sum of numbers times values.
 
         Args:
-            place: of the value.
-            of: where given, what does not depend on this state variable is not looked into. Else the next values of
-                state variables are not, but for the value itself.
-            closed: other values that are not looked into, but for the value itself.
+            place: The place of the value.
+            of: If given, values that do not depend on this state variable are not looked into; otherwise, the next
+                values of state variables are not, except for the value itself.
+            closed: Further values that are not looked into, except for the value itself.
 
         Returns:
-            The factor of every value by its place. Factors that only depend on the step count as 1; with ``of`` what
-            they are in is not looked into. Of a sum of very many parts some are not looked into.
+            The factor of every value by its place. Factors that only depend on the step count as 1; with ``of``, the
+            products that contain them are not looked into. In a very long sum, some parts are not looked into.
         """
 
         def is_whole(at: int) -> bool:
@@ -180,7 +180,7 @@ class Anatomy:
         return {atom: factor for atom, factor in known[place].items() if factor}
 
     def _parts(self, place: int, every_step: bool) -> list[tuple[int, float]]:
-        """Read a value as a sum of numbers times other values, each with its number; none if it is no such sum."""
+        """Read a value as a sum of numbers times other values; empty if it is not such a sum."""
         head, rest = self.function(place), self.arguments(place)
         numbers = [self.late[argument] for argument in rest]
         parts: list[tuple[int, float]] = []
@@ -204,7 +204,7 @@ class Anatomy:
         return 1.0 if self.inputs[place] else self.late[place] or 0.0
 
     def product(self, place: int) -> Product:
-        """Read a value as a product of powers: a number times values, over others."""
+        """Read a value as a product of powers: a number times values, divided by other values."""
         number, tops, bottoms = 1.0, [], []
         waiting = [(place, True)]
         for _ in range(_MOST_PATHS):
@@ -233,10 +233,10 @@ class Anatomy:
         return Product(number, tuple(tops), tuple(bottoms))
 
     def powers(self, place: int) -> frozenset[tuple[int, int, bool]]:
-        """Read a value as a product of powers, through roots and bounds that the step alone decides.
+        """Read a value as a product of powers, looking into roots and past bounds that depend on the step alone.
 
         Returns:
-            Each factor with the sign of its exponent, and whether it is under a root.
+            The place of each factor, the sign of its exponent, and whether it is under a root.
         """
         found = set()
         waiting = [(place, 1, False)]
@@ -255,7 +255,7 @@ class Anatomy:
         return frozenset(found)
 
     def _without_bound(self, place: int) -> int:
-        """Return what is compared with, or added to, a value that the step alone decides; else the value itself."""
+        """Return a value without a bound or summand that depends on the step alone; the value itself if none."""
         if self.function(place) in ("max", "min", "add"):
             open_sides = [argument for argument in self.arguments(place) if self.late[argument] is None]
             if len(open_sides) == 1:
@@ -263,11 +263,11 @@ class Anatomy:
         return place
 
     def paths(self, name: str, barred: Set[int]) -> list[tuple[float, tuple[int, ...]]]:
-        """Find how an input enters the update linearly: a number and other factors for each way.
+        """Find the paths by which an input enters the update linearly: a number and the other factors of each path.
 
         Args:
-            name: of the input or state variable.
-            barred: the values that a way may not lead through; the input itself is none of them.
+            name: The name of the input or state variable.
+            barred: The values that a path may not pass through; the input itself is always allowed.
         """
         end, found = self.place_of(name), []
         waiting: list[tuple[int, float, tuple[int, ...]]] = [(self.graph.update, 1.0, ())]
@@ -303,7 +303,7 @@ class Anatomy:
         return number * product.number, (*factors, *product.tops)
 
     def reached(self, without: Iterable[int]) -> frozenset[int]:
-        """Find the values that the update and the state depend on in ways other than through those given."""
+        """Find the values on which the update and the state depend other than through the values ``without``."""
         closed = set(without)
         found: set[int] = set()
         waiting = [self.graph.update, *(place for place in self.graph.state.values() if place not in closed)]
@@ -316,7 +316,7 @@ class Anatomy:
 
 
 def _late(node: Node, kind: Kind, arguments: list[float | None]) -> float | None:
-    """Return what a value that the step alone decides is late in a training; None if it cannot be told."""
+    """Return the value, late in a training, of a node that depends on the step alone; None if it is not known."""
     if isinstance(node, Number):
         return node.value
     if isinstance(node, Input):

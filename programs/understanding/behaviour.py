@@ -1,6 +1,6 @@
-"""What a program does, measured: the seed programs that move alike, the size of its updates, what it takes away.
+"""A program's behaviour, measured: the most similar seed programs, the size of its updates, its weight decay.
 
-All in NumPy (float64) on fixed arrays that are made from integers alone.
+All measurements use NumPy (float64) on fixed arrays that are computed from integers alone.
 """
 
 import itertools
@@ -18,27 +18,27 @@ from programs.program import Program
 
 _SHAPES = ((4, 4), (6,))
 _STEPS = 24  # of the trajectory on which programs are compared
-_CURVATURES = (0.3, 5.0)  # of the quadratic that it descends, smallest and largest
+_CURVATURES = (0.3, 5.0)  # of the quadratic that the trajectory descends, smallest and largest
 _STEP_SIZE = 0.1
-_NOISE = 0.003  # of its gradients, over the curvature and the size of the weights
+_NOISE = 0.003  # of the gradients, relative to the curvature and the size of the weights
 _MIXERS = (2654435761, 73244475, 73244475)  # odd, below 2^32
-_DIGITS = 3  # of a cosine that is shown; twice as many decide which is larger
+_DIGITS = 3  # of a cosine when shown; twice as many decide which is larger
 NEAREST = 3
 NOISE_STEPS = 100  # of unit-variance noise, before an update is measured
-_MEASURED_STEPS = 30  # the last ones, over which it is averaged
-_WEIGHT_SIZE = 0.1  # root mean square of the weights meanwhile
-SILENT_STEPS = 20  # without a gradient, over which what is taken away is averaged
+_MEASURED_STEPS = 30  # the last steps, over which its size is averaged
+_WEIGHT_SIZE = 0.1  # root mean square of the weights during the measurement
+SILENT_STEPS = 20  # without a gradient, over which the shrinkage is averaged
 
 Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A seed program and how alike it moves.
+    """A seed program and how similar its updates are.
 
     Attributes:
-        name: of the seed program.
-        cosine: mean cosine of the angle between the two programs' updates, -1 to 1, to three digits.
+        name: The name of the seed program.
+        cosine: The mean cosine of the angle between the two programs' updates, -1 to 1, to three digits.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a program with ``lr`` 1.
+    """Measurements of a program with ``lr`` 1.
 
     Attributes:
-        update_size: root mean square of an update, for each weight, after ``NOISE_STEPS`` steps of gradients that are
-            noise of variance 1, at weights of root mean square 0.1; None where that is not finite.
-        update_power: the power of ``lr`` that it goes with: 1 where half the rate makes half the update; None where
-            there is no update.
-        shrinkage: the part of the weights that a step takes away, the mean of ``SILENT_STEPS`` steps with no gradient
-            from the start, without what it takes away whatever their sign; None where that is not finite.
+        update_size: The root mean square of an update's elements at the end of ``NOISE_STEPS`` steps with gradients of
+            noise with variance 1, at weights of root mean square 0.1; None if it is not finite.
+        update_power: The power of ``lr`` to which the update's size is proportional: 1 if half the rate halves the
+            update; None if there is no update.
+        shrinkage: The fraction of the weights that a step takes away, averaged over the first ``SILENT_STEPS`` steps
+            without a gradient, not counting what is the same for weights of opposite sign; None if it is not finite.
     """
 
     update_size: float | None
@@ -64,14 +64,14 @@ class Measured:
 
 
 def nearest_seeds(program: Program, count: int = NEAREST) -> tuple[Neighbour, ...]:
-    """Find the seed programs whose updates have the most similar directions, but for those with the same key.
+    """Find the seed programs whose updates have the most similar directions, except those with the same key.
 
     All programs see the same weights and gradients: 24 steps of gradient descent on a badly scaled quadratic with a
-    little noise, so that some gradients shrink by much and then change sign. The size of updates counts only where the
+    little noise, so that some gradients shrink a lot and then change sign. The size of updates counts only if the
     directions are the same: then the programs whose updates grow and shrink alike over the steps come first.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     own, own_key = _course(program), key(program)
     found = []
@@ -84,10 +84,10 @@ def nearest_seeds(program: Program, count: int = NEAREST) -> tuple[Neighbour, ..
 
 
 def measure(program: Program) -> Measured:
-    """Measure the size of a program's updates and what it takes away from the weights, with ``lr`` 1.
+    """Measure the size of a program's updates and how much it shrinks the weights, with ``lr`` 1.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     with np.errstate(all="ignore"):
         whole, half = (_update_size(program, rate) for rate in (1.0, 0.5))
@@ -96,7 +96,7 @@ def measure(program: Program) -> Measured:
 
 
 def _update_size(program: Program, rate: float) -> float | None:
-    """Give the root mean square of late updates on noise; None where it is not finite."""
+    """Return the root mean square of late updates on noise; None if it is not finite."""
     weights = tuple(_WEIGHT_SIZE * noise for noise in _noises(0))
     squares = []
     inputs = ((weights, _noises(step)) for step in range(1, NOISE_STEPS + 1))
@@ -106,9 +106,10 @@ def _update_size(program: Program, rate: float) -> float | None:
 
 
 def _shrinkage(program: Program) -> float | None:
-    """Give the mean part of the weights that steps without a gradient take away; None where it is not finite.
+    """Return the mean fraction of the weights that steps without a gradient take away; None if it is not finite.
 
-    It is half of how the updates differ from those at the opposite weights: what moves both alike is no decay.
+    The updates are compared with those at the opposite weights and their differences halved: an update that moves both
+    alike is not decay.
     """
     weights = _noises(0)
     flat = _flat(weights)
@@ -117,14 +118,14 @@ def _shrinkage(program: Program) -> float | None:
 
 
 def _silent_updates(program: Program, weights: Arrays) -> Iterator[np.ndarray]:
-    """Run a program without a gradient at weights that stay where they are."""
+    """Yield a program's updates without a gradient, at weights that stay fixed."""
     silence = tuple(np.zeros(shape) for shape in _SHAPES)
     inputs = ((weights, silence) for _ in range(SILENT_STEPS))
     return (_flat(update) for update in _updates(program, inputs, 1.0))
 
 
 def _updates(program: Program, inputs: Iterator[tuple[Arrays, Arrays]], rate: float) -> Iterator[Arrays]:
-    """Run a program on given weights and gradients, whatever it does to them."""
+    """Yield a program's updates on given weights and gradients, to which they are not applied."""
     state = zero_state(check(program), tuple(np.zeros(shape) for shape in _SHAPES))
     for step, (weights, gradient) in enumerate(inputs, start=1):
         update, state = numpy_step(program, weights, gradient, state, rate, step)
@@ -133,11 +134,11 @@ def _updates(program: Program, inputs: Iterator[tuple[Arrays, Arrays]], rate: fl
 
 @dataclass(frozen=True)
 class _Course:
-    """The updates along the common trajectory.
+    """A program's updates along the common trajectory.
 
     Attributes:
-        directions: each update at length 1, shape (steps, weights); 0 where there is none that is finite.
-        sizes: their lengths, shape (steps,); 0 where there is none that is finite.
+        directions: Each update scaled to length 1, shape (steps, weights); 0 if that is not finite.
+        sizes: The lengths of the updates, shape (steps,); 0 if not finite.
     """
 
     directions: np.ndarray
@@ -147,7 +148,7 @@ class _Course:
 def _course(program: Program) -> _Course:
     with np.errstate(all="ignore"):
         updates = np.stack([_flat(update) for update in _updates(program, iter(_trajectory()), 1.0)])
-        scaled = updates / np.max(np.abs(updates), axis=1, keepdims=True)  # no square of it overflows
+        scaled = updates / np.max(np.abs(updates), axis=1, keepdims=True)  # so that no square overflows
         directions = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
         sizes = np.linalg.norm(updates, axis=1)
     directed = np.isfinite(directions).all(axis=1)
@@ -160,7 +161,7 @@ def _seed_courses() -> dict[str, _Course]:
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Give the cosine of two vectors of numbers from 0; 0 where one of them is 0."""
+    """Return the cosine of the angle between two nonnegative vectors; 0 if one of them is 0."""
     one, other = (x / max(np.max(x), np.finfo(np.float64).tiny) for x in (one, other))
     length = np.linalg.norm(one) * np.linalg.norm(other)
     return float(np.dot(one, other) / length) if length else 0.0
@@ -168,7 +169,7 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 @cache
 def _trajectory() -> tuple[tuple[Arrays, Arrays], ...]:
-    """Give the weights and gradients of each step."""
+    """Return the weights and gradients of each step."""
     weights = tuple(_WEIGHT_SIZE * noise for noise in _noises(0))
     curvatures = tuple(_spread(shape, *_CURVATURES) for shape in _SHAPES)
     path = []
@@ -183,20 +184,20 @@ def _trajectory() -> tuple[tuple[Arrays, Arrays], ...]:
 
 
 def _spread(shape: tuple[int, ...], first: float, last: float) -> np.ndarray:
-    """Make numbers from the first to the last, evenly on a logarithmic scale."""
+    """Make numbers from the first to the last, evenly spaced on a logarithmic scale."""
     return np.geomspace(first, last, int(np.prod(shape))).reshape(shape)
 
 
 @cache
 def _noises(step: int) -> Arrays:
-    """Make arrays of numbers that look random, evenly spread about 0, with a mean square of 1 over all of them."""
+    """Make arrays of pseudo-random numbers, spread evenly about 0, with a mean square of 1 over all arrays."""
     arrays = tuple(_noise(shape, step, place) for place, shape in enumerate(_SHAPES))
     size = np.sqrt(np.mean(np.square(_flat(arrays))))
     return tuple(np.asarray(array / size) for array in arrays)
 
 
 def _noise(shape: tuple[int, ...], step: int, place: int) -> np.ndarray:
-    """Make numbers from -1 to 1 from integers alone, so that every machine has the same ones."""
+    """Make numbers from -1 to 1 from integers alone, so that they are the same on every machine."""
     mixed = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(1000 * step + 100 * place + 1)
     for factor in _MIXERS:
         mixed = (mixed * np.uint64(factor)) % np.uint64(2**32)

@@ -1,4 +1,4 @@
-"""Patterns of a program's memory: averages and momenta, what is kept, and how momenta and the gradient are mixed."""
+"""Patterns of a program's memory: averages, momenta, stored values, and mixtures of momenta and the gradient."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Finder = Callable[[Roles], Iterator[Found]]
 
 
 def courses(course: Course, sentence: str) -> Finder:
-    """Make a pattern's way of finding state variables by their course."""
+    """Make the finder of a pattern that is recognised by the course of a state variable."""
 
     def find(roles: Roles) -> Iterator[Found]:
         for name, way in roles.recurrences.items():
@@ -30,9 +30,9 @@ def courses(course: Course, sentence: str) -> Finder:
 
 
 def incoming(anatomy: Anatomy, way: Recurrence) -> str:
-    """Say what comes in; of several values each with its part, in an average as a part of what is new."""
+    """Write the values that a state variable collects; if several, each with its factor, in an average its share."""
     if way.of is None or not way.others:
-        return phrase(anatomy, way.of or 0) + (", taken negative," if way.gain < 0.0 else "")
+        return phrase(anatomy, way.of or 0) + (", negated," if way.gain < 0.0 else "")
     new = 1.0 - way.decay if way.course is Course.AVERAGE else 1.0
     parts = [(phrase(anatomy, place), gain / new) for place, gain in ((way.of, way.gain), *way.others)]
     return " and ".join(text if part == 1.0 else f"{number(part)} times {text}" for text, part in parts)
@@ -47,10 +47,10 @@ def first_weights(roles: Roles) -> Iterator[Found]:
 
 
 def iterate(roles: Roles) -> Iterator[Found]:
-    """Find state variables that are sequences of weights beside the program's own."""
+    """Find state variables that are sequences of weights besides the program's own."""
     for name in sorted(roles.iterates):
         if roles.recurrences[name].course not in (Course.FIRST, Course.PREVIOUS):
-            yield roles.anatomy.graph.state[name], f"{name} starts at the weights and goes its own way", ()
+            yield roles.anatomy.graph.state[name], f"{name} starts at the weights and then follows its own path", ()
 
 
 def previous(roles: Roles) -> Iterator[Found]:
@@ -61,7 +61,7 @@ def previous(roles: Roles) -> Iterator[Found]:
 
 
 def change(roles: Roles) -> Iterator[Found]:
-    """Find differences between a value and what it was the step before."""
+    """Find differences between a value and its value at the previous step."""
     before = {
         (roles.anatomy.place_of(name), way.of)
         for name, way in roles.recurrences.items()
@@ -72,11 +72,11 @@ def change(roles: Roles) -> Iterator[Found]:
             one, other = map(roles.anatomy.usual, arguments)
             if (other, one) in before or (one, other) in before:
                 now = one if (other, one) in before else other
-                yield now, f"change of {_made_of(roles, now)} since the step before", ()
+                yield now, f"change of {_made_of(roles, now)} since the previous step", ()
 
 
 def _made_of(roles: Roles, place: int) -> str:
-    """Say what a state variable's next value is, without its name."""
+    """Write what a state variable's next value is, without the variable's name."""
     anatomy = roles.anatomy
     return phrase(anatomy, place) if anatomy.input(place) else expression(anatomy, place)
 
@@ -101,7 +101,7 @@ def _correction(anatomy: Anatomy, place: int) -> float:
 
 
 def _corrects(roles: Roles, names: Sequence[str], powers: Set[tuple[int, int, bool]], sign: int, rooted: bool) -> bool:
-    """Return whether 1 - b^t divides averages with decay b, in a product with them or in one of scalars alone."""
+    """Return whether 1 - b^t divides averages with decay b, in a product with them or in a product of scalars."""
     anatomy = roles.anatomy
     places = {anatomy.graph.state[name] for name in names} | {anatomy.place_of(name) for name in names}
     beside = {own for factor, own, _ in powers if not places.isdisjoint(anatomy.graph.cone([factor]))}
@@ -113,13 +113,13 @@ def _corrects(roles: Roles, names: Sequence[str], powers: Set[tuple[int, int, bo
 
 @dataclass(frozen=True)
 class _Mixture:
-    """A sum of momenta and what they collect.
+    """A sum of momenta and the values that they collect.
 
     Attributes:
-        place: of the sum.
-        old: factors of momenta as they were before the step.
-        new: factors of momenta as they are after it.
-        fresh: factors of what they collect, by place.
+        place: The place of the sum.
+        old: The factors of momenta as they were before the step.
+        new: The factors of momenta as they are after the step.
+        fresh: The factors of the collected values, by place.
     """
 
     place: int
@@ -129,7 +129,7 @@ class _Mixture:
 
 
 def _mixture(roles: Roles, place: int) -> _Mixture | None:
-    """Read a value as such a sum; None where there is anything else in it, or no momentum."""
+    """Read a value as a mixture; None if it contains anything else, or no momentum."""
     mixture = _Mixture(place, {}, {}, {})
     for atom, factor in roles.anatomy.terms(place, closed=roles.collected).items():
         name = roles.anatomy.input(atom)
@@ -146,7 +146,7 @@ def _mixture(roles: Roles, place: int) -> _Mixture | None:
 
 
 def _mixtures(roles: Roles) -> Iterator[_Mixture]:
-    """Find the sums of momenta and what they collect that are no part of a larger one, nor of a next value alone."""
+    """Yield the mixtures that are not part of a larger mixture, nor of next values only."""
     anatomy = roles.anatomy
     calls = [(place, arguments) for place, _, arguments in anatomy.calls if place not in anatomy.next_of]
     found = {place: mixture for place, _ in calls if (mixture := _mixture(roles, place))}
@@ -158,7 +158,7 @@ def _mixtures(roles: Roles) -> Iterator[_Mixture]:
 
 
 def two_decays(roles: Roles) -> Iterator[Found]:
-    """Find a momentum that is mixed with what it collects by another decay than its own, as Lion's."""
+    """Find a momentum that is mixed with what it collects by a decay other than its own, as in Lion."""
     for mixture in _mixtures(roles):
         if len(mixture.old) == 1 and not mixture.new and len(mixture.fresh) == 1:
             ((name, factor),) = mixture.old.items()
@@ -178,7 +178,7 @@ def nesterov(roles: Roles) -> Iterator[Found]:
     for place, name, x, ratio in _ahead(roles):
         way = roles.recurrences[name]
         if abs(ratio * way.gain - way.decay) <= NEAR:
-            words = f"what {name} would be after one more step with {phrase(roles.anatomy, x)}"
+            words = f"the value of {name} after one more step with {phrase(roles.anatomy, x)}"
             yield place, words, (("decay", way.decay),)
 
 
@@ -197,12 +197,12 @@ def gradient_beside(roles: Roles) -> Iterator[Found]:
     for place, name, x, ratio in _ahead(roles):
         way = roles.recurrences[name]
         if way.course is Course.MOMENTUM and abs(ratio * way.gain - way.decay) > NEAR:
-            words = f"{name} and {number(1.0 / ratio)} times {phrase(roles.anatomy, x)} added"
+            words = f"{name} plus {number(1.0 / ratio)} times {phrase(roles.anatomy, x)}"
             yield place, words, (("ratio", 1.0 / ratio),)
 
 
 def _ahead(roles: Roles) -> Iterator[tuple[int, str, int, float]]:
-    """Find sums of one new momentum and what it collects: the place, both of them, and the ratio of their parts."""
+    """Yield sums of one new momentum and what it collects: the place, the momentum, the value, and their ratio."""
     for mixture in _mixtures(roles):
         if not mixture.old and len(mixture.new) == 1 and len(mixture.fresh) == 1:
             ((name, factor),) = mixture.new.items()
@@ -211,7 +211,7 @@ def _ahead(roles: Roles) -> Iterator[tuple[int, str, int, float]]:
 
 
 def several(roles: Roles) -> Iterator[Found]:
-    """Find sums of two momenta or more."""
+    """Find sums of two or more momenta."""
     for mixture in _mixtures(roles):
         names = sorted({**mixture.old, **mixture.new})
         if len(names) > 1:

@@ -1,16 +1,16 @@
-"""Values in words and in short: what a sentence about a program calls them."""
+"""Values in words: how sentences about a program name them."""
 
 from programs.functions import FUNCTIONS
 from programs.understanding.anatomy import Anatomy
 
-_LONGEST = 40  # letters of an expression that is written out
+_LONGEST = 40  # the most characters of an expression that is written out
 _SHORTEST = 3
 _WORDS: dict[str, str] = {"g": "the gradient", "w": "the weights", "lr": "the rate", "t": "the step"}
 _OF_GRADIENT = {"square": "the squared gradient", "abs": "the size of the gradient"}
 
 
 def number(value: float, digits: int = 6) -> str:
-    """Write a number with at most so many significant digits."""
+    """Write a number with at most ``digits`` significant digits."""
     return f"{value:.{digits}g}"
 
 
@@ -20,7 +20,7 @@ def steps(decay: float) -> str:
 
 
 def phrase(anatomy: Anatomy, place: int) -> str:
-    """Say what a value is: in words where there are some, else as an expression."""
+    """Write what a value is: in words if there are any for it, else as an expression."""
     place = anatomy.usual(place)
     if place in anatomy.next_of:
         return anatomy.next_of[place]
@@ -33,7 +33,7 @@ def phrase(anatomy: Anatomy, place: int) -> str:
 
 
 def expression(anatomy: Anatomy, place: int, longest: int = _LONGEST) -> str:
-    """Write a value as text: the next values of state variables by their names, what is long by its own name."""
+    """Write a value as text; next values of state variables, and long expressions, are written by their names."""
     place = anatomy.usual(place)
     if name := anatomy.input(place):
         return name

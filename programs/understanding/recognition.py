@@ -1,4 +1,4 @@
-"""What a program is made of, in the words of the field: one table, a row a pattern."""
+"""What a program consists of, in the terms of the field: one table, with one row per pattern."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,13 +16,13 @@ from programs.understanding.recurrence import Course, Roles
 
 @dataclass(frozen=True)
 class Feature:
-    """Something that a program does and that has a name.
+    """A known technique that a program uses.
 
     Attributes:
-        name: of the pattern, a row of ``PATTERNS``.
-        sentence: what it does here, with the numbers found.
-        value: the value meant, as text in the variables of the simplified program.
-        numbers: the numbers found, by name.
+        name: The name of the pattern, a row of ``PATTERNS``.
+        sentence: What it does in this program, with the numbers found.
+        value: The value concerned, as an expression in the variables of the simplified program.
+        numbers: The numbers found, by name.
     """
 
     name: str
@@ -33,11 +33,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class Pattern:
-    """One row of the table.
+    """One row of the table of patterns.
 
     Attributes:
-        name: what it finds.
-        find: gives, for every place where the pattern is, the place of the value, a sentence and the numbers found.
+        name: The name of what it finds.
+        find: Yields, for every occurrence, the place of the value, a sentence and the numbers found.
     """
 
     name: str
@@ -51,21 +51,22 @@ PATTERNS = (
     Pattern("EMA", memory.courses(Course.AVERAGE, "{name} is the EMA of {x}{decay}{time}")),
     Pattern("momentum", memory.courses(Course.MOMENTUM, "{name} accumulates {x}{decay}{time}")),
     Pattern(
-        "EMA with its own decay", memory.courses(Course.OWN_DECAY, "{name} averages {x}, each weight by its own decay")
+        "EMA with a decay per weight",
+        memory.courses(Course.OWN_DECAY, "{name} averages {x}, with a decay per weight"),
     ),
     Pattern("sum over steps", memory.courses(Course.SUM, "{name} sums {x} over all steps")),
     Pattern("running maximum", memory.courses(Course.MAXIMUM, "{name} keeps the largest of {x}{decay}{time}")),
-    Pattern("additive second moment", memory.courses(Course.ADDITIVE, "{name} goes towards {x} by a part of that")),
+    Pattern("additive second moment", memory.courses(Course.ADDITIVE, "{name} moves towards {x} by a fraction of it")),
     Pattern("running product", memory.courses(Course.PRODUCT, "{name} is the product of {x} over all steps")),
     Pattern("first weights", memory.first_weights),
-    Pattern("sequence of its own", memory.iterate),
-    Pattern("value of the step before", memory.previous),
-    Pattern("change since the step before", memory.change),
+    Pattern("separate sequence of weights", memory.iterate),
+    Pattern("value of the previous step", memory.previous),
+    Pattern("change since the previous step", memory.change),
     Pattern("bias correction", memory.bias_correction),
     Pattern("momentum with two decays", memory.two_decays),
     Pattern("Nesterov momentum", memory.nesterov),
     Pattern("quasi-hyperbolic momentum", memory.quasi_hyperbolic),
-    Pattern("gradient beside the momentum", memory.gradient_beside),
+    Pattern("gradient added to the momentum", memory.gradient_beside),
     Pattern("several momenta", memory.several),
     Pattern("variance", update.variance),
     Pattern("RMS normalisation", update.normalisation(_AVERAGES, {"sqrt"})),
@@ -90,17 +91,17 @@ PATTERNS = (
     Pattern("L2 regularisation", update.decay_in_gradient),
     Pattern("weight decay inside the momentum", update.decay_in_momentum),
 )
-"""What is looked for, in the order in which it is told: memory first, then what is made of it."""
+"""The patterns, in the order in which they are reported: memory first, then the update."""
 
 
 @lru_cache(maxsize=8)
 def recognise(program: Program) -> tuple[Feature, ...]:
-    """Find what a program is made of, in the order of the table.
+    """Find the known techniques in a program, in the order of the table.
 
-    It is looked for in the simplified program, so the way a program is written matters little.
+    The simplified program is searched, so the way a program is written matters little.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     roles = roles_of(program)
     found: dict[tuple[str, str], Feature] = {}
@@ -113,9 +114,9 @@ def recognise(program: Program) -> tuple[Feature, ...]:
 
 @lru_cache(maxsize=8)
 def roles_of(program: Program) -> Roles:
-    """Simplify a program and find the parts that its state variables play.
+    """Simplify a program and find the roles of its state variables.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     return Roles(Anatomy(from_program(simplify(program, prove=False).program)))

@@ -1,4 +1,4 @@
-"""How each state variable of a program goes from one step to the next, and what part it so plays."""
+"""How each state variable of a program changes from step to step, and the role that it thereby plays."""
 
 import enum
 import itertools
@@ -13,17 +13,17 @@ from programs.understanding.anatomy import NEAR, Anatomy
 
 
 class Course(enum.Enum):
-    """How a state variable goes from one step to the next; x is what comes in, d a decay between 0 and 1."""
+    """How a state variable s changes from step to step; x is the value it collects, d a decay between 0 and 1."""
 
     AVERAGE = "d s + (1 - d) x"
-    MOMENTUM = "d s + c x, where c is not 1 - d"
+    MOMENTUM = "d s + c x, with c other than 1 - d"
     SUM = "s + c x"
     MAXIMUM = "the larger of d s (or s) and x"
     PREVIOUS = "x"
     FIRST = "x at the first step, then what it was"
     ADDITIVE = "s - c sign(s - x) x"
-    OWN_DECAY = "s y + x (1 - y), where y is a value of the program"
-    PRODUCT = "s y, where y is a value of the program"
+    OWN_DECAY = "s y + x (1 - y), with y a value of the program"
+    PRODUCT = "s y, with y a value of the program"
     OTHER = "something else"
 
 
@@ -32,12 +32,12 @@ class Recurrence:
     """The course of a state variable.
 
     Attributes:
-        course: which one it is.
-        decay: what the old value is multiplied by.
-        gain: what x is multiplied by.
-        of: the place of x; of several values, which are summed or compared, the first; None where there is none.
-        others: the places of the other ones, each with what it is multiplied by.
-        constant: a number that is added too.
+        course: Which course it is.
+        decay: What the old value is multiplied by.
+        gain: What x is multiplied by.
+        of: The place of x; if several values are summed or compared, of the first; None if there is none.
+        others: The places of the other values, each with the number it is multiplied by.
+        constant: A number that is also added.
     """
 
     course: Course
@@ -50,22 +50,22 @@ class Recurrence:
 
 @dataclass(frozen=True)
 class Roles:
-    """The parts that a program's state variables play."""
+    """The roles of a program's state variables."""
 
     anatomy: Anatomy
 
     @cached_property
     def recurrences(self) -> dict[str, Recurrence]:
-        """How every live state variable goes from one step to the next."""
+        """How every live state variable changes from step to step."""
         return {name: _recurrence(self.anatomy, name) for name in self.anatomy.graph.state}
 
     @cached_property
     def second_moments(self) -> frozenset[str]:
-        """The state variables that average, sum or bound what is never negative: squares, absolute values, norms."""
+        """The state variables that average, sum or bound values that are never negative: squares, magnitudes, norms."""
         collecting = {Course.AVERAGE, Course.MOMENTUM, Course.SUM, Course.MAXIMUM, Course.ADDITIVE}
         never_negative = never_negative_state(self.anatomy.graph)
         found: set[str] = set()
-        for _ in self.recurrences:  # one may bound another
+        for _ in self.recurrences:  # one second moment may bound another
             for name, way in self.recurrences.items():
                 if way.course in collecting and way.of is not None and way.gain > 0.0:
                     of = self.anatomy.core(way.of)
@@ -91,14 +91,14 @@ class Roles:
 
     @cached_property
     def inside(self) -> frozenset[int]:
-        """The values that state variables which are no iterates are made of, but for what the weights alone make."""
+        """The values from which state other than iterates is computed, except those made of the weights alone."""
         anatomy = self.anatomy
         ends = [place for name, place in anatomy.graph.state.items() if name not in self.iterates]
         return frozenset(p for p in anatomy.graph.cone(ends) if not anatomy.inputs[p] <= {"w", "lr", "t"})
 
     @cached_property
     def momenta(self) -> frozenset[str]:
-        """The state variables that average or accumulate, with a decay, what depends on the gradient."""
+        """The state variables that average or accumulate, with a decay, values that depend on the gradient."""
         courses = {Course.AVERAGE, Course.MOMENTUM, Course.OWN_DECAY}
         return frozenset(
             name
@@ -112,13 +112,13 @@ class Roles:
 
     @cached_property
     def collected(self) -> frozenset[int]:
-        """The gradient, and what the momenta collect."""
+        """The places of the gradient and of the values that the momenta collect."""
         places = {self.recurrences[name].of for name in self.momenta} | {self.anatomy.place_of("g")}
         return frozenset(place for place in places if place is not None)
 
 
 def _is_square(anatomy: Anatomy, place: int, never_negative: Set[str]) -> bool:
-    """Tell whether a value that depends on the gradient is never negative, but for the sign of scalar factors."""
+    """Return whether a value depends on the gradient and is never negative, apart from the sign of scalar factors."""
     nodes = anatomy.graph.nodes
     if not anatomy.depends_on_gradient(place):
         return False
@@ -133,7 +133,7 @@ def _is_square(anatomy: Anatomy, place: int, never_negative: Set[str]) -> bool:
 
 
 def _recurrence(anatomy: Anatomy, name: str) -> Recurrence:
-    """Find how a state variable goes from one step to the next."""
+    """Find how a state variable changes from step to step."""
     graph = anatomy.graph
     old, place = anatomy.place_of(name), anatomy.usual(graph.state[name])
     if name not in anatomy.inputs[graph.state[name]]:
@@ -170,7 +170,7 @@ def _additive(anatomy: Anatomy, old: int, of: int, gain: float) -> int | None:
 
 
 def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
-    """Read a value as the larger of the old one, with a decay or none, and another."""
+    """Read a value as the larger of the old value, with or without a decay, and another; None if it is not."""
     waiting, others, decay = [place], [], None
     while waiting:
         at = anatomy.usual(waiting.pop())
@@ -187,7 +187,7 @@ def _maximum(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
 
 
 def _scaled(anatomy: Anatomy, old: int, place: int) -> Recurrence | None:
-    """Read a value as the old one times another value, or that and the rest of a new one."""
+    """Read a value as the old value times y, or as that plus (1 - y) times a new value; None if it is neither."""
 
     def of_old(at: int) -> int | None:
         sides = anatomy.arguments(at) if anatomy.function(at) == "multiply" else ()

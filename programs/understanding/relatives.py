@@ -1,4 +1,4 @@
-"""The seed programs that a program is the same as, by key or by behaviour."""
+"""The seed programs that equal a program, by key or by behaviour."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from programs.algebra.probes import PERIOD, largest_difference
 from programs.library import load, seed_programs
 from programs.program import Program
 
-_ALIKE = 1e-5  # of the largest element of an update
+_ALIKE = 1e-5  # relative to the largest element of an update
 
 
 @dataclass(frozen=True)
 class Relatives:
-    """The seed programs that a program is the same as.
+    """The seed programs that equal a program.
 
     Attributes:
-        same_key: names of those with the same dataflow.
-        same_behaviour: names of those with another key that behave alike: with the same fingerprint, and with the same
-            updates over ``4 * PERIOD`` steps in which averages point against the gradient, too. It is the same update
-            rule written in a way that no rule for keys sees through, or one that differs where the probes do not look.
+        same_key: The names of seed programs with the same dataflow.
+        same_behaviour: The names of those with another key that behave alike: with the same fingerprint, and the same
+            updates over ``4 * PERIOD`` steps in which averages also point against the gradient. They are the same rule
+            in a form that the rules for keys do not recognise, or differ in cases that the probes miss.
     """
 
     same_key: tuple[str, ...]
@@ -29,7 +29,7 @@ def seed_relatives(program: Program) -> Relatives:
     """Find the seed programs with the same key, or else the same fingerprint and the same updates over many steps.
 
     Raises:
-        ProgramError: where the program is not well formed.
+        ProgramError: If the program is not well formed.
     """
     own_key, own_fingerprint = key(program), fingerprint(program)
     seeds = {name: load(name) for name in seed_programs()}

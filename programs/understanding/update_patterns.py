@@ -11,12 +11,12 @@ from programs.understanding.memory_patterns import Finder, Found, incoming
 from programs.understanding.phrasing import expression, number, phrase
 from programs.understanding.recurrence import Course, Roles
 
-_LONG = 80  # letters of an expression that is written out where it is all that there is to say
+_LONG = 80  # characters of an expression that is written out if nothing else is said
 _ROOTS = {"sqrt": "the square root of ", "cbrt": "the cube root of ", "power": "a power of "}
 
 
 def normalisation(courses: set[Course], roots: set[str]) -> Finder:
-    """Make the way of finding divisions by a root of a second moment, or with ``""`` by the moment itself."""
+    """Make a finder of divisions by a root of a second moment, or for ``""`` by the moment itself."""
 
     def find(roles: Roles) -> Iterator[Found]:
         anatomy = roles.anatomy
@@ -43,9 +43,9 @@ class _Moment:
     """A second moment, or its root.
 
     Attributes:
-        root: The function that is the root; empty if the moment itself is meant.
+        root: The function that computes the root; empty for the moment itself.
         name: The state variable.
-        words: What it is, in words.
+        words: A description for sentences.
     """
 
     root: str
@@ -54,7 +54,7 @@ class _Moment:
 
 
 def _moment(roles: Roles, place: int) -> _Moment | None:
-    """Read a value as a second moment, or as its root, with other values beside it that are never negative."""
+    """Read a value as a second moment, or a root of one, possibly plus other values that are never negative."""
     anatomy = roles.anatomy
     root = anatomy.function(place) if anatomy.function(place) in _ROOTS else ""
     if root == "power" and not (anatomy.late[anatomy.arguments(place)[1]] or 0.0) > 0.0:
@@ -83,7 +83,7 @@ def _collected(roles: Roles, name: str) -> str:
 
 
 def variance(roles: Roles) -> Iterator[Found]:
-    """Find an average of squares less the square of an average."""
+    """Find an average of squares minus the square of an average."""
     anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
         if head == "subtract":
@@ -91,11 +91,11 @@ def variance(roles: Roles) -> Iterator[Found]:
             if anatomy.function(squared) == "square" and anatomy.next_of.get(squares) in roles.second_moments:
                 mean = anatomy.next_of.get(anatomy.core(*anatomy.arguments(squared)))
                 if mean in roles.momenta:
-                    yield place, f"{anatomy.next_of[squares]} less the square of {mean}", ()
+                    yield place, f"{anatomy.next_of[squares]} minus the square of {mean}", ()
 
 
 def sign_of_momentum(roles: Roles) -> Iterator[Found]:
-    """Find signs of momenta, or of sums of these and what they collect."""
+    """Find signs of momenta, or of sums of momenta and what they collect."""
     anatomy = roles.anatomy
     for place, head, arguments in anatomy.calls:
         if head == "sign":
@@ -136,7 +136,7 @@ def sign_grafting(roles: Roles) -> Iterator[Found]:
 
 
 def cautious_mask(roles: Roles) -> Iterator[Found]:
-    """Find products with a mask of where a value has the gradient's sign."""
+    """Find products with a mask of the places where a value has the gradient's sign."""
     anatomy = roles.anatomy
     gradient = anatomy.place_of("g")
     for place, whole in anatomy.products.items():
@@ -158,14 +158,14 @@ def _signed(roles: Roles, factors: Sequence[int]) -> set[int]:
 
 
 def normalised(roles: Roles) -> Iterator[Found]:
-    """Find values over their own norm."""
+    """Find values divided by their own norm."""
     for place, x, norm in _over_norm(roles):
         if roles.anatomy.function(norm) != "max" and roles.anatomy.depends_on_gradient(x):
             yield place, f"{phrase(roles.anatomy, x)} over its {_NORMS[roles.anatomy.function(norm)]}", ()
 
 
 def clipped_by_array(roles: Roles) -> Iterator[Found]:
-    """Find values over their own norm where that is above a number."""
+    """Find values divided by their own norm if that exceeds a number."""
     for place, x, norm in _over_norm(roles):
         if roles.anatomy.function(norm) == "max":
             (bound,) = _numbers(roles, norm)
@@ -178,7 +178,7 @@ _EACH = {"norm": "in each weight array", "global_norm": "over all weight arrays"
 
 
 def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
-    """Find quotients of a value and its norm, or a bound of that: the places of quotient, value and divisor."""
+    """Yield quotients of a value and its norm, or a bound of the norm: the places of quotient, value and divisor."""
     for place, product in roles.anatomy.products.items():
         for divisor in product.bottoms:
             _, x = _norm_in(roles, divisor)
@@ -187,7 +187,7 @@ def _over_norm(roles: Roles) -> Iterator[tuple[int, int, int]]:
 
 
 def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
-    """Read a value as a norm, or the larger of that and a number: the norm's name and the place of what it is of."""
+    """Read a value as a norm, or the larger of a norm and a number: return the norm's name and its argument's place."""
     anatomy = roles.anatomy
     if anatomy.function(place) == "max" and len(_numbers(roles, place)) == 1:
         place = next(argument for argument in anatomy.arguments(place) if anatomy.number(argument) is None)
@@ -200,7 +200,7 @@ def _numbers(roles: Roles, place: int) -> list[float]:
 
 
 def trust_ratio(roles: Roles) -> Iterator[Found]:
-    """Find the norm of the weights over that of another value."""
+    """Find the norm of the weights divided by the norm of another value."""
     anatomy = roles.anatomy
     for place, product in anatomy.products.items():
         over = [bottom for bottom in product.bottoms if roles.anatomy.function(bottom) == "norm"]
@@ -237,7 +237,7 @@ def clipped_by_value(roles: Roles) -> Iterator[Found]:
 
 
 def orthogonalised(roles: Roles) -> Iterator[Found]:
-    """Find matrices made orthogonal."""
+    """Find matrices that are made orthogonal."""
     for place, head, arguments in roles.anatomy.calls:
         if head == "orthogonalize":
             yield place, f"{phrase(roles.anatomy, arguments[0])} made orthogonal", ()
@@ -252,27 +252,27 @@ def lookahead(roles: Roles) -> Iterator[Found]:
                 if anatomy.function(rest) == "mod" and anatomy.is_input(anatomy.arguments(rest)[0], "t"):
                     period = anatomy.late[anatomy.arguments(rest)[1]] or 0.0
                     names = ", ".join(sorted(roles.iterates))
-                    yield place, f"every {number(period)} steps the weights are set by {names}", (("k", period),)
+                    yield place, f"every {number(period)} steps the weights are set from {names}", (("k", period),)
 
 
 def rate_factor(anatomy: Anatomy) -> float | None:
-    """Give what ``lr`` is multiplied by where that multiplies the update as a whole; None where it does not."""
+    """Return the number by which ``lr`` is multiplied if it scales the whole update; None if it does not."""
     product = anatomy.product(anatomy.graph.update)
     return product.number if product.tops.count(anatomy.place_of("lr")) == 1 else None
 
 
 def decoupled_decay(roles: Roles) -> Iterator[Found]:
-    """Find the part of the weights that every step takes away beside the rest of the update."""
+    """Find the fraction of the weights that every step takes away besides the rest of the update."""
     yield from _weights_in_update(roles, 1.0, "takes", " away")
 
 
 def weight_growth(roles: Roles) -> Iterator[Found]:
-    """Find the part of the weights that every step adds to them beside the rest of the update."""
+    """Find the fraction of the weights that every step adds to them besides the rest of the update."""
     yield from _weights_in_update(roles, -1.0, "adds", "")
 
 
 def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Iterator[Found]:
-    """Find the parts of the weights in the update, of one sign."""
+    """Yield the fractions of the weights in the update that have one sign."""
     anatomy = roles.anatomy
     weights = anatomy.place_of("w")
     if any(anatomy.paths(name, frozenset()) for name in roles.iterates):
@@ -283,7 +283,7 @@ def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Itera
         amounts[key] = amounts.get(key, 0.0) + factor
     lr, whole = anatomy.place_of("lr"), set(anatomy.product(anatomy.graph.update).tops)
     for others, factor in amounts.items():
-        replaced = factor >= 1.0 and not others  # w - x in the update puts x in the place of the weights
+        replaced = factor >= 1.0 and not others  # w - x in the update replaces the weights by x
         if factor * sign > 0.0 and not replaced and not _signed(roles, others):
             words = [expression(anatomy, other, _LONG) for other in others]
             amount = " * ".join([number(abs(factor))] * (abs(factor) != 1.0 or not words) + words)
@@ -295,7 +295,7 @@ def _weights_in_update(roles: Roles, sign: float, does: str, away: str) -> Itera
 
 
 def decay_in_gradient(roles: Roles) -> Iterator[Found]:
-    """Find weights added to the gradient before anything is made of it."""
+    """Find weights added to the gradient before anything is computed from it."""
     for place, part, plain in _inner_decays(roles):
         if plain:
             yield place, f"{number(part)} of the weights added to the gradient", (("decay", part),)
@@ -309,7 +309,7 @@ def decay_in_momentum(roles: Roles) -> Iterator[Found]:
 
 
 def _inner_decays(roles: Roles) -> Iterator[tuple[int, float, bool]]:
-    """Find sums with the weights in what makes the state: the place, the part, whether the rest is the gradient."""
+    """Yield sums with the weights inside the state: place, factor of the weights, whether the rest is the gradient."""
     anatomy = roles.anatomy
     weights, gradient = anatomy.place_of("w"), anatomy.place_of("g")
     for place, head, arguments in anatomy.calls:

@@ -1,4 +1,4 @@
-"""What a candidate costs beside its training: in the island that proposes it, in the driver, and on Ray.
+"""What a candidate costs in addition to its training: in the island that proposes it, in the driver, and on Ray.
 
 Gives the costs that tests/benchmarks/scaling simulates with, and then what a search makes a second that trains nothing.
 """
@@ -35,7 +35,7 @@ JOBS = 4_096  # on Ray, in one measurement
 BATCHES = (1, 4, 16, 64)
 CALLS = (16, 64, 256, 1_024)  # under way at once, while results are waited for
 CANDIDATES = 100_000
-SLEEPERS = 4  # workers that sleep in place of training
+SLEEPERS = 4  # workers that sleep instead of training
 SLEEP = 0.1  # seconds, on average
 SLEEPS = 400  # in one measurement
 REPEATS = 5  # the median counts: the machine is shared
@@ -46,7 +46,7 @@ def config(candidates: int, **changes: Any) -> Config:
 
 
 def result(job: workers.Job) -> workers.Result:
-    """Give a result at once, of the size of a real one; its score says nothing about the program."""
+    """Return a result at once, of the size of a real one; its score says nothing about the program."""
     score = float(np.random.default_rng(job.index).random())
     return workers.Result(job.index, workers.Status.OK, score, ((0.1, 0.2, 0.3),), seconds=0.01)
 
@@ -56,7 +56,7 @@ def do_nothing(jobs: Sequence[workers.Job]) -> list[workers.Result]:
 
 
 def outcomes_of_an_island(settings: Config) -> tuple[list[Outcome], float]:
-    """Let an island evolve, and give what came of it and the seconds of its processor for each."""
+    """Evolve an island; return its outcomes and the processor seconds per outcome."""
     (leg,) = legs(settings)
     island = Island(settings, leg, 0, Founder(str(programs.load(settings.start))))
     island.begin()
@@ -71,7 +71,7 @@ def outcomes_of_an_island(settings: Config) -> tuple[list[Outcome], float]:
 
 
 def print_island() -> list[Outcome]:
-    """Print what an island spends on a candidate, in all and by part; give the outcomes."""
+    """Print what an island spends on a candidate, in total and by part; return the outcomes."""
     settings = config(PROPOSALS)
     outcomes, in_all = min((outcomes_of_an_island(settings) for _ in range(REPEATS)), key=lambda pair: pair[1])
     texts = [outcome.program for outcome in outcomes[-1_000:]]
@@ -84,7 +84,7 @@ def print_island() -> list[Outcome]:
     parts = {"mutate": lambda _: children(), "check": map_over(programs.check), "key": map_over(programs.key)}
     parts |= {"print": map_over(str), "parse": lambda _: [programs.parse(text) for text in texts]}
     length = statistics.mean(len(parent.statements) for parent in parents)
-    print(f"an island, {len(outcomes)} candidates; the last have {length:.0f} statements. Processor, us a candidate")
+    print(f"an island, {len(outcomes)} candidates; the last have {length:.0f} statements. Processor, us per candidate")
     print(f"{'in all':<10}{1e6 * in_all:>8.0f}")
     for name, work in parts.items():
         print(f"{name:<10}{1e6 * min(timed(work, children()) for _ in range(REPEATS)) / len(texts):>8.0f}")
@@ -108,8 +108,8 @@ def store_of(settings: Config) -> Iterator[RunStore]:
 
 
 def print_commits(outcomes: Sequence[Outcome]) -> None:
-    """Print what a transaction takes, by the outcomes in it."""
-    print("\na transaction on this disk, ms by the clock, and us an outcome")
+    """Print how long a transaction takes, by the number of outcomes in it."""
+    print("\na transaction on this disk, ms by the clock, and us per outcome")
     with store_of(config(len(outcomes))) as store:
         rest = iter(outcomes)
         for size in GROUPS:
@@ -124,16 +124,16 @@ def print_commits(outcomes: Sequence[Outcome]) -> None:
 
 
 def print_ray(jobs: Sequence[workers.Job]) -> None:
-    """Print what jobs on Ray take that train nothing, one worker, by batch; and what it takes to watch many calls."""
-    print("\njobs on Ray, one worker: us a call by the clock, and us of the calling thread's processor")
+    """Print how long jobs that train nothing take on Ray (one worker), by batch, and what watching many calls costs."""
+    print("\njobs on Ray, one worker: us per call by the clock, and by the calling thread's processor")
     for batch in BATCHES:
         with workers.RayPool(1, batch=batch, evaluate=do_nothing) as pool:
             times = [seconds_a_call(pool, jobs[: 64 * batch], batch) for _ in range(REPEATS + 1)][1:]
         clock, processor = (statistics.median(column) for column in zip(*times, strict=True))
         print(f"{batch:>5}{1e6 * clock:>9.0f}{1e6 * processor:>9.0f}", flush=True)
-    import ray  # not before Pride, which prepares what Ray reads when it is imported
+    import ray  # after Pride, which sets what Ray reads when it is imported
 
-    print("\nto ask Ray which of so many calls are done: us, and us a call")
+    print("\nto ask Ray which of so many calls are done: us, and us per call")
     blocker = ray.remote(num_cpus=0, max_concurrency=2)(Blocker).remote()
     for count in CALLS:
         calls = [blocker.wait_for_end.remote() for _ in range(count)]
@@ -152,7 +152,7 @@ class Blocker:
 
 
 def seconds_a_call(pool: workers.Pool, jobs: Sequence[workers.Job], batch: int) -> tuple[float, float]:
-    """Give the seconds of a call, one after another, by the clock and by this thread's processor."""
+    """Return the seconds per call, one after another, by the clock and by this thread's processor."""
     clock, processor = time.perf_counter(), time.thread_time()
     for start in range(0, len(jobs), batch):
         for job in jobs[start : start + batch]:
@@ -164,7 +164,7 @@ def seconds_a_call(pool: workers.Pool, jobs: Sequence[workers.Job], batch: int) 
 
 
 def print_search() -> None:
-    """Print what a search makes a second that trains nothing, from its first tenth to its last, and how it grows."""
+    """Print the candidates per second of a search that trains nothing, first tenth to last, and its memory growth."""
     print(f"\na search of {CANDIDATES} candidates that trains nothing, in this process")
     head = ("outcomes/s", "last/first tenth", "of processor", "growth, MiB", "processor us")
     print(f"{'window':>7}" + "".join(f"{name:>18}" for name in head))
@@ -186,7 +186,7 @@ def print_search() -> None:
 
 
 def length(index: int) -> float:
-    """Give the seconds of a candidate's evaluation, lognormal with a sigma of 1."""
+    """Return the seconds of a candidate's evaluation, lognormal with a sigma of 1."""
     draw = lognormal(1.0)(SLEEP, np.random.default_rng(index))
     return draw(0, index) or 0.0
 
@@ -198,14 +198,14 @@ def sleep(jobs: Sequence[workers.Job]) -> list[workers.Result]:
 
 
 def print_orders() -> None:
-    """Print what both orders take with skewed evaluations, here and by simulation, from half of the outcomes to all."""
+    """Print how busy workers are in both orders, measured and simulated: skewed evaluations, second half of a run."""
     print(
         f"\n% of the time that {SLEEPERS} workers sleep; {SLEEPS} candidates, {SLEEP} s on average, lognormal, sigma 1"
     )
     print(f"{'order':<9}{'window':>7}{'batch':>7}{'here':>8}{'simulated':>11}")
     edits = Mutations(
         **{name: float(name == "constants") for name in Mutations.model_fields}
-    )  # so that no key is known
+    )  # with these, no key is known
     for batch in (1, 64):
         for order in ("strict", "arrival"):
             for window in (SLEEPERS, 2 * SLEEPERS, 4 * SLEEPERS):

@@ -1,4 +1,4 @@
-"""How fast candidates are scored on one core and on two: the benches of `pride bench` beside the aims."""
+"""How fast candidates are scored on one core and on two: the benches of `pride bench` with their targets."""
 
 import itertools
 import multiprocessing
@@ -26,13 +26,13 @@ TOGETHER_AIMS = {
 
 
 def on_core(core: int) -> None:
-    """Let this process compute on one core, as a worker does; before JAX is imported."""
+    """Bind this process to one core, as a worker is; call it before JAX is imported."""
     os.sched_setaffinity(0, {core})
     os.environ.update(CPU_ENVIRONMENT)
 
 
 def worker(number: int, cores: list[int], begin: Barrier, rates: Queue) -> None:
-    """Train iris on one of the cores, alone and while the others do; give the candidates a second of each.
+    """Train iris on one of the cores, alone and while the others train too; report the candidates per second of each.
 
     Each repetition times every worker alone, one after the other, and then all of them together.
     """
@@ -60,7 +60,7 @@ def worker(number: int, cores: list[int], begin: Barrier, rates: Queue) -> None:
 
 
 def candidates_a_second(cores: list[int]) -> dict[tuple[str, bool], float]:
-    """Train iris in one process on each core; give rates: of one core alone, their mean, and of all together."""
+    """Train iris in one process per core; return rates: of one core alone (the mean), and of all cores together."""
     spawn = multiprocessing.get_context("spawn")
     begin, rates = spawn.Barrier(len(cores)), spawn.Queue()
     processes = [spawn.Process(target=worker, args=(number, cores, begin, rates)) for number in range(len(cores))]

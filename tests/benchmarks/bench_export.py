@@ -1,4 +1,4 @@
-"""Exported modules beside Optax's own optimizers: a jitted step on ten million weights, in turn, and the ratio."""
+"""Exported modules compared with Optax's own optimizers: a jitted step on ten million weights, in turn."""
 
 import argparse
 import statistics
@@ -38,7 +38,7 @@ def weights(rng_seed: int) -> dict[str, jax.Array]:
 
 @dataclass
 class Contender:
-    """A jitted step whose weights and state are given up to it."""
+    """A jitted step to which its weights and state are donated."""
 
     step: Callable
     params: dict[str, jax.Array]

@@ -1,4 +1,4 @@
-"""Children a second on one core: an edit, the check and the key, by part, by kind of parent and by length."""
+"""Children per second on one core: an edit, the check and the key, by part, by kind of parent and by length."""
 
 import time
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ def grown(seed: str, length: int, rng_seed: int) -> programs.Program:
 
 
 def seconds_a_child(parents: Sequence[programs.Program]) -> dict[str, float]:
-    """Time one child of each parent in turn, from the edit to the key, and then each part; parents are checked before.
+    """Time one child of each parent in turn, from the edit to the key, and then each part; parents are checked first.
 
-    A program keeps its facts, so the check that the key begins with costs nothing there.
+    A program keeps its facts, so the check with which the key begins costs nothing.
     """
     limits = programs.Limits(statements=len(parents[0].statements) + 1)
     family = [parents[number % len(parents)] for number in range(CHILDREN)]

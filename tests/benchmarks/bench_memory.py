@@ -34,7 +34,7 @@ def peaks(counts: Sequence[int]) -> dict[int, float]:
 
 
 def compilations(count: int) -> dict[str, Counter[str]]:
-    """Score one program on two tasks, and then so many others; give what XLA compiled for each, by function."""
+    """Score one program on two tasks, and then `count` others; return what XLA compiled for each, by function."""
     compiled: list[str] = []
 
     def listen(event: str, seconds: float, **about: object) -> None:
@@ -52,7 +52,7 @@ def compilations(count: int) -> dict[str, Counter[str]]:
 
 
 def in_a_new_process(measure: Callable[[Any], Any], argument: Any) -> Any:
-    """Call a function where nothing has been compiled yet."""
+    """Call a function in a process in which nothing has been compiled yet."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, (argument,))
 

@@ -1,6 +1,6 @@
-"""What a second worker brings, and what Ray costs a candidate, by batch.
+"""What a second worker gains, and what Ray costs per candidate, by batch.
 
-Where the cores had are fewer than the workers, others used the machine, and the speed-up means little.
+If the cores had are fewer than the workers, other processes used the machine, and the speed-up means little.
 """
 
 import statistics
@@ -19,17 +19,17 @@ BATCHES = (1, 4, 16, 64)
 CALLS = 400  # in one measurement of the overhead
 REPEATS = 7  # the median counts: the machine is shared
 CANDIDATES = 32  # in one measurement of the speed-up
-SHORT_TRAINING = 0.010  # seconds; what a candidate may come to take
+SHORT_TRAINING = 0.010  # seconds that a candidate may take one day
 
 
 def do_nothing(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Give results at once, of the size of real ones."""
+    """Return results at once, of the size of real ones."""
     losses = ((0.1,) * len(RNG_SEEDS),)
     return [workers.Result(job.index, workers.Status.OK, 1.0, losses, seconds=1.0) for job in jobs]
 
 
 def train(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Evaluate as ever, with each job's share of the processor's seconds in place of the clock's."""
+    """Evaluate as usual, but report each job's share of the processor's seconds instead of the clock's."""
     start = time.process_time()
     results = workers.evaluate(jobs)
     share = (time.process_time() - start) / len(jobs)
@@ -55,13 +55,13 @@ def seconds_a_job(pool: workers.Pool, jobs: Sequence[workers.Job]) -> tuple[floa
 
 
 def medians(pool: workers.Pool, loads: Sequence[Sequence[workers.Job]]) -> list[float]:
-    """Give the medians of the seconds a job of several loads, after one that is not counted."""
+    """Return the medians over several loads of the seconds per job; the first load is not counted."""
     times = [seconds_a_job(pool, jobs) for jobs in (loads[0], *loads)][1:]
     return [statistics.median(column) for column in zip(*times, strict=True)]
 
 
 def print_speed_up() -> float:
-    """Print what one worker and two do, and give one's seconds a candidate."""
+    """Print the rates of one worker and of two; return the seconds per candidate of one."""
     print(f"training on {TASK}, {len(RNG_SEEDS)} rng seeds")
     print(f"{'workers':>7}{'candidates/s':>14}{'speed-up':>10}{'processor s a candidate':>25}{'cores had':>11}")
     loads = [children(CANDIDATES, rng_seed) for rng_seed in range(3)]
@@ -76,13 +76,13 @@ def print_speed_up() -> float:
 
 
 def print_overhead(training: float) -> None:
-    """Print what a candidate costs that trains nothing, beside the seconds of its training."""
+    """Print what a candidate that trains nothing costs, relative to the seconds of a training."""
     print("evaluating nothing, two workers")
     print(f"{'batch':>7}{'us a candidate':>16}{'% of a training':>17}{'% of 10 ms':>12}")
     for batch in BATCHES:
         with workers.RayPool(2, batch=batch, evaluate=do_nothing) as pool:
             overhead, _ = medians(pool, [children(batch * CALLS, 0)] * REPEATS)
-        # Two workers train two candidates at a time, so that each pays for twice its share.
+        # Two workers train two candidates at a time, so each pays for twice its share.
         shares = [200.0 * overhead / seconds for seconds in (training, SHORT_TRAINING)]
         print(f"{batch:>7}{1e6 * overhead:>16.0f}{shares[0]:>17.2f}{shares[1]:>12.2f}", flush=True)
 

@@ -2,7 +2,7 @@
 
 `pride export PROGRAM --to optax --name found -o found.py` writes the module that is imported here; put it beside this
 file. The batches are split over a mesh of all devices, each of which holds all weights. Run again with the same
-checkpoint, it goes on where it stopped.
+checkpoint, it continues where it stopped.
 """
 
 import argparse
@@ -20,13 +20,13 @@ BATCH = 64
 
 
 def loss(model: eqx.nn.MLP, images: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean cross-entropy, nats, of images (batch, 64)."""
+    """Return the mean cross-entropy, nats, of images (batch, 64)."""
     logits = jax.vmap(model)(images)
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def make_optimizer(peak: float, steps: int) -> optax.MultiSteps:
-    """Clip, let the learning rate follow a schedule, and update once for every two batches."""
+    """Make an optimizer that clips, follows a learning-rate schedule, and updates once for every two batches."""
     schedule = optax.warmup_cosine_decay_schedule(peak / 10, peak, warmup_steps=steps // 10, decay_steps=steps // 2)
     scheduled = optax.inject_hyperparams(found)(learning_rate=schedule)  # other settings: b1=0.95, weight_decay=0.2
     return optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), scheduled), every_k_schedule=2)
@@ -36,8 +36,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a perceptron on 8 x 8 digits.")
     parser.add_argument("--steps", type=int, default=200, help="batches until the schedule ends (default 200)")
     parser.add_argument("--learning-rate", type=float, default=0.001, help="the schedule's peak (default 0.001)")
-    parser.add_argument("--stop-after", type=int, help="stop early, when so many batches are done in all")
-    parser.add_argument("--checkpoint", type=Path, help="an .eqx file to go on from, if it exists, and to save to")
+    parser.add_argument("--stop-after", type=int, help="stop early, after this many batches in total")
+    parser.add_argument("--checkpoint", type=Path, help="an .eqx file to continue from, if it exists, and to save to")
     options = parser.parse_args()
 
     mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))

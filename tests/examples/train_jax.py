@@ -2,7 +2,7 @@
 
 `pride export PROGRAM --to optax --name found -o found.py` writes the module that is imported here; put it beside this
 file. The batches are split over one axis of a mesh of all devices, the weights and the optimizer's state over the
-other. Run again with the same checkpoint, it goes on where it stopped.
+other. Run again with the same checkpoint, it continues where it stopped.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WEIGHTS = {  # the shape of each array, and how it is split: heads and hidden un
 
 
 def loss(weights: dict[str, jax.Array], images: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean cross-entropy, nats, of images (batch, 8, 8), each read as a sequence of 8 rows."""
+    """Return the mean cross-entropy, nats, of images (batch, 8, 8), each read as a sequence of 8 rows."""
     stream = images @ weights["embed"] + weights["place"]
     query, key, value = jnp.einsum("blw,phwk->pbhlk", stream, weights["attend"])
     seen = jax.nn.softmax(jnp.einsum("bhlk,bhmk->bhlm", query, key)) @ value
@@ -42,7 +42,7 @@ def loss(weights: dict[str, jax.Array], images: jax.Array, labels: jax.Array) ->
 
 
 def make_optimizer(peak: float, steps: int) -> optax.MultiSteps:
-    """Clip, let the learning rate follow a schedule, and update once for every two batches."""
+    """Make an optimizer that clips, follows a learning-rate schedule, and updates once for every two batches."""
     schedule = optax.warmup_cosine_decay_schedule(peak / 10, peak, warmup_steps=steps // 10, decay_steps=steps // 2)
     scheduled = optax.inject_hyperparams(found)(learning_rate=schedule)  # other settings: b1=0.95, weight_decay=0.2
     return optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), scheduled), every_k_schedule=2)
@@ -52,8 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a small transformer on 8 x 8 digits.")
     parser.add_argument("--steps", type=int, default=200, help="batches until the schedule ends (default 200)")
     parser.add_argument("--learning-rate", type=float, default=0.001, help="the schedule's peak (default 0.001)")
-    parser.add_argument("--stop-after", type=int, help="stop early, when so many batches are done in all")
-    parser.add_argument("--checkpoint", type=Path, help="an .npz file to go on from, if it exists, and to save to")
+    parser.add_argument("--stop-after", type=int, help="stop early, after this many batches in total")
+    parser.add_argument("--checkpoint", type=Path, help="an .npz file to continue from, if it exists, and to save to")
     options = parser.parse_args()
 
     across = 2 if jax.device_count() % 2 == 0 else 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One Pride search on all nodes of a Slurm job. What follows the script's name goes to `pride`:
+# One Pride search on all nodes of a Slurm job. The arguments of the script are passed to `pride`:
 #
 #   sbatch workers/clusters/slurm.sh search first --name NAME
 #   sbatch workers/clusters/slurm.sh resume NAME
@@ -9,10 +9,10 @@
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=8
-# For GPUs, one worker each, take a # away:
+# For GPUs, with one worker each, remove one # here:
 ##SBATCH --gpus-per-node=1
 #SBATCH --time=04:00:00
-# Five minutes before the time is over the search is asked to finish what is under way; `resume` goes on.
+# Five minutes before the time ends, the search is asked to finish the work in progress; `resume` continues it.
 #SBATCH --signal=B:TERM@300
 set -euo pipefail
 umask 077
@@ -20,7 +20,7 @@ umask 077
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 RAY_AUTH_TOKEN_PATH=$(mktemp "$HOME/.pride-token-$SLURM_JOB_ID-XXXXXX")
 export RAY_AUTH_TOKEN_PATH
-unset RAY_AUTH_TOKEN  # it would come before the file
+unset RAY_AUTH_TOKEN  # Ray would prefer it to the file
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOKEN_PATH"
 
 steps=()
@@ -31,7 +31,7 @@ finish() {
 }
 trap finish EXIT
 
-# What runs on each node until it gets SIGTERM: Ray, with its files in a private folder.
+# The script that runs on each node until it gets SIGTERM: Ray, with its files in a private folder.
 # shellcheck disable=SC2016
 node='
     folder=$(mktemp -d "/tmp/pride-ray-$SLURM_JOB_ID-XXXXXX")
@@ -52,7 +52,7 @@ start_on() {  # node, options of `ray start`
 
 # Slurm runs this script on the first node.
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-address=$(hostname -I | cut -d" " -f1):$((20000 + SLURM_JOB_ID % 10000))  # Ray takes 10002 to 19999 for its workers
+address=$(hostname -I | cut -d" " -f1):$((20000 + SLURM_JOB_ID % 10000))  # Ray's workers use 10002 to 19999
 start_on "${nodes[0]}" --head --port="${address##*:}" --include-dashboard=false --dashboard-host=127.0.0.1
 until (exec 3<>"/dev/tcp/${address/://}") 2>/dev/null; do
     kill -0 "${steps[0]}" 2>/dev/null || { echo "Ray did not start on ${nodes[0]}" >&2; exit 1; }
