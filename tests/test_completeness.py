@@ -128,5 +128,6 @@ def test_an_entry_of_no_function_is_named(copied):
 def test_a_function_with_more_parameters_than_the_machine_takes_is_named(copied):
     change(copied, "engines/operations.py", "MAX_OPERANDS = 3", "MAX_OPERANDS = 2")
     assert run(copied) == (
-        "ValueError: the function 'interp' has 3 parameters, but the machine of programs/engines/operations.py takes at most 2"
+        "ValueError: the function 'interp' has 3 parameters, but the machine of programs/engines/operations.py "
+        "takes at most 2"
     )

@@ -79,7 +79,8 @@ def worth_lines(simplified: Simplified) -> list[str]:
 
 def as_text(name: str, simplified: Simplified) -> str:
     """Return a derivation as text for people: the start, every step with its program, and each statement's worth."""
-    lines = [*first_lines(name, simplified), "", str(simplified.start)]
+    written = f"A derivation by Pride {importlib.metadata.version('pride')}"
+    lines = [written, *first_lines(name, simplified), "", str(simplified.start)]
     for number, step in enumerate(simplified.steps, start=1):
         lines += [step_line(simplified, number), "", str(step.step.program)]
     return "\n".join([*lines, *last_lines(simplified), ""])
@@ -107,6 +108,8 @@ def last_lines(simplified: Simplified) -> list[str]:
     """Return lines on the scores of both ends on fresh rng seeds, and on each statement's worth in the last program."""
     lines = [fresh_line(simplified)] if simplified.fresh else []
     lines += [*real_lines(simplified), *revived_lines(simplified)]
+    if unread := programs.check(simplified.program).unread_rate:
+        lines.append(f"The simplified program {unread}.")
     if worth := worth_lines(simplified):
         lines += ["What each statement is worth: the score that its best replacement costs", *worth]
     return lines
