@@ -177,11 +177,10 @@ def _initialised(failure: str, **settings: Any) -> Iterator[None]:
 def _process_kept() -> Iterator[None]:
     """Prevent or undo what `ray.init` does to this process, and silence a needless warning.
 
-    Ray would replace the handler of SIGTERM, which may come at any time. And it makes this process
-    the leader of a new group, after which Ctrl-C in a terminal no longer reaches the process if
-    another one, such as make, leads the job. Once it is back in its group, this process gets Ctrl-C,
-    and Ray's processes, which remain in the new group, do not. JAX, once in use, warns of any fork;
-    Ray's forks call exec at once.
+    Ray would replace the handler of SIGTERM, which may come at any time. And it makes this process the leader of a new
+    group, after which Ctrl-C in a terminal no longer reaches the process if another one, such as make, leads the job.
+    Once it is back in its group, this process gets Ctrl-C, and Ray's processes, which remain in the new group, do not.
+    JAX, once in use, warns of any fork; Ray's forks call exec at once.
     """
     from ray._private import utils as ray_utils
 

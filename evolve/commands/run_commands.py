@@ -1,6 +1,7 @@
 """The commands about runs: search, resume, list, status, top and dump."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,9 +10,18 @@ import click
 
 import programs
 from evolve.commands import documents
-from evolve.commands.options import json_option, other_arithmetic_option, output_option, placed, reuse_option, write
+from evolve.commands.options import (
+    force_option,
+    json_option,
+    other_arithmetic_option,
+    output_option,
+    placed,
+    reuse_option,
+)
+from evolve.commands.outputs import check_output, write
 from evolve.commands.printing import print_json, print_table, printable
 from evolve.commands.running import Ended, Placement, resume, start
+from evolve.commands.streams import note, reader_may_leave
 from evolve.config.files import presets
 from evolve.config.settings import Config
 from evolve.scores.standing import candidate, comparison, finalists
@@ -52,16 +62,18 @@ def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placem
 
 
 def _report_search(ended: Ended, as_json: bool) -> int:
-    with open_to_read(runs_folder(), ended.name) as store:
+    """Print what a search found and return the exit code, which is the same if nobody reads that."""
+    with reader_may_leave(), open_to_read(runs_folder(), ended.name) as store:
         if as_json:
             print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
             _print_result(store, run_config(store))
         elif best := store.best(_SHOWN_BEFORE_THE_END):
             _print_best(store, run_config(store), best)
+        sys.stdout.flush()
     if ended.signal is None:
         return 0
-    click.echo(f"interrupted; to continue: pride resume {ended.name}", err=True)
+    note(f"interrupted; to continue: pride resume {ended.name}")
     return 128 + ended.signal
 
 
@@ -122,7 +134,7 @@ def list_command(as_json: bool) -> None:
     if as_json:
         print_json([vars(summary) for summary in summaries])
         return
-    columns = ["<run", "<state", "candidates", "trained", "best", "<created (UTC)", "<why it ended"]
+    columns = ["<run", "<state", "candidates", "trained", "best", "<created (UTC)", "<<why it ended"]
     rows = [(s.name, s.state, s.candidates, s.trained, s.best, s.created, s.reason) for s in summaries]
     print_table(f"Runs in {runs_folder()}", columns, rows)
 
@@ -171,9 +183,12 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
 @click.command("dump")
 @click.argument("run")
 @output_option
+@force_option
 @json_option
-def dump_command(run: str, output: str | None, as_json: bool) -> None:
+def dump_command(run: str, output: str | None, force: bool, as_json: bool) -> None:
     """Print a run's outcomes in order, one canonical JSON document per line (with --json: one list of them)."""
+    if output:
+        check_output(output, force)
     with open_to_read(runs_folder(), run) as store:
         if as_json:
             print_json([json.loads(line) for line in dump_lines(store.outcomes())])

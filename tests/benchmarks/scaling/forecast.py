@@ -1,7 +1,7 @@
 """How many workers a search can feed, simulated from measured costs.
 
-`python -m scaling.forecast FILE.svg`, run in tests/benchmarks, prints two tables and draws them; the
-drawing needs matplotlib, which the development extra brings.
+`python -m scaling.forecast FILE.svg`, run in tests/benchmarks, prints two tables and draws them. The
+simulation needs SimPy and the drawing matplotlib; the development extra brings both.
 """
 
 import math
@@ -51,16 +51,6 @@ def lognormal(sigma: float) -> Durations:
 def pareto(tail: float) -> Durations:
     """Let the share of evaluations that take longer than x fall as x^-tail; the tail must be above 1."""
     return lambda mean_s, rng: lambda island, place: mean_s * (tail - 1.0) / tail * (1.0 + rng.pareto(tail))
-
-
-def some_known(durations: Durations, share: float) -> Durations:
-    """Let a share of the proposals, below 1, be known, so that they train nothing."""
-
-    def make(mean_s: float, rng: np.random.Generator) -> Draw:
-        draw = durations(mean_s, rng)
-        return lambda island, place: None if rng.random() < share else draw(island, place)
-
-    return make
 
 
 SKEWED: Mapping[str, Durations] = {

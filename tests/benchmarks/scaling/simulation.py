@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from scaling.simulated_island import CAUSES, Island
-from scaling.virtual_time import Process, Step, Steps, VirtualTime
+import simpy
+
+from scaling.parts import CAUSES, Island, Jobs, Part, Steps
 
 Draw = Callable[[int, int], float | None]
 """What becomes of the proposal at a place of an island: seconds of evaluation; None where its key is known."""
@@ -107,84 +108,101 @@ def simulate(setting: Setting, costs: Costs, draw: Draw, outcomes: int) -> Repor
 
 
 class _Simulation:
-    """A heap of what happens when, and the parts that it happens to."""
+    """The parts of a search as SimPy's processes, and what passed between them."""
 
     def __init__(self, setting: Setting, costs: Costs, draw: Draw, outcomes: int):
         self.setting, self.costs, self.draw, self.wanted = setting, costs, draw, outcomes
-        self.time = VirtualTime()
+        self.time = simpy.Environment()
         self.came = 0  # outcomes to the driver
         self.began: tuple[float, int] | None = None  # when the measuring began, and what had come by then
-        self.reports: list[tuple[Island, int]] = []  # from islands, with their outcomes, not taken in yet
+        self.reports: list[tuple[Island, int]] = []  # islands that have outcomes, each with their number
         least, more = divmod(setting.workers, setting.islands)
-        self.islands = [Island(number, least + (number < more)) for number in range(setting.islands)]
-        self.driver = Process() if setting.islands > 1 else self.islands[0]
-        self.processes = list(dict.fromkeys([self.driver, *self.islands]))
+        self.islands = [Island(self.time, number, least + (number < more)) for number in range(setting.islands)]
+        self.driver = Part(self.time) if setting.islands > 1 else self.islands[0]
+        self.parts = list(dict.fromkeys([self.driver, *self.islands]))
 
     def run(self) -> Report:
         """Let time pass until enough came."""
         if self.setting.islands == 1:
-            self.time.start(self.driver, self.alone(self.islands[0]))
+            self.time.process(self.alone(self.islands[0]))
         else:
             for island in self.islands:
-                self.time.start(island, self.answer(island))
-            self.time.start(self.driver, self.drive())
+                self.time.process(self.answer(island))
+            self.time.process(self.drive())
         while self.came < self.wanted:
-            self.time.go_on()
+            self.time.step()
         return self.report()
 
     def alone(self, island: Island) -> Steps:
         """Be the driver and the one island."""
-        island.asked = True
+        island.asked.succeed()
         while True:
             count = yield from self.advance(island)
             yield from self.take(count)
 
     def drive(self) -> Steps:
         """Be the driver of several islands: ask those that have reported, and take in what has come."""
-        asked: list[Island] = self.islands
+        asked = self.islands
         while True:
             for island in asked:
-                self.time.after(self.costs.way_s / 2.0, self.ask, island)
+                self.time.process(self.ask(island))
             while not self.reports:
-                yield None
+                yield from self.driver.sleep()
             reports, self.reports = self.reports, []
             asked = [island for island, _ in reports]
-            count = sum(number for _, number in reports)
-            yield "driver", len(self.islands) * self.costs.look_s + len(reports) * self.costs.call_s
-            yield from self.take(count)
+            looked_s = len(self.islands) * self.costs.look_s + len(reports) * self.costs.call_s
+            yield from self.driver.work("driver", looked_s)
+            yield from self.take(sum(count for _, count in reports))
+
+    def ask(self, island: Island) -> Steps:
+        """Be the message that an island may go on."""
+        yield self.time.timeout(self.costs.way_s / 2.0)
+        island.account()
+        island.asked.succeed()
 
     def answer(self, island: Island) -> Steps:
         """Be one of several islands: go on when asked, and report."""
         while True:
-            while not island.asked:
-                yield None
+            yield island.asked
             count = yield from self.advance(island)
-            yield "island", count * self.costs.job_s
-            island.account(self.time.now_s)
-            island.asked = False
-            self.time.after(self.costs.way_s / 2.0, self.hear, island, count)
+            yield from island.work("island", count * self.costs.job_s)
+            island.asked = self.time.event()
+            self.time.process(self.hear(island, count))
+
+    def hear(self, island: Island, count: int) -> Steps:
+        """Be the message of an island's outcomes to the driver."""
+        yield self.time.timeout(self.costs.way_s / 2.0)
+        self.reports.append((island, count))
+        self.driver.wake()
 
     def take(self, count: int) -> Steps:
-        """Commit outcomes, in one transaction."""
-        if count:
-            yield "driver", self.costs.commit_s + count * self.costs.outcome_s
-            self.note(count)
+        """Commit outcomes, in one transaction; begin to measure after the first half."""
+        if not count:
+            return
+        yield from self.driver.work("driver", self.costs.commit_s + count * self.costs.outcome_s)
+        self.came += count
+        if self.began is None and self.came >= self.wanted // 2:
+            self.began = self.time.now, self.came
+            for part in self.parts:
+                part.account()
+                part.forget()
 
-    def advance(self, island: Island) -> Generator[Step, None, int]:
+    def advance(self, island: Island) -> Generator[simpy.Event, None, int]:
         """Let an island go on until there are outcomes, or a reply that allows none."""
         count = yield from self.collect(island)
         if count:
             return count
         yield from self.hand_out(island)
         while not island.replies:
-            yield None
-        yield "island", (island.workers - island.unused + len(island.replies)) * self.costs.look_s
+            yield from island.sleep()
+        calls = island.workers - island.unused + len(island.replies)
+        yield from island.work("island", calls * self.costs.look_s)
         island.done.update([place for jobs in island.replies for place, _ in jobs])
         island.replies.clear()
         yield from self.hand_out(island)
         return (yield from self.collect(island))
 
-    def collect(self, island: Island) -> Generator[Step, None, int]:
+    def collect(self, island: Island) -> Generator[simpy.Event, None, int]:
         """Make outcomes, and the proposals that they allow, which may be known and so outcomes, too."""
         count = 0
         if not island.proposed:
@@ -198,7 +216,7 @@ class _Simulation:
 
     def propose(self, island: Island) -> Steps:
         """Make a proposal; what is known is done at once, the others wait for a worker."""
-        yield "island", self.costs.propose_s
+        yield from island.work("island", self.costs.propose_s)
         place, island.proposed = island.proposed, island.proposed + 1
         seconds = self.draw(island.number, place)
         if seconds is None:
@@ -211,58 +229,32 @@ class _Simulation:
         share = min(self.setting.batch, math.ceil(len(island.waiting) / island.workers))
         while island.waiting and island.unused:
             jobs = [island.waiting.popleft() for _ in range(min(share, len(island.waiting)))]
-            yield "island", self.costs.call_s + len(jobs) * self.costs.job_s
-            island.account(self.time.now_s)
+            yield from island.work("island", self.costs.call_s + len(jobs) * self.costs.job_s)
+            self.time.process(self.call(island, jobs))
             island.unused -= 1
             island.on_the_way += 1
-            self.time.after(self.costs.way_s / 2.0, self.begin, island, jobs)
 
-    def begin(self, island: Island, jobs: list[tuple[int, float]]) -> None:
-        """Let a worker begin with what it was given."""
-        island.account(self.time.now_s)
+    def call(self, island: Island, jobs: Jobs) -> Steps:
+        """Be a call to a worker: its way there, the evaluations, and the way of the reply."""
+        yield self.time.timeout(self.costs.way_s / 2.0)
+        island.account()
         island.on_the_way -= 1
-        self.time.after(math.fsum(seconds for _, seconds in jobs), self.end, island, jobs)
-
-    def end(self, island: Island, jobs: list[tuple[int, float]]) -> None:
-        """Let a worker send its reply."""
-        island.account(self.time.now_s)
+        yield self.time.timeout(math.fsum(seconds for _, seconds in jobs))
+        island.account()
         island.on_the_way += 1
-        self.time.after(self.costs.way_s / 2.0, self.reply, island, jobs)
-
-    def reply(self, island: Island, jobs: list[tuple[int, float]]) -> None:
-        """Let a reply reach its island."""
-        island.account(self.time.now_s)
+        yield self.time.timeout(self.costs.way_s / 2.0)
+        island.account()
         island.on_the_way -= 1
         island.unused += 1
         island.replies.append(jobs)
-        self.time.wake(island)
-
-    def ask(self, island: Island) -> None:
-        """Let an island hear that it may go on."""
-        island.account(self.time.now_s)
-        island.asked = True
-        self.time.wake(island)
-
-    def hear(self, island: Island, count: int) -> None:
-        """Let a report reach the driver."""
-        self.reports.append((island, count))
-        self.time.wake(self.driver)
-
-    def note(self, count: int) -> None:
-        """Count what came; begin to measure after the first half."""
-        self.came += count
-        if self.began is None and self.came >= self.wanted // 2:
-            self.began = self.time.now_s, self.came
-            for process in self.processes:
-                process.account(self.time.now_s)
-                process.forget()
+        island.wake()
 
     def report(self) -> Report:
         """Give the shares of the time that was measured."""
-        for process in self.processes:
-            process.account(self.time.now_s)
+        for part in self.parts:
+            part.account()
         began_s, before = self.began or (0.0, 0)
-        seconds = self.time.now_s - began_s
+        seconds = self.time.now - began_s
         workers_s = seconds * self.setting.workers
         return Report(
             seconds=seconds,
