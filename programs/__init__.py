@@ -9,7 +9,7 @@ from programs.algebra.derivation import Derivation, Gap, Proof, Step
 from programs.algebra.keys import fingerprint, key
 from programs.algebra.probes import TOLERANCES, gaps, largest_difference
 from programs.algebra.reductions import Reduction, reductions, roundings, size
-from programs.algebra.simplification import simplify
+from programs.algebra.simplification import proved, simplify
 from programs.checking import Facts, check, is_elementwise, live_within_step
 from programs.edits import EDITS, Edit, Limits
 from programs.engines.encoding import CAPACITIES, Capacity, MachineCode, encode
@@ -96,6 +96,7 @@ __all__ = [
     "measure",
     "nearest_seeds",
     "parse",
+    "proved",
     "random_program",
     "recognise",
     "reductions",

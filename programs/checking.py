@@ -43,6 +43,11 @@ class Facts:
         """Operations per weight and step, of either sort."""
         return self.multiply_adds + self.transcendentals
 
+    @property
+    def unread_rate(self) -> str:
+        """What to say of the program if it does not read ``lr``; else empty."""
+        return "" if "lr" in self.inputs else "does not read lr: a learning rate or schedule has no effect"
+
 
 def check(program: Program) -> Facts:
     """Find a program's facts; they are stored with the program, so that checking it again costs nothing.

@@ -14,7 +14,7 @@ from programs.program import RESERVED, Argument, Program, ProgramError, Statemen
 from programs.scanning import EXPRESSION, MAX_BYTES, MAX_NESTING, MAX_PARAMETERS, MAX_STATEMENTS, SHAPE, STATEMENT, scan
 
 _BYTE_ORDER_MARK = "\ufeff"
-_MAX_NEAR = 5  # near names that are compared closely
+_MAX_NEAR = 5  # the most near names whose edits are counted
 _MAX_CHOICES = 200  # the most names with which a misspelt one is compared
 _Node = ast.stmt | ast.expr | ast.arg
 _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
@@ -28,14 +28,14 @@ _INPUT_WORDS: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys(("learning_rate", "rate", "eta"), "lr")
     | dict.fromkeys(("step", "count"), "t")
 )
-"""What people call the inputs elsewhere, and what they are called here."""
+"""Names that inputs have elsewhere, with the names they have here."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `` (did you mean 'x' or 'y'?)`` for the nearest choices; empty if none is near or there are too many.
 
-    A choice is near if most of its letters are the same. The nearest are those that the fewest edits lead to: a letter
-    added, removed or replaced, or two neighbours swapped.
+    A choice is near if most of its letters are the same. The nearest choices need the fewest edits: a letter added,
+    removed or replaced, or two neighbours swapped.
     """
     known = list(choices)
     near = difflib.get_close_matches(word, known, n=_MAX_NEAR) if len(known) <= _MAX_CHOICES else []
@@ -45,7 +45,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def _edits(word: str, other: str) -> int:
-    """Count the edits between two words: a letter more, less or other, or two neighbours swapped."""
+    """Count the edits between two words: a letter added, removed or replaced, or two neighbours swapped."""
     before, row = [], list(range(len(other) + 1))
     for i, letter in enumerate(word, start=1):
         before, last, row = row, before, [i]
@@ -57,10 +57,10 @@ def _edits(word: str, other: str) -> int:
 
 
 def decode(content: bytes) -> str:
-    """Read UTF-8 text, without the byte order mark that it may begin with.
+    """Decode UTF-8 text, without a byte order mark at its beginning.
 
     Raises:
-        UnicodeDecodeError: If it is no such text.
+        UnicodeDecodeError: If the content is not UTF-8.
     """
     return content.decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
 
@@ -241,7 +241,7 @@ class _Reader:
         return names[0]
 
     def input_hint(self, state: tuple[str, ...]) -> str:
-        """Say what inputs are called, if state variables have names that inputs have elsewhere."""
+        """Return a hint on the names of inputs if state variables have names that inputs have elsewhere; else empty."""
         meant = {name: _INPUT_WORDS[name] for name in state if name in _INPUT_WORDS}
         wanted = " and ".join(f"{own} for '{name}'" for name, own in meant.items() if own not in self.defined)
         return f"; inputs are called w, g, lr and t, and other parameters are state: write {wanted}" if wanted else ""

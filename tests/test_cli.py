@@ -165,14 +165,14 @@ def test_an_exported_module_tells_where_the_program_comes_from(
     champion = next(row for row in status["comparison"] if row["name"] == f"small:{status['best']['id']}")
     told = ast.get_docstring(ast.parse(printed(["export", "small:best", "--to", target], capsys)))
     version = importlib.metadata.version("pride")
-    assert f"    {champion['name']}, written by Pride {version}\n" in told
+    assert f"    {champion['name']}, exported by Pride {version}\n" in told
     assert f" candidates by Pride {version}, on digits_tiny\n" in told
     assert f"    score in the search {champion['search_score']:.4f} (" in told
     assert re.search(rf"score on \d+ fresh rng seeds, used for no choice, {champion['fresh_score']:.4f}\n", told)
     finalists = {row["name"] for row in status["finalists"]} | {champion["name"]}
     other = next(f"small:{number}" for number in range(12) if f"small:{number}" not in finalists)
     told = printed(["export", other, "--to", target], capsys)
-    assert f"    {other}, written by" in told
+    assert f"    {other}, exported by" in told
     assert "fresh rng seeds" not in told
     wrapped = printed(["export", "lookahead:small:best", "--to", target], capsys)
     assert "score in the search" not in wrapped
@@ -186,7 +186,7 @@ def test_names_and_headers_of_any_text_are_escaped_in_an_exported_module(
     path.write_text(f'# """\\N{{x}} \x1b[31m é\n{programs.load("lion")}', encoding="utf-8")
     text = printed(["export", str(path), "--to", "optax"], capsys)
     told = ast.get_docstring(ast.parse(text), clean=False)
-    assert f"    {path.name}, written by Pride" in told
+    assert f"    {path.name}, exported by Pride" in told
     assert '    """\\N{x} \\x1b[31m é\n' in told
     assert text.isascii()
 
@@ -232,6 +232,12 @@ WRONG = {
     "unknown suite": (["evaluate", "sgd", "--tasks", "frist"], 2, "first"),
     "unknown target": (["export", "lion", "--to", "caffe"], 2, "optax"),
     "bad factory name": (["export", "lion", "--to", "optax", "--name", "1x"], 4, "1x"),
+    "unknown command that is like none": (
+        ["plot"],
+        2,
+        "there are bench, doctor, dump, evaluate",
+    ),
+    "too many rng seeds": (["evaluate", "sgd", "--tasks", "smoke", "--rng-seeds", "1001"], 2, "1<=x<=1000"),
     "unwritable file": (["export", "lion", "--to", "optax", "-o", "/nowhere/x.py"], 2, "/nowhere/x.py"),
 }
 

@@ -32,12 +32,12 @@ FORGOTTEN = [
     ),
     (
         "the function 'softsinc' is written as _soft({x}) * jnp.sinc({x}) for JAX, "
-        "and programs/exports/keras_dialect.py does not say what sinc is for ops: "
+        "but programs/exports/keras_dialect.py does not say what sinc is for ops: "
         "right would be a name in _SAME or _NAMES, or an expression in _OWN",
         ("exports/keras_dialect.py", "_OWN = {", '_OWN = {\n    "softsinc": "_soft({x}) * ops.sin({x})",'),
     ),
     (
-        "the function 'softsinc' is written as _soft({x}) * ops.sin({x}), and _DEFINITIONS in "
+        "the function 'softsinc' is written as _soft({x}) * ops.sin({x}), but _DEFINITIONS in "
         "programs/exports/keras_dialect.py does not define _soft",
         ("exports/keras_dialect.py", "_DEFINITIONS = {", f'_DEFINITIONS = {{\n    "soft": {DEFINITION!r},'),
     ),
@@ -46,18 +46,18 @@ FORGOTTEN = [
         ("exports/latex.py", "_FORMS = {", '_FORMS = {\n    "softsinc": _named("softsinc"),'),
     ),
     (
-        "the function 'softsinc' is written as _soft({x}) * jnp.sinc({x}), and DEFINITIONS in "
+        "the function 'softsinc' is written as _soft({x}) * jnp.sinc({x}), but DEFINITIONS in "
         "programs/exports/definitions.py does not define _soft",
         ("exports/definitions.py", "DEFINITIONS = {", f'DEFINITIONS = {{\n    "soft": {DEFINITION!r},'),
     ),
     (
         "the function 'softsinc' is written as _soft({x}) * jnp.sinc({x}) for JAX, "
-        "and programs/exports/torch_dialect.py does not say what sinc is for torch: "
+        "but programs/exports/torch_dialect.py does not say what sinc is for torch: "
         "right would be a name in _SAME or _NAMES, or an expression in _OWN",
         ("exports/torch_dialect.py", '| {"power": "pow"}', '| {"power": "pow", "sinc": "sinc"}'),
     ),
     (
-        "the function 'softsinc' is written as _soft({x}) * torch.sinc({x}), and _DEFINITIONS in "
+        "the function 'softsinc' is written as _soft({x}) * torch.sinc({x}), but _DEFINITIONS in "
         "programs/exports/torch_dialect.py does not define _soft",
         ("exports/torch_dialect.py", "_DEFINITIONS = {", f'_DEFINITIONS = {{\n    "soft": {DEFINITION!r},'),
     ),
@@ -107,8 +107,8 @@ def test_each_table_that_a_new_function_is_missing_in_is_named(copied):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("jnp.abs({y})", "('x') and the text jnp.abs({y}): 'x' is not in both"),
-        ("jnp.abs({x}) + {y}", "('x') and the text jnp.abs({x}) + {y}: 'y' is not in both"),
+        ("jnp.abs({y})", "('x') and the text jnp.abs({y}), but 'x' is not in both"),
+        ("jnp.abs({x}) + {y}", "('x') and the text jnp.abs({x}) + {y}, but 'y' is not in both"),
     ],
 )
 def test_a_row_whose_text_does_not_fit_its_parameters_is_named(copied, text, sentence):
@@ -121,12 +121,13 @@ def test_an_entry_of_no_function_is_named(copied):
     change(copied, "algebra/signs.py", '"subtract", "power",', '"subtract", "power", "powder",')
     assert run(copied) == (
         "ValueError: _SIGNS in programs/algebra/signs.py has an entry for 'powder', "
-        "which is no function of programs/functions.py"
+        "which is not a function of programs/functions.py"
     )
 
 
 def test_a_function_with_more_parameters_than_the_machine_takes_is_named(copied):
     change(copied, "engines/operations.py", "MAX_OPERANDS = 3", "MAX_OPERANDS = 2")
     assert run(copied) == (
-        "ValueError: the function 'interp' has 3 parameters, and the machine of programs/engines/operations.py takes 2"
+        "ValueError: the function 'interp' has 3 parameters, but the machine of programs/engines/operations.py "
+        "takes at most 2"
     )

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -20,7 +19,7 @@ from evolve.commands.doctor import Finding
 from workers import compile_cache
 
 Usage = namedtuple("Usage", "total used free")
-NAMES = ["packages", "devices", "cores", "memory", "ray", "runs", "disk", "cache", "sqlite", "clock", "shared memory"]
+NAMES = ["packages", "devices", "cores", "memory", "ray", "runs", "disk", "cache", "sqlite", "shared memory"]
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +81,8 @@ def test_what_is_not_ok_has_advice(answers, monkeypatch):
 
 
 def test_a_check_that_raises_is_a_failed_check(answers, monkeypatch):
-    monkeypatch.setattr(doctor, "check_clock", lambda: 1 / 0)
-    finding = doctor.examine(None)["clock"]
+    monkeypatch.setattr(doctor, "check_sqlite", lambda: 1 / 0)
+    finding = doctor.examine(None)["sqlite"]
     assert finding == Finding("failed", "the check itself failed: ZeroDivisionError: division by zero", finding.advice)
 
 
@@ -229,15 +228,6 @@ def test_an_old_sqlite(monkeypatch):
     assert doctor.check_sqlite().state == "ok"
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
     assert doctor.check_sqlite().advice == "use a Python with SQLite 3.37 or newer"
-
-
-def test_a_clock_that_goes_back(monkeypatch):
-    assert doctor.check_clock().state == "ok"
-    ticks = iter(range(2000, 0, -1))
-    monkeypatch.setattr(
-        doctor, "time", SimpleNamespace(monotonic=lambda: next(ticks), get_clock_info=time.get_clock_info)
-    )
-    assert doctor.check_clock().state == "warning"
 
 
 @pytest.mark.parametrize(("free", "state"), [(2**30, "ok"), (64 * 2**20, "warning")])

@@ -21,8 +21,8 @@ def train(w, g, lr):
 def shown(reference: str, text: str = "") -> dict[str, str]:
     """Run the command and return the lines of facts by their names."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
-    _, facts, *_ = result.stdout.split("\n\n")
-    return {line[:17].strip(): line[18:] for line in facts.splitlines()}
+    facts = result.stdout.partition("\n\n")[2].partition("\n#\n")[0]
+    return {line[2:19].strip(): line[20:] for line in facts.splitlines()}
 
 
 def document(reference: str, text: str = "") -> dict:
@@ -50,10 +50,27 @@ def test_what_is_not_read_is_told():
     facts = shown("-", "def train(g):\n    update = sign(g)\n    return update\n")
     assert (facts["reads"], facts["does not read"], facts["state"]) == (
         "g",
-        "w, lr",
+        "w",
         "none; 0 number(s) for each weight",
     )
     assert "does not read" not in shown("adamw")
+
+
+def test_a_learning_rate_that_is_not_read_is_told_in_a_line():
+    sentence = "# does not read lr: a learning rate or schedule has no effect\n"
+    ignores = "def train(w, g):\n    update = g * 0.1\n    return update\n"
+    told = CliRunner().invoke(show_command, ["-"], input=ignores, catch_exceptions=False).stdout
+    assert sentence in told
+    assert sentence not in CliRunner().invoke(show_command, ["sgd"], catch_exceptions=False).stdout
+
+
+@pytest.mark.parametrize("name", ["lion_raw", "adamw", "adai"])
+def test_what_is_shown_can_be_read_as_a_program_again(name: str):
+    told = CliRunner().invoke(show_command, [name], catch_exceptions=False).stdout
+    assert programs.parse(told) == programs.load(name)
+    again = CliRunner().invoke(show_command, ["-"], input=told, catch_exceptions=False).stdout
+    rows = [line for line in told.splitlines() if not line.startswith("# same as")]
+    assert [line for line in again.splitlines() if not line.startswith("# same as")] == rows
 
 
 def test_a_seed_program_that_only_behaves_alike_is_named():
@@ -75,7 +92,7 @@ def test_a_seed_program_with_the_same_key_is_named(reference, same):
 def sections(reference: str, text: str = "") -> dict[str, list[str]]:
     """Run the command and return the lines below the facts by their titles."""
     result = CliRunner().invoke(show_command, [reference], input=text, catch_exceptions=False)
-    _, _, *parts = result.stdout.split("\n\n")
+    _, *parts = result.stdout.partition("\n\n")[2].replace("\n# ", "\n").split("\n#\n")
     return {title: [" ".join(row.split()) for row in rows] for title, *rows in map(str.splitlines, parts)}
 
 

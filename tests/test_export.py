@@ -350,7 +350,7 @@ BAD_NAMES += ["float", "sum", "callable", "ValueError", "print"]  # names that t
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_names_that_cannot_be_a_functions_are_refused(name):
-    with pytest.raises(ProgramError, match=r"cannot be a function's name|Python's own|the module itself needs"):
+    with pytest.raises(ProgramError, match=r"cannot be a function's name|Python built-in|the module itself uses"):
         programs.export_optax(programs.load("lion"), name=name)
 
 
@@ -358,12 +358,12 @@ def test_names_that_cannot_be_a_functions_are_refused(name):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("sum", "'sum' is a name of Python's own, which the module would hide; give another, such as my_sum"),
-        ("rate", "the module itself needs the name 'rate' for another thing; give another, such as my_rate"),
-        ("class", "'class' is a word of Python and cannot be a function's name"),
+        ("sum", "'sum' is a Python built-in, which the module would shadow; choose another, such as my_sum"),
+        ("rate", "the module itself uses the name 'rate'; choose another, such as my_rate"),
+        ("class", "'class' is a Python keyword and cannot be a function's name"),
         (
             "my-opt",
-            "'my-opt' cannot be a function's name; give up to 64 letters, digits and underscores, a letter first",
+            "'my-opt' cannot be a function's name; use up to 64 letters, digits and underscores, a letter first",
         ),
     ],
 )
@@ -389,7 +389,7 @@ def test_any_other_name_works(name, tmp_path):
 def test_the_module_tells_what_it_is(tmp_path):
     text = programs.export_optax(programs.load("lion"), name="lion_again")
     module = import_module(text, tmp_path)
-    assert module.__doc__.startswith("lion_again: an optimizer found by Pride")
+    assert module.__doc__.startswith("lion_again: an optimizer exported by Pride")
     assert str(programs.load("lion")).splitlines()[3].strip() in module.__doc__
     documented = inspect.getdoc(module.lion_again)
     assert all(f"{name}: " in documented for name in inspect.signature(module.lion_again).parameters)

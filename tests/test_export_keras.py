@@ -16,6 +16,7 @@ from program_cases import import_module, program
 from test_export import HARD
 from test_export_docstring import example
 from test_functions import agree, flushed, inputs, reference, roles
+from test_unread_rate import SENTENCE, UNREAD
 
 import programs
 from programs import FUNCTIONS, ProgramError
@@ -133,7 +134,7 @@ def test_functions_at_nasty_points(row, tmp_path):
     subject = program("w, g, m, lr", "update = m", f"m = {row.name}({', '.join(roles(row))})", returns="update, m")
     kind = exported(subject, tmp_path)
     for g, w, lr in inputs(row, "float32"):
-        own, optimizer = variables(w), kind(learning_rate=lr)
+        own, optimizer = variables(w), kind(**({"learning_rate": lr} if "lr" in roles(row) else {}))
         optimizer.build(own)
         optimizer.apply(tensors(g), own)
         kept = optimizer.slots["m"]
@@ -338,3 +339,10 @@ def test_all_of_it_on_pytorch():
     command = [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_rate_that_is_not_read_warns(tmp_path):
+    found = exported(UNREAD, tmp_path)
+    with pytest.warns(UserWarning, match=SENTENCE):
+        found(learning_rate=keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9))
+    found.from_config(found().get_config())

@@ -76,7 +76,7 @@ def test_the_module_names_its_factory(tmp_path: Path):
     assert CliRunner().invoke(export_command, arguments).stderr == f"wrote {path}: from found import mine\n"
     text = path.read_text()
     head, tail = text.split("Where it comes from:")
-    assert "lion, written by Pride" in tail
+    assert "lion, exported by Pride" in tail
     plain = programs.export_optax(programs.load("lion"), "mine")
     assert plain.startswith(head.rstrip())
     assert text.endswith(plain[plain.index("from typing") :])

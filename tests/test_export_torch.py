@@ -14,6 +14,7 @@ from program_cases import import_module, program
 from test_export import HARD
 from test_export_docstring import example
 from test_functions import agree, flushed, inputs, points, reference, roles
+from test_unread_rate import SENTENCE, UNREAD
 
 import programs
 from programs import FUNCTIONS, ProgramError
@@ -93,7 +94,7 @@ def test_functions_at_nasty_points(row, dtype, tmp_path):
     kind = exported(keeping(row), tmp_path)
     for g, w, lr in inputs(row, dtype):
         params = parameters(w)
-        optimizer = kind(params, lr=lr)
+        optimizer = kind(params, **({"lr": lr} if "lr" in roles(row) else {}))
         give(params, w, g)
         optimizer.step()
         x, y = ([leaf.astype(np.float64) for leaf in leaves] for leaves in (g, w))
@@ -136,7 +137,8 @@ def test_functions_of_numbers_and_arrays_mixed(row, tmp_path):
     for line in itertools.islice(in_all_places(row), 40):
         subject = program("w, g, m, lr", "update = m", line, returns="update, m")
         params = parameters(weights)
-        optimizer = exported(subject, tmp_path)(params, lr=0.5)
+        given = {"lr": 0.5} if "lr" in programs.check(subject).inputs else {}
+        optimizer = exported(subject, tmp_path)(params, **given)
         give(params, weights, gradients)
         optimizer.step()
         plain = Reference(subject, [(2, 2)], "float64")
@@ -356,3 +358,14 @@ def test_the_example_runs(name, tmp_path):
     shown = example(text) + "\nprint(bool(torch.isfinite(weights).all()), len(weights))\n"
     done = subprocess.run([sys.executable, "-W", "error", "-c", shown], cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True 3\n", "")
+
+
+def test_a_rate_that_is_not_read_warns(tmp_path):
+    found = exported(UNREAD, tmp_path)
+    (weights,) = parameters([np.ones(3)])
+    with pytest.warns(UserWarning, match=SENTENCE):
+        optimizer = found([weights], lr=0.1)
+    weights.grad = torch.ones(3, dtype=torch.float64)
+    optimizer.step()
+    np.testing.assert_array_equal(weights.detach().numpy(), np.zeros(3))
+    torch.optim.lr_scheduler.ConstantLR(found([weights]), factor=0.5)

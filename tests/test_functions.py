@@ -152,7 +152,7 @@ def test_numpy_jax_and_exported_text_agree(row, dtype, tmp_path):
     for g, w, lr in inputs(row, dtype):
         with jax.enable_x64(dtype == "float64"):
             gradients, weights = ([jnp.asarray(leaf) for leaf in leaves] for leaves in (g, w))
-            given = {"learning_rate": lr} if row.scalars else {}
+            given = {"learning_rate": lr} if "lr" in roles(row) else {}
             transform, other = programs.to_optax(subject, **given), factory(**given)
             updates, _ = transform.update(gradients, transform.init(weights), weights)
             assert_same_bits(other.update(gradients, other.init(weights), weights)[0], updates)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from program_cases import program
 
 import programs
+from programs import dataflow
 
 QUICK = ("adam", "lamb", "lion", "lion_raw", "novograd", "rprop", "sgd")
 SIGNED = """def train(w, g, m, lr):
@@ -83,3 +85,46 @@ def test_updates_of_one_program_do_not_differ_and_of_others_do():
     assert programs.largest_difference(lion, programs.load("adamw")) > 0.1
     nothing = programs.parse("def train(g):\n    x = reciprocal(0.0)\n    update = g * x\n    return update\n")
     assert programs.largest_difference(lion, nothing) == np.inf
+
+
+def shared_products(count):
+    """Make a program in which rules fit at every third statement and would leave more to compute."""
+    lines, last = [], "g"
+    for number in range(count):
+        a, b, x = f"a{number}", f"b{number}", f"x{number}"
+        lines += [f"{a} = {last} * m", f"{b} = w * m", f"{x} = {a} + {b}", f"{a} = {a} * {b}", f"{x} = tanh({x})"]
+        lines += [f"w = cos({a})", f"x{number} = {x} + {a}"]
+        last = x
+    return program("w, g, m, lr", *lines, f"m = interp({last}, m, 0.9)", "update = m * lr", returns="update, m")
+
+
+def work(monkeypatch, count, run):
+    """Count the nodes that are added to graphs meanwhile."""
+    done = 0
+    subject = shared_products(count)
+
+    def counted(function):
+        def call(*arguments):
+            nonlocal done
+            done += 1
+            return function(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataflow.GraphBuilder, "add", counted(dataflow.GraphBuilder.add))
+        run(subject)
+    return done
+
+
+@pytest.mark.parametrize("run", [programs.recognise, lambda p: programs.simplify(p, prove=False)])
+def test_the_work_for_a_program_grows_little_faster_than_its_length(monkeypatch, run):
+    short, long = (work(monkeypatch, count, run) for count in (10, 80))
+    assert long < 8 * 1.5 * short
+
+
+def test_one_reduction_costs_little_more_than_a_few_passes_over_the_program(monkeypatch):
+    found = []
+    subject = shared_products(5)
+    done = work(monkeypatch, 5, lambda p: found.extend(programs.reductions(p)))
+    assert done < 20 * len(subject.statements) * len(found)

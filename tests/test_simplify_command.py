@@ -114,6 +114,48 @@ def test_a_program_that_learns_nothing_is_simplified_by_rules_and_that_is_said(c
     assert "does not learn digits_tiny" in error
 
 
+LOST = "def train(g, lr):\n" + (
+    "    x = g * 1e25\n    x = x * 1e25\n    x = x * 1e-25\n    x = x * 1e-25\n    update = x * lr\n    return update\n"
+)
+
+
+def test_what_32_bit_floats_lose_and_rules_bring_back_is_said(tmp_path, capsys, trained_by):
+    path, recorded = tmp_path / "lost.opt", tmp_path / "lost.json"
+    path.write_text(LOST)
+    code, out, _ = run(capsys, str(path), "--rules", "-o", str(recorded))
+    assert code == 0
+    assert re.search(r"real +x \* c \* d -> .*; may differ by overflow", out)
+    assert "Steps called real are equal in real arithmetic; 32-bit floats may differ by overflow, underflow" in out
+    code, out, _ = run(capsys, "--replay", str(recorded), "--rules")
+    assert (code, "FAILS" in out) == (0, False)
+    claimed = recorded.read_text().replace('"real"', '"exact"')
+    recorded.write_text(re.sub(r'"gaps": \[[^]]*\]', '"gaps": []', claimed))
+    code, out, error = run(capsys, "--replay", str(recorded), "--rules")
+    assert code == 4
+    assert "FAILS: updates differ by" in out
+    assert "and 32-bit floats by overflow" in out
+    assert "do not hold" in error
+
+    def learns_if_short(jobs: Sequence[workers.Job]) -> list[workers.Result]:
+        return [
+            workers.Result(job.index, workers.Status.DIVERGED) if "e+25" in job.program else judged([job])[0]
+            for job in jobs
+        ]
+
+    trained_by(learns_if_short)
+    _, out, _ = run(capsys, str(path), "--tasks", "digits_tiny")
+    assert "On digits_tiny the program as given scores 0.0000 ± 0.0000, the last one 0.2" in out
+
+
+@pytest.mark.parametrize("number", ["0.33333331", "0.3333333333333333"])
+def test_a_product_with_a_near_reciprocal_is_replayed_as_it_is_called(tmp_path, capsys, number):
+    path, recorded = tmp_path / "near.opt", tmp_path / "near.json"
+    path.write_text(f"def train(g):\n    x = g * 3.0\n    update = x * {number}\n    return update\n")
+    assert run(capsys, str(path), "--rules", "-o", str(recorded))[0] == 0
+    code, out, _ = run(capsys, "--replay", str(recorded), "--rules")
+    assert (code, "FAILS" in out) == (0, False)
+
+
 def test_an_interrupt_keeps_what_was_found(tmp_path, capsys, clipped, trained_by):
     def interrupting(jobs: Sequence[workers.Job]) -> list[workers.Result]:
         if len(jobs) > 1:  # the first reductions

@@ -4,7 +4,7 @@ Importing this package imports neither JAX nor Ray: the first evaluation imports
 RayPool imports Ray.
 """
 
-from workers.arithmetic import UNKNOWN, Arithmetic, Measure, arithmetic_here
+from workers.arithmetic import UNKNOWN, Arithmetic, arithmetic_here
 from workers.cores import default_workers
 from workers.devices import device_here
 from workers.errors import DeviceError, PoolError
@@ -20,7 +20,6 @@ __all__ = [
     "Arithmetic",
     "DeviceError",
     "Job",
-    "Measure",
     "Pool",
     "PoolError",
     "RayPool",

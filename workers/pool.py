@@ -1,14 +1,16 @@
 """What every pool does, and the pool that uses no other process."""
 
+import math
+import time
 from types import TracebackType
 from typing import Protocol, Self
 
 from workers.arithmetic import Arithmetic, Measure, arithmetic_here, unmeasured
-from workers.backlog import Backlog, Evaluate, OnEvent, evaluate_together
+from workers.backlog import Backlog, Evaluate, Failure, OnEvent, evaluate_together
 from workers.devices import device_here
 from workers.errors import PoolError
 from workers.in_process import evaluate
-from workers.job import Job, Result
+from workers.job import Job, Result, Status
 
 
 class Pool(Protocol):
@@ -100,7 +102,7 @@ def measure_of(given: Evaluate) -> Measure:
 
 
 class SerialPool:
-    """Evaluates in this process, one batch per `wait`; has no deadline and survives no crash."""
+    """Evaluates in this process, one batch per `wait`; survives no crash, and hears of a deadline afterwards."""
 
     workers = 1
 
@@ -109,6 +111,7 @@ class SerialPool:
         evaluate: Evaluate = evaluate,
         *,
         batch: int = 8,
+        deadline_s: float = math.inf,
         measure: Measure | None = None,
         on_event: OnEvent = ignore,
     ) -> None:
@@ -118,11 +121,14 @@ class SerialPool:
             evaluate: Evaluates jobs.
             batch: The most jobs that are evaluated together. Few, since a `wait` lasts as long as a
               batch, and until it ends the caller checks no budget and answers no signal.
+            deadline_s: The most seconds for one attempt at a job; jobs that are evaluated together may take the sum of
+              theirs. Nothing is cut short: what took longer counts as a timeout, as it does with workers.
             measure: Returns the arithmetic; None for the function that suits `evaluate`, see `measure_of`.
             on_event: Called with a note whenever an attempt fails.
         """
         self._evaluate = evaluate
         self._batch = batch
+        self._deadline_s = deadline_s
         self._measure = measure or measure_of(evaluate)
         self._backlog = Backlog(on_event)
         self._closed = False
@@ -159,7 +165,11 @@ class SerialPool:
         while self._backlog.waiting and not self._backlog.has_results:
             attempts = self._backlog.take(self._batch)
             try:
+                start_s = time.monotonic()
                 outcome = evaluate_together(self._evaluate, [attempt.job for attempt in attempts])
+                took_s, limit_s = time.monotonic() - start_s, self._deadline_s * len(attempts)
+                if took_s > limit_s and not isinstance(outcome, Failure):
+                    outcome = Failure(Status.TIMEOUT, f"took longer than {limit_s:g} s", took_s)
             except BaseException:
                 self._backlog.put_back(attempts)
                 raise

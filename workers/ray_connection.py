@@ -3,11 +3,9 @@
 import logging
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -177,15 +175,18 @@ def _initialised(failure: str, **settings: Any) -> Iterator[None]:
 
 @contextmanager
 def _process_kept() -> Iterator[None]:
-    """Undo what `ray.init` does to this process, and silence a needless warning.
+    """Prevent or undo what `ray.init` does to this process, and silence a needless warning.
 
-    Ray replaces the handler of SIGTERM. It also makes this process the leader of a new group, after
-    which Ctrl-C in a terminal no longer reaches the process if another one, such as make, leads the
-    job. Once it is back in its group, this process gets Ctrl-C, and Ray's processes, which remain in
-    the new group, do not. JAX, once in use, warns of any fork; Ray's forks call exec at once.
+    Ray would replace the handler of SIGTERM, which may come at any time. And it makes this process the leader of a new
+    group, after which Ctrl-C in a terminal no longer reaches the process if another one, such as make, leads the job.
+    Once it is back in its group, this process gets Ctrl-C, and Ray's processes, which remain in the new group, do not.
+    JAX, once in use, warns of any fork; Ray's forks call exec at once.
     """
+    from ray._private import utils as ray_utils
+
     group = os.getpgrp()
-    on_terminate = signal.getsignal(signal.SIGTERM)
+    replace_handler = ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda handler: None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
@@ -194,8 +195,7 @@ def _process_kept() -> Iterator[None]:
         if os.getpgrp() != group:
             with suppress(OSError):  # the group has ended
                 os.setpgid(0, group)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_terminate)
+        ray_utils.set_sigterm_handler = replace_handler
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import programs
 from evolve.bench.benches import BENCHES, Device, Row
 from evolve.commands.options import json_option
 from evolve.commands.printing import print_json, print_table
+from evolve.commands.streams import note
 from evolve.errors import UsageError
 from workers.devices import CPU_ENVIRONMENT, GPU_ENVIRONMENT, device_here, jax_uses_gpus
 
@@ -96,7 +97,7 @@ def _measure(names: tuple[str, ...] | list[str], device: Device) -> list[Row]:
     rows = []
     for place, name in track(list(enumerate(names)), "measuring", console=console, disable=not console.is_terminal):
         if not console.is_terminal:
-            console.print(f"measuring {name} ({place + 1} of {len(names)})", markup=False, highlight=False)
+            note(f"measuring {name} ({place + 1} of {len(names)})")
         rows += BENCHES[name].measure(device)
     return rows
 

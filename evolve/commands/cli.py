@@ -1,12 +1,12 @@
 """The command ``pride``: the commands together, and the exit codes of the contract."""
 
+import contextlib
 import errno
 import importlib
 import io
-import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -14,6 +14,7 @@ import click
 import programs
 import workers
 from evolve.commands.printing import printable
+from evolve.commands.streams import discard_stdout, ensure_streams, note, reader_may_leave
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError, UserError
 
 _COMMANDS = {
@@ -35,8 +36,34 @@ _COMMANDS = {
 """Where each command is: imported when it is used, so that no command needs the packages of another."""
 
 
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """Do what prints, and end without a failure if nobody reads that any more.
+
+    Raises:
+        RuntimeError: If another pipe broke, for which click itself would exit without a word.
+    """
+    left = True
+    try:
+        with reader_may_leave():
+            yield
+            left = False
+    except BrokenPipeError as error:
+        raise RuntimeError("a pipe broke that is not the output") from error
+    if left:
+        raise click.exceptions.Exit(0)
+
+
 class _Group(click.Group):
     """A group that imports a command when it is used, and suggests a command for a mistyped name."""
+
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        with _output():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _output():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -50,7 +77,8 @@ class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             hint = programs.did_you_mean(args[0], _COMMANDS)
-            raise click.UsageError(f"no command is called '{args[0]}'{hint}; `pride --help` lists them", ctx)
+            there = ", ".join(sorted(_COMMANDS))
+            raise click.UsageError(f"no command is called '{args[0]}'{hint}; there are {there}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -66,12 +94,13 @@ def cli() -> None:
 
 def _exit(code: int, message: str = "") -> NoReturn:
     if message:
-        click.echo(printable(message), err=True)
+        note(printable(message))
     sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command, and end the process with the contract's exit code."""
+    ensure_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ± is no reason to fail
@@ -84,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except programs.ProgramError as error:
         _exit(BadProgramOrData.exit_code, f"pride: {error}")
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(BrokenPipeError):
+            error.show()
         _exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _exit(130, "pride: interrupted")
@@ -95,22 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run the command; a reader of the output that has gone away is not a failure."""
+    """Run the command and return its exit code; a reader of the output that has gone away is not a failure."""
+    code = 0
     try:
-        code = cli.main(arguments, prog_name="pride", standalone_mode=False) or 0
-        sys.stdout.flush()
-        return code
-    except SystemExit:  # what click and rich raise if the pipe is closed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        with reader_may_leave():
+            code = cli.main(arguments, prog_name="pride", standalone_mode=False) or 0
+            sys.stdout.flush()
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_stdout()
             raise StoppedEarly(f"the output cannot be written: {error.strerror}") from error
         raise
+    return code
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -57,7 +56,6 @@ def examine(address: str | None) -> dict[str, Finding]:
         "disk": check_disk,
         "cache": check_cache,
         "sqlite": check_sqlite,
-        "clock": check_clock,
         "shared memory": check_shared_memory,
     }
     with ThreadPoolExecutor(len(checks)) as threads:
@@ -152,16 +150,6 @@ def check_sqlite() -> Finding:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         wanted = ".".join(map(str, _OLDEST_SQLITE))
         return Finding("failed", found, f"use a Python with SQLite {wanted} or newer")
-    return Finding("ok", found)
-
-
-def check_clock() -> Finding:
-    """Check that the clock of deadlines only goes forward, in steps of at most a millisecond."""
-    clock = time.get_clock_info("monotonic")
-    readings = [time.monotonic() for _ in range(1000)]
-    found = f"monotonic, steps of {clock.resolution:.0e} s"
-    if not clock.monotonic or readings != sorted(readings) or clock.resolution > 1e-3:
-        return Finding("warning", "the monotonic clock goes back or is coarse", "deadlines of candidates may be wrong")
     return Finding("ok", found)
 
 

@@ -79,7 +79,10 @@ def _behaviour_document(program: programs.Program) -> dict[str, Any]:
 
 
 def print_program(named: NamedProgram) -> None:
-    """Print a program with the kind of every value, its dead statements marked, and its facts."""
+    """Print a program with the kind of every value, its dead statements marked, and its facts.
+
+    The facts are comments below it, so that what is printed can be read as a program again.
+    """
     program, facts = named.program, programs.check(named.program)
     lines = [f"# {line}" for line in named.header.splitlines()]
     first, *body = str(program).splitlines()
@@ -88,7 +91,8 @@ def print_program(named: NamedProgram) -> None:
     for line, kind, live in zip(body, facts.kinds, facts.live, strict=False):
         lines.append(f"{line:<{width}}# {kind}{'' if live else ', dead'}")
     lines.append(body[-1])
-    click.echo("\n".join([*lines, "", *_fact_lines(named), *_behaviour_lines(program)]))
+    told = [f"# {line}".rstrip() for line in (*_fact_lines(named), *_behaviour_lines(program))]
+    click.echo("\n".join([*lines, "", *told]))
 
 
 def _fact_lines(named: NamedProgram) -> list[str]:
@@ -110,13 +114,14 @@ def _fact_lines(named: NamedProgram) -> list[str]:
             "for each weight and step",
         ),
         ("reads", ", ".join(sorted(facts.inputs)) or "nothing"),
-        ("does not read", ", ".join(name for name in ("w", "g", "lr") if name not in facts.inputs)),
+        ("does not read", ", ".join(name for name in ("w", "g") if name not in facts.inputs)),
         ("key", programs.key(program)),
         ("fingerprint", programs.fingerprint(program)),
         ("same as", ", ".join(same_key)),
         ("behaves like", f"{alike} (other key, same fingerprint)" if alike else ""),
     ]
-    return [f"{name:<17} {text}" for name, text in rows if text]
+    lines = [f"{name:<17} {text}" for name, text in rows if text]
+    return [*lines, facts.unread_rate] if facts.unread_rate else lines
 
 
 def _behaviour_lines(program: programs.Program) -> list[str]:

@@ -2,9 +2,13 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, Final
+
+_AGAIN_S: Final = 0.05  # until an exception is raised again that Python ignored, as it does in callbacks
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,13 +48,26 @@ class Signals:
     @contextmanager
     def raised(self) -> Iterator[None]:
         """Have a signal raise `Interrupted` at once, as long as there is nothing to finish."""
-        self._raises = True
+        alarm, hook = signal.signal(signal.SIGALRM, self._raise), sys.unraisablehook
+
+        def try_again(unraisable: Any) -> None:
+            if isinstance(unraisable.exc_value, Interrupted):
+                signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+            else:
+                hook(unraisable)
+
+        self._raises, sys.unraisablehook = True, try_again
         try:
             if self.received:
-                raise Interrupted(self.received[0])
+                self._raise(0, None)
             yield
         finally:
-            self._raises = False
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, alarm)
+            self._raises, sys.unraisablehook = False, hook
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        raise Interrupted(self.received[0])
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal, as Python's `signal` calls it."""
@@ -60,7 +77,7 @@ class Signals:
         self.received.append(number)
         if self._raises:
             self._note("stopping")
-            raise Interrupted(number)
+            self._raise(number, frame)
         self._note("finishing what is under way; interrupt again to stop at once (what is done so far is kept)")
 
 

@@ -1,12 +1,9 @@
-"""Options that several commands share, and writing the files that they name."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
-
-from evolve.errors import UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 reuse_option = click.option(
@@ -18,6 +15,7 @@ other_arithmetic_option = click.option(
     help="Accept scores of a processor that computes other bits than those here; the run notes both.",
 )
 output_option = click.option("-o", "output", type=click.Path(dir_okay=False), help="Write to this file.")
+force_option = click.option("--force", is_flag=True, help="Overwrite a file that Pride did not write.")
 
 
 def placed(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,28 +27,3 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
-
-
-def check_folder(output: str) -> None:
-    """Raise if the folder of a file to write does not exist, before the work whose result goes there.
-
-    Raises:
-        UsageError: If there is no such folder.
-    """
-    if not (folder := Path(output).parent).is_dir():
-        raise UsageError(f"cannot write {output}: there is no folder {folder}")
-
-
-def write(text: str, output: str | None) -> None:
-    """Write to the file that was named, or to stdout if none was.
-
-    Raises:
-        UsageError: If the file cannot be written.
-    """
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from error

@@ -14,7 +14,7 @@ from rich.text import Text
 
 _PLAIN_WIDTH = 140  # columns if there is no terminal; more if the numbers of a row need more
 _PROSE_WIDTH = 24  # columns that prose needs at least
-_GAP = 1  # columns between two cells
+_GAP = 2  # columns between two cells
 
 
 class _Console(Console):

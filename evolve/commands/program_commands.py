@@ -1,17 +1,19 @@
 """The commands about programs, tasks and the language: show, evaluate, export, tasks and functions."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
 import programs
 from evolve.commands import documents
 from evolve.commands.export_targets import TARGETS
-from evolve.commands.options import json_option, output_option, write
+from evolve.commands.options import force_option, json_option, output_option
+from evolve.commands.outputs import check_module, check_output, how_to_import, write
 from evolve.commands.printing import print_json, print_table
 from evolve.commands.references import read_program
+from evolve.commands.streams import note
 
+_MOST_RNG_SEEDS = 1_000  # from 1,000 to 1,999; from 2,000 on are those of simplify, from 4,000 on of searches' finals
 _RNG_SEEDS = 5  # trainings per task, by default
 _RESULTS = {
     programs.Kind.TENSOR: "as its arguments",
@@ -58,7 +60,11 @@ def show_command(program: str, as_json: bool) -> None:
 @click.argument("program", nargs=-1, required=True)
 @click.option("--tasks", "suite", required=True, help="A suite's name, a task's name, or a YAML file.")
 @click.option(
-    "--rng-seeds", type=click.IntRange(1, 10_000), default=_RNG_SEEDS, show_default=True, help="Trainings per task."
+    "--rng-seeds",
+    type=click.IntRange(1, _MOST_RNG_SEEDS),
+    default=_RNG_SEEDS,
+    show_default=True,
+    help="Trainings per task; the rng seeds after these are those of simplify and of searches.",
 )
 @json_option
 def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
@@ -79,12 +85,20 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
 @click.option("--to", "target", type=click.Choice(list(TARGETS)), required=True, help="What to export it as.")
 @click.option("--name", default="optimizer", show_default=True, help="The name of a module's factory or class.")
 @output_option
-def export_command(program: str, target: str, name: str, output: str | None) -> None:
+@force_option
+def export_command(program: str, target: str, name: str, output: str | None, force: bool) -> None:
     """Write a program as a module to train with, as equations or as text."""
     row = TARGETS[target]
-    write(row.write(read_program(program), name), output)
     if output:
-        click.echo(f"wrote {output}" + (f": from {Path(output).stem} import {name}" if row.module else ""), err=True)
+        check_output(output, force)
+        if row.module:
+            check_module(output)
+    named = read_program(program)
+    write(row.write(named, name), output)
+    if output:
+        note(f"wrote {output}" + (f": {how_to_import(output, name)}" if row.module else ""))
+    if unread := programs.check(named.program).unread_rate:
+        note(f"{named.name} {unread}")
 
 
 @click.command("tasks")
@@ -99,7 +113,7 @@ def tasks_command(as_json: bool) -> None:
         fields = ("name", "description", "steps", "batch_size", "worst", "reference")
         print_json({"tasks": [{field: getattr(row, field) for field in fields} for row in rows], "suites": suites})
         return
-    columns = ["<task", "steps", "batch", "worst, nats", "AdamW, nats", "<what it is"]
+    columns = ["<task", "steps", "batch", "worst, nats", "AdamW, nats", "<<what it is"]
     cells = [
         (
             r.name,
@@ -113,7 +127,7 @@ def tasks_command(as_json: bool) -> None:
     ]
     print_table("Tasks", columns, cells)
     click.echo()
-    print_table("Suites", ["<suite", "<tasks"], [(name, ", ".join(suites[name])) for name in suites])
+    print_table("Suites", ["<suite", "<<tasks"], [(name, ", ".join(suites[name])) for name in suites])
 
 
 @click.command("functions")
@@ -131,7 +145,7 @@ def functions_command(as_json: bool) -> None:
             ]
         )
         return
-    columns = ["<function", "<form", "<kind of the result", "multiply-adds", "transcendentals", "<what it gives"]
+    columns = ["<function", "<form", "<kind of the result", "multiply-adds", "transcendentals", "<<what it gives"]
     cells = [
         (
             row.name if row.paper else f"{row.name} *",

@@ -1,7 +1,5 @@
 """Showing the progress of a search: a live line on a terminal, plain lines elsewhere, always on stderr."""
 
-import contextlib
-import sys
 import time
 from typing import Self
 
@@ -10,6 +8,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from evolve.commands.streams import note
 from evolve.search.driver import Progress
 
 _LINE_SECONDS = 10.0  # between two plain lines
@@ -45,9 +44,8 @@ class ProgressDisplay:
         """Print a sentence that stays on the screen."""
         if self._console.is_terminal:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-            return
-        with contextlib.suppress(OSError):  # the reader of stderr has gone; the search continues
-            print(text, file=sys.stderr, flush=True)
+        else:
+            note(text)
 
     def show(self, progress: Progress) -> None:
         """Show the current state of the search."""

@@ -23,7 +23,7 @@ def provenance(named: NamedProgram) -> tuple[str, ...]:
     Raises:
         BadProgramOrData: If its run cannot be read.
     """
-    lines = [f"{Path(named.name).name}, written by Pride {_version()}", *named.header.splitlines()]
+    lines = [f"{Path(named.name).name}, exported by Pride {_version()}", *named.header.splitlines()]
     if named.outcome is not None:
         with open_to_read(runs_folder(), named.name.partition(":")[0]) as store:
             lines += _of_run(store, named.outcome)

@@ -83,6 +83,9 @@ def _read_untransformed(reference: str) -> NamedProgram:
         outcome = find_outcome(match["run"], match["id"])
         name = f"{match['run']}:{outcome.index}"
         return NamedProgram(name, programs.parse(outcome.program), outcome=outcome)
+    path, _, candidate = reference.rpartition(":")
+    if os.path.isfile(os.path.join(path, "run.db")):
+        find_outcome(path, candidate)  # says that a run goes by its name
     return _from_text(reference, programs.source_text(reference))
 
 

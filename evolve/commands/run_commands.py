@@ -1,6 +1,7 @@
 """The commands about runs: search, resume, list, status, top and dump."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,9 +10,18 @@ import click
 
 import programs
 from evolve.commands import documents
-from evolve.commands.options import json_option, other_arithmetic_option, output_option, placed, reuse_option, write
+from evolve.commands.options import (
+    force_option,
+    json_option,
+    other_arithmetic_option,
+    output_option,
+    placed,
+    reuse_option,
+)
+from evolve.commands.outputs import check_output, write
 from evolve.commands.printing import print_json, print_table, printable
 from evolve.commands.running import Ended, Placement, resume, start
+from evolve.commands.streams import note, reader_may_leave
 from evolve.config.files import presets
 from evolve.config.settings import Config
 from evolve.scores.standing import candidate, comparison, finalists
@@ -21,7 +31,7 @@ from evolve.store.reader import RunReader
 from evolve.store.records import Outcome, dump_lines
 from evolve.store.run_configs import run_config
 
-_SHOWN_WHEN_INTERRUPTED = 5  # programs
+_SHOWN_BEFORE_THE_END = 5  # programs, as long as none was scored again
 
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
@@ -52,26 +62,38 @@ def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placem
 
 
 def _report_search(ended: Ended, as_json: bool) -> int:
-    with open_to_read(runs_folder(), ended.name) as store:
+    """Print what a search found and return the exit code, which is the same if nobody reads that."""
+    with reader_may_leave(), open_to_read(runs_folder(), ended.name) as store:
         if as_json:
             print_json(_status_document(store, run_config(store)) | {"reason": ended.reason})
         elif ended.signal is None:
-            _print_comparison(store, run_config(store))
-        else:
-            _print_best(store, run_config(store), store.best(_SHOWN_WHEN_INTERRUPTED))
+            _print_result(store, run_config(store))
+        elif best := store.best(_SHOWN_BEFORE_THE_END):
+            _print_best(store, run_config(store), best)
+        sys.stdout.flush()
     if ended.signal is None:
         return 0
-    click.echo(f"interrupted; to continue: pride resume {ended.name}", err=True)
+    note(f"interrupted; to continue: pride resume {ended.name}")
     return 128 + ended.signal
 
 
-def _print_comparison(store: RunReader, config: Config) -> None:
-    columns, rows = documents.standing_rows(finalists(store, config), config.tasks)
-    print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
-    click.echo()
-    columns, rows = documents.standing_rows(comparison(store, config), config.tasks)
-    title = "The first of them beside known optimizers, on other fresh rng seeds (1 = AdamW as given, higher is better)"
-    print_table(title, columns, rows)
+def _print_result(store: RunReader, config: Config) -> None:
+    """Print what a run has found so far, without tables of nothing."""
+    if not (best := store.best(_SHOWN_BEFORE_THE_END)):
+        click.echo("no candidate trained to the end" if store.counts().trained else "nothing was trained")
+        return
+    if confirmed := finalists(store, config):
+        columns, rows = documents.standing_rows(confirmed, config.tasks)
+        print_table("The best of the search, scored again on fresh rng seeds", columns, rows)
+    else:
+        _print_best(store, config, best)
+    if compared := comparison(store, config):
+        click.echo()
+        columns, rows = documents.standing_rows(compared, config.tasks)
+        title = (
+            "The first of them beside known optimizers, on other fresh rng seeds (1 = AdamW as given, higher is better)"
+        )
+        print_table(title, columns, rows)
     champion = find_champion(store, config)
     if champion is not None:
         found = programs.simplify(programs.parse(champion.program)).program
@@ -85,16 +107,18 @@ def _print_best(store: RunReader, config: Config, best: Sequence[Outcome]) -> No
 
 
 def _status_document(store: RunReader, config: Config) -> dict[str, Any]:
+    summary = summarise(runs_folder(), store.name)
     champion = find_champion(store, config)
     best = None
     if champion is not None:
         best = {"id": champion.index, "program": champion.program, "score": champion.score}
     return {
         "run": store.name,
+        "state": summary.state,
         "best": best,
         "counts": asdict(store.counts()),
         "seconds": store.seconds,
-        "reason": store.stop_reason,
+        "reason": summary.reason or None,
         "trained_by": store.trained_by,
         "arithmetics": [asdict(each) for each in store.arithmetics],
         "finalists": [asdict(entry) for entry in finalists(store, config)],
@@ -110,7 +134,7 @@ def list_command(as_json: bool) -> None:
     if as_json:
         print_json([vars(summary) for summary in summaries])
         return
-    columns = ["<run", "<state", "candidates", "trained", "best", "<created (UTC)", "<why it ended"]
+    columns = ["<run", "<state", "candidates", "trained", "best", "<created (UTC)", "<<why it ended"]
     rows = [(s.name, s.state, s.candidates, s.trained, s.best, s.created, s.reason) for s in summaries]
     print_table(f"Runs in {runs_folder()}", columns, rows)
 
@@ -124,7 +148,7 @@ def status_command(run: str, as_json: bool) -> None:
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
         if as_json:
-            print_json(_status_document(store, config) | {"state": summary.state})
+            print_json(_status_document(store, config))
             return
         counted = asdict(store.counts())
         training_seconds = counted.pop("training_seconds")
@@ -137,7 +161,7 @@ def status_command(run: str, as_json: bool) -> None:
             click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
             click.echo(printable(f"bits    {', then '.join(map(str, store.arithmetics))}"))
         click.echo()
-        _print_comparison(store, config)
+        _print_result(store, config)
 
 
 @click.command("top")
@@ -159,9 +183,12 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
 @click.command("dump")
 @click.argument("run")
 @output_option
+@force_option
 @json_option
-def dump_command(run: str, output: str | None, as_json: bool) -> None:
+def dump_command(run: str, output: str | None, force: bool, as_json: bool) -> None:
     """Print a run's outcomes in order, one canonical JSON document per line (with --json: one list of them)."""
+    if output:
+        check_output(output, force)
     with open_to_read(runs_folder(), run) as store:
         if as_json:
             print_json([json.loads(line) for line in dump_lines(store.outcomes())])

@@ -1,25 +1,26 @@
 """Starting and resuming a search from the command line: config, run folder, pool, signals, progress."""
 
 import datetime
-import os
 import re
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+
+import click
 
 import programs
 import workers
+from evolve.commands.interrupts import Interrupted, Signals, hear_signals
 from evolve.commands.progress import ProgressDisplay
 from evolve.commands.references import read_suite
 from evolve.config.files import config_text, difference, load_config, to_yaml
 from evolve.config.settings import FREE_TO_CHANGE, Config
-from evolve.errors import RunConflict, StoppedEarly, UsageError
-from evolve.search.driver import Watcher, search, trained_by, wait_for_arithmetic
+from evolve.errors import RunConflict, StoppedEarly, UsageError, UserError
+from evolve.search.driver import Stop, Watcher, nothing_to_search, search, trained_by, wait_for_arithmetic
 from evolve.search.ray_islands import open_islands
 from evolve.search.reuse import ReusingPool
+from evolve.store.finals import PURPOSES, missing_finals
 from evolve.store.folders import check_new, create, environment, open_to_read, open_to_write, runs_folder
 from evolve.store.run_configs import made_config, run_config
 from evolve.store.writer import RunStore
@@ -68,11 +69,12 @@ def start(source: str, name: str | None, overrides: tuple[str, ...], placement: 
     check_placement(placement)
     check_new(runs_folder(), name)
     with (
-        _stage(name, config, placement) as stage,
+        _stage(name) as stage,
         create(runs_folder(), name, given, to_yaml(config), environment()) as store,
+        _reason_kept(store, new=True),
     ):
         stage.display.note(f"run {name}: results go to {store.folder}")
-        return stage.search(store, config)
+        return stage.search(store, config, placement)
 
 
 def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended:
@@ -94,11 +96,20 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         if other:
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
         wanted = store.arithmetics[-1] if store.arithmetics and not placement.other_arithmetic else None
-    with open_to_write(runs_folder(), name) as store, _stage(name, config, placement, wanted) as stage:
-        stage.check_arithmetic(store)  # so that this refusal changes nothing, too
+        finished, missing = store.stop_reason, True
+        if finished is not None and (config.budget == old.budget or (used := nothing_to_search(store, config))):
+            if config.budget != old.budget:
+                click.echo(f"the new budget is used up already ({used}), so that it changes nothing", err=True)
+                config = config.model_copy(update={"budget": old.budget})
+            missing = any(missing_finals(store, config, purpose) for purpose in PURPOSES)
+    if finished is not None and not missing:
         if config != old:
-            store.change_config(to_yaml(config))
-        return stage.search(store, config)
+            with open_to_write(runs_folder(), name) as store:
+                store.change_config(to_yaml(config))
+        click.echo(f"run {name} is finished ({finished}): nothing is left to do", err=True)
+        return Ended(name, finished, None)
+    with _stage(name) as stage, open_to_write(runs_folder(), name) as store, _reason_kept(store):
+        return stage.search(store, config, placement, wanted, change_config=config != old)
 
 
 def default_name(source: str) -> str:
@@ -144,74 +155,99 @@ def check_placement(placement: Placement) -> None:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What a search needs besides its run: workers, a display, and the signals received."""
+    """What a search needs besides its run and a pool: a display, and an ear for signals."""
 
-    pool: workers.Pool
     display: ProgressDisplay
-    received: list[int]  # signals, in the order they came
-    other_arithmetic: bool
+    signals: Signals
 
-    @property
-    def watcher(self) -> Watcher:
-        return Watcher(self.display.show, lambda: signal.strsignal(self.received[0]) if self.received else None)
+    def search(
+        self,
+        store: RunStore,
+        config: Config,
+        placement: Placement,
+        arithmetic: workers.Arithmetic | None = None,
+        change_config: bool = False,
+    ) -> Ended:
+        """Open a pool and search until the end.
 
-    def check_arithmetic(self, store: RunStore) -> None:
-        """Refuse to go on with a run of another arithmetic, unless that is wanted."""
-        arithmetic = wait_for_arithmetic(self.pool, self.watcher)
-        if not self.other_arithmetic and isinstance(arithmetic, workers.Arithmetic):
-            store.check_arithmetic(arithmetic)
-
-    def search(self, store: RunStore, config: Config) -> Ended:
-        borrowed = self.pool.borrowed if isinstance(self.pool, ReusingPool) else ()
-        stop = search(
-            store,
-            config,
-            self.pool,
-            self.watcher,
-            open_islands,
-            borrowed=borrowed,
-            other_arithmetic=self.other_arithmetic,
-        )
-        return Ended(store.name, stop.reason, self.received[0] if stop.interrupted else None)
+        Args:
+            store: The run, open for writing.
+            config: Its settings.
+            placement: Where it trains.
+            arithmetic: The arithmetic that the workers must have; None for any.
+            change_config: Whether the run is given this config in place of the one it has, once nothing is refused.
+        """
+        watcher = Watcher(self.display.show, lambda: self.signals.reason, self.display.note)
+        try:
+            with self.signals.raised():
+                pool = _open_pool(config, placement, arithmetic, self.display.note)
+            with pool:
+                if arithmetic is not None:  # so that this refusal changes nothing, too
+                    found = wait_for_arithmetic(pool, watcher)
+                    if isinstance(found, workers.Arithmetic):
+                        store.check_arithmetic(found)
+                if change_config:
+                    store.change_config(to_yaml(config))
+                borrowed = pool.borrowed if isinstance(pool, ReusingPool) else ()
+                stop = search(
+                    store,
+                    config,
+                    pool,
+                    watcher,
+                    open_islands,
+                    borrowed=borrowed,
+                    other_arithmetic=placement.other_arithmetic,
+                )
+            if isinstance(pool, ReusingPool):
+                self.display.note(f"{pool.reused} score(s) came from {', '.join(placement.reuse)}")
+        except Interrupted:
+            stop = Stop(self.signals.reason or "", interrupted=True)
+        except workers.PoolError as error:
+            raise StoppedEarly(f"{error}. What was committed is kept: pride resume {store.name}") from error
+        if stop.interrupted:
+            store.interrupt(stop.reason)
+        return Ended(store.name, stop.reason, self.signals.received[0] if stop.interrupted else None)
 
 
 @contextmanager
-def _stage(
-    name: str, config: Config, placement: Placement, arithmetic: workers.Arithmetic | None = None
-) -> Iterator[_Stage]:
-    """Open all that a search needs.
-
-    Args:
-        name: the run's.
-        config: its settings.
-        placement: where it trains.
-        arithmetic: which its workers must have; None for any.
-    """
-    with ProgressDisplay(name) as display, hear_signals(display.note) as received:
-        try:
-            lazy = config.rounds[0].islands > 1  # islands may have workers of their own
-            pool = make_pool(placement, config.tasks, config.deadline_seconds, display.note, lazy, arithmetic)
-        except workers.PoolError as error:
-            raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
-        try:
-            if placement.reuse:
-                pool = _reusing(pool, config, placement)
-            with pool:
-                yield _Stage(pool, display, received, placement.other_arithmetic)
-            if isinstance(pool, ReusingPool):
-                display.note(f"{pool.reused} score(s) came from {', '.join(placement.reuse)}")
-        except workers.PoolError as error:
-            raise StoppedEarly(f"{error}. What was committed is kept: pride resume {name}") from error
+def _stage(name: str) -> Iterator[_Stage]:
+    """Show the progress of the run of this name, and hear signals."""
+    with ProgressDisplay(name) as display, hear_signals(display.note) as signals:
+        yield _Stage(display, signals)
 
 
-def _reusing(pool: workers.Pool, config: Config, placement: Placement) -> ReusingPool:
-    """Have a pool answer what earlier runs know; it is closed if that is refused."""
+@contextmanager
+def _reason_kept(store: RunStore, new: bool = False) -> Iterator[None]:
+    """Have a run record why its session failed; a new one that is refused leaves nothing."""
     try:
-        arithmetic = None if placement.other_arithmetic else pool.arithmetic()
+        yield
+    except (UsageError, workers.DeviceError):
+        if new:
+            store.discard()
+        raise
+    except UserError as error:
+        with suppress(UserError):  # the disk may be full
+            store.interrupt(error.sentence)
+        raise
+
+
+def _open_pool(
+    config: Config, placement: Placement, arithmetic: workers.Arithmetic | None, note: Callable[[str], None]
+) -> workers.Pool | ReusingPool:
+    """Open the pool for a search, which answers what earlier runs know, if the placement names some."""
+    lazy = config.rounds[0].islands > 1  # islands may have workers of their own
+    try:
+        pool = make_pool(placement, config.tasks, config.deadline_seconds, note, lazy, arithmetic)
+    except workers.PoolError as error:
+        raise (UsageError if placement.address else StoppedEarly)(str(error)) from error
+    if not placement.reuse:
+        return pool
+    try:
+        measured = None if placement.other_arithmetic else pool.arithmetic()
     except BaseException:
         pool.close()
         raise
-    return ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool), arithmetic)
+    return ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool), measured)
 
 
 def make_pool(
@@ -230,7 +266,7 @@ def make_pool(
     """
     if placement.pool == "serial":
         workers.device_here()
-        return workers.SerialPool(on_event=on_event)
+        return workers.SerialPool(deadline_s=deadline_seconds, on_event=on_event)
     on_event("starting workers on Ray")
     return workers.RayPool(
         placement.workers,
@@ -241,24 +277,3 @@ def make_pool(
         arithmetic=arithmetic,
         on_event=on_event,
     )
-
-
-@contextmanager
-def hear_signals(note: Callable[[str], None]) -> Iterator[list[int]]:
-    """Yield a list of received interrupts: the first lets work under way be finished, the second ends the process."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if received:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        received.append(number)
-        note("finishing what is under way; interrupt again to stop at once (what is done so far is kept)")
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

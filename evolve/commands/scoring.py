@@ -7,6 +7,7 @@ from rich.progress import track
 
 import workers
 from evolve.commands.references import NamedProgram, read_suite
+from evolve.commands.streams import note
 from evolve.scores.standing import Standing, make_standing
 
 _FIRST_RNG_SEED = 1_000  # the tasks' references were measured on these; searches use others
@@ -35,7 +36,7 @@ def score_named(named: Sequence[NamedProgram], suite: str, rng_seeds: int) -> tu
     standings = []
     for index, entry in track(listed, "training", console=console, disable=not console.is_terminal):
         if not console.is_terminal:
-            console.print(f"training with {entry.name} ({index + 1} of {len(named)})", markup=False, highlight=False)
+            note(f"training with {entry.name} ({index + 1} of {len(named)})")
         (result,) = workers.evaluate([workers.Job(index, str(entry.program), names, seeds)])
         losses = dict(zip(names, result.losses, strict=False))
         standings.append(

@@ -1,8 +1,9 @@
 """The command ``pride simplify``: from a raw program to a clean one, and checks of recorded derivations."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import tasks
 import workers
-from evolve.commands.options import check_folder, json_option, placed, write
+from evolve.commands.interrupts import Interrupted, hear_signals
+from evolve.commands.options import force_option, json_option, placed
+from evolve.commands.outputs import check_output, write
 from evolve.commands.printing import json_text, print_json, printable
 from evolve.commands.provenance import comments, provenance
 from evolve.commands.references import NamedProgram, read_program, read_suite
-from evolve.commands.running import Placement, check_placement, hear_signals, make_pool
+from evolve.commands.running import Placement, check_placement, make_pool
+from evolve.commands.streams import note, reader_may_leave
 from evolve.errors import BadProgramOrData, StoppedEarly, UsageError
 from evolve.simplify import derivation_text
 from evolve.simplify.by_training import Simplified, simplify_by_rules, simplify_by_training
@@ -44,6 +48,7 @@ _LINE_S = 10.0  # between two plain lines
     type=click.Path(dir_okay=False),
     help="Write the program to this file, or the derivation if it ends in .txt, .json or .html. May be repeated.",
 )
+@force_option
 @click.option("--replay", "recorded", metavar="FILE", help="Check the steps of a derivation that was written as JSON.")
 @placed
 @json_option
@@ -53,6 +58,7 @@ def simplify_command(
     rng_seeds: int,
     rules_only: bool,
     outputs: tuple[str, ...],
+    force: bool,
     recorded: str | None,
     as_json: bool,
     **placement: Any,
@@ -67,48 +73,40 @@ def simplify_command(
     placed_at = Placement(**placement)
     check_placement(placed_at)
     for output in outputs:
-        check_folder(output)
+        check_output(output, force)
     if recorded is not None:
         return _replay(recorded, rules_only, placed_at, as_json)
     named = read_program(program or "")
-    printer = _Printer(named, show=not as_json)
+    printer = _Printer(named, show=not as_json, needed=bool(outputs))
     if rules_only:
         simplified = simplify_by_rules(named.program)
         for number in range(len(simplified.steps)):
             printer.step(simplified.upto(number + 1))
     else:
         simplified = _train(named, read_suite(suite), rng_seeds, placed_at, printer)
-    _report(named, simplified, outputs, as_json, bool(printer.signal))
+    with reader_may_leave():
+        _report(named, simplified, outputs, as_json, bool(printer.signal))
+        sys.stdout.flush()
     return 128 + printer.signal if printer.signal else 0
 
 
 class _Printer:
-    """Prints steps as they are found."""
+    """Prints steps as they are found; if files are needed, a reader that goes away does not end the work."""
 
-    def __init__(self, named: NamedProgram, show: bool):
-        self._named, self._show = named, show
+    def __init__(self, named: NamedProgram, show: bool, needed: bool):
+        self._named, self._show, self._needed = named, show, needed
         self.latest: Simplified | None = None
         self.signal = 0  # the signal that ended it early; 0 if none
 
     def step(self, simplified: Simplified) -> None:
         """Print the newest step, and before the first one what the derivation starts from."""
         self.latest = simplified
-        if self._show and len(simplified.steps) == 1:
-            click.echo("\n".join([*derivation_text.first_lines(self._named.name, simplified), ""]))
-        if self._show:
+        if not self._show:
+            return
+        with reader_may_leave() if self._needed else nullcontext():
+            if len(simplified.steps) == 1:
+                click.echo("\n".join([*derivation_text.first_lines(self._named.name, simplified), ""]))
             click.echo(derivation_text.step_line(simplified, len(simplified.steps)))
-
-
-class _Interrupted(Exception):  # noqa: N818 - a wish, no error
-    """A signal asked to stop.
-
-    Attributes:
-        signal: The signal's number.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.signal = number
 
 
 def _train(
@@ -119,12 +117,12 @@ def _train(
     try:
         with _meter(placement, tasks, seeds) as meter:
             simplified = simplify_by_training(named.program, tasks, meter, printer.step)
-    except _Interrupted as interrupted:
+    except Interrupted as interrupted:
         printer.signal = interrupted.signal
-        click.echo("interrupted; this is what was found so far", err=True)
+        note("interrupted; this is what was found so far")
         return printer.latest or simplify_by_rules(named.program)
     if unlearnt := ", ".join(task for task in tasks if task not in simplified.yardstick.start):
-        click.echo(f"{named.name} does not learn {unlearnt} with every rng seed: not used", err=True)
+        note(f"{named.name} does not learn {unlearnt} with every rng seed: not used")
     return simplified
 
 
@@ -134,23 +132,31 @@ def _meter(placement: Placement, tasks: tuple[str, ...], rng_seeds: Sequence[int
     console = Console(stderr=True)
     last_line_s = time.monotonic()
 
-    def note(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def say(text: str) -> None:
+        if console.is_terminal:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            note(text)
 
     columns = (TextColumn("training {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     try:
-        with hear_signals(note) as received, make_pool(placement, tasks, _DEADLINE_S, note) as pool, progress:
+        with ExitStack() as stack:
+            signals = stack.enter_context(hear_signals(say))
+            with signals.raised():
+                pool = make_pool(placement, tasks, _DEADLINE_S, say)
+            stack.enter_context(pool)
+            stack.enter_context(progress)
             bar = progress.add_task("", total=1)
 
             def show(task: str, done: int, total: int) -> None:
                 nonlocal last_line_s
-                if received:
-                    raise _Interrupted(received[0])
+                if signals.received:
+                    raise Interrupted(signals.received[0])
                 progress.update(bar, description=task, completed=done, total=total)
                 if not console.is_terminal and time.monotonic() - last_line_s >= _LINE_S:
                     last_line_s = time.monotonic()
-                    note(f"training {task}: {done} of {total} jobs are done")
+                    say(f"training {task}: {done} of {total} jobs are done")
 
             yield Meter(pool, rng_seeds, show)
     except workers.PoolError as error:

@@ -28,7 +28,7 @@ def ensure_streams() -> None:
                 os.dup2(null, number)
                 os.close(null)
             if name != "stdin":  # a command that reads it says that it is closed
-                setattr(sys, name, open(number, "w", closefd=False))
+                setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 @contextlib.contextmanager
@@ -40,12 +40,9 @@ def reader_may_leave() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SystemExit) as error:
-        broken = error.__context__ if isinstance(error, SystemExit) else error  # click exits if a pipe is broken
-        if not (isinstance(broken, OSError) and broken.errno == errno.EPIPE):
+    except OSError as error:
+        if error.errno != errno.EPIPE or not _reader_has_left():
             raise
-        if not _reader_has_left():
-            raise broken from None
         discard_stdout()
 
 

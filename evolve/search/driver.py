@@ -13,6 +13,7 @@ from evolve.search.island import Founder
 from evolve.search.local_islands import IslandsHere, OpenIslands
 from evolve.search.rounds import Leg, legs
 from evolve.store.finals import Purpose, fresh_rng_seeds, missing_finals
+from evolve.store.reader import RunReader
 from evolve.store.records import Counts, Final, Outcome
 from evolve.store.writer import RunStore
 from workers import faults
@@ -52,10 +53,12 @@ class Watcher:
     Attributes:
         on_progress: Called whenever outcomes arrived, and regularly while waiting.
         interrupted: Called regularly; if it returns a reason, the search ends and can be resumed.
+        on_note: Called with a sentence for people.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     interrupted: Callable[[], str | None] = lambda: None
+    on_note: Callable[[str], None] = lambda note: None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,14 @@ def search(
     reason = session.spent or session.ending or "every round is complete"
     store.finish(reason, seconds)
     return Stop(reason, interrupted=False)
+
+
+def nothing_to_search(store: RunReader, config: Config) -> str | None:
+    """Return why a search has nothing more to do with this config; None if it may find more."""
+    counts, best = store.counts(), next((outcome.score for outcome in store.best(1)), None)
+    *_, last = legs(config)
+    complete = last.end is not None and counts.generated >= last.end
+    return used_up(config, counts, best, store.seconds) or ("every round is complete" if complete else None)
 
 
 def wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithmetic | Stop:

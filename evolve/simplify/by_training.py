@@ -29,6 +29,8 @@ class Simplified:
         steps: The steps from the start to the last program.
         rejected: The reductions of the last program, all of which fell below the noise.
         fresh: By task, the scores of the start and of the last program on rng seeds used for no choice.
+        revived: The same, on the rng seeds of the choices, for tasks that the last program learns and the start does
+            not: steps that are equal in real arithmetic can bring back what 32-bit floats lose.
     """
 
     start: programs.Program
@@ -37,6 +39,7 @@ class Simplified:
     steps: tuple[MeasuredStep, ...]
     rejected: tuple[Trial, ...] = ()
     fresh: Mapping[str, tuple[Scores, Scores]] = field(default_factory=dict)
+    revived: Mapping[str, tuple[Scores, Scores]] = field(default_factory=dict)
 
     @property
     def program(self) -> programs.Program:
@@ -45,7 +48,7 @@ class Simplified:
 
     def upto(self, count: int) -> "Simplified":
         """Return the derivation of the first steps alone."""
-        return replace(self, steps=self.steps[:count], rejected=(), fresh={})
+        return replace(self, steps=self.steps[:count], rejected=(), fresh={}, revived={})
 
     def worth(self) -> list[Trial]:
         """Return, for every statement of the last program, the reduction without it that costs least."""
@@ -110,6 +113,9 @@ def simplify_by_training(
         for trial in round_numbers(done.program, meter, yardstick):
             take(trial.reduction.steps)
             rounded = True
+    if any(step.step.gaps for step in done.steps):
+        last = {task: meter.scores([done.program], task)[0] for task in tasks if task not in yardstick.start}
+        done = replace(done, revived={task: (start[task], own) for task, own in last.items() if min(own) > 0.0})
     fresh = meter.on([seed + _FRESH for seed in meter.rng_seeds])
     ends = {task: fresh.scores([done.start, done.program], task) for task in yardstick.start}
     return replace(done, fresh={task: (start, end) for task, (start, end) in ends.items()})

@@ -52,7 +52,7 @@ def step_line(simplified: Simplified, number: int) -> str:
     step = simplified.steps[number - 1]
     line = f"{number:3}. {step.step.proof:<8}  {step.step.reason:<{_REASON_WIDTH}}  {sizes(step.step.program)}"
     if not simplified.yardstick.start:
-        return line
+        return line + (f"; may differ by {', '.join(step.step.gaps)}" if step.step.gaps else "")
     below = [task for task, scores in step.scores.items() if not simplified.yardstick.keeps(task, scores)]
     warning = f", below the noise on {', '.join(below)}" if below else ""
     return f"{line}, score {signed(change_of(simplified, step))}{warning}"
@@ -79,15 +79,37 @@ def worth_lines(simplified: Simplified) -> list[str]:
 
 def as_text(name: str, simplified: Simplified) -> str:
     """Return a derivation as text for people: the start, every step with its program, and each statement's worth."""
-    lines = [*first_lines(name, simplified), "", str(simplified.start)]
+    written = f"A derivation by Pride {importlib.metadata.version('pride')}"
+    lines = [written, *first_lines(name, simplified), "", str(simplified.start)]
     for number, step in enumerate(simplified.steps, start=1):
         lines += [step_line(simplified, number), "", str(step.step.program)]
     return "\n".join([*lines, *last_lines(simplified), ""])
 
 
+def real_lines(simplified: Simplified) -> list[str]:
+    """Return what the proof ``real`` means, if steps have it and nothing was trained to tell what it costs."""
+    gaps = {gap for step in simplified.steps for gap in step.step.gaps}
+    if not gaps or simplified.yardstick.start:
+        return []
+    kinds = ", ".join(gap for gap in programs.Gap if gap in gaps)
+    return [f"Steps called real are equal in real arithmetic; 32-bit floats may differ by {kinds}, and so may scores."]
+
+
+def revived_lines(simplified: Simplified) -> list[str]:
+    """Return a line for each task that the last program learns and the start does not."""
+    return [
+        f"On {task} the program as given scores {estimate(start)}, the last one {estimate(end)}: "
+        "a step that is not exact brings back what 32-bit floats lose"
+        for task, (start, end) in simplified.revived.items()
+    ]
+
+
 def last_lines(simplified: Simplified) -> list[str]:
     """Return lines on the scores of both ends on fresh rng seeds, and on each statement's worth in the last program."""
     lines = [fresh_line(simplified)] if simplified.fresh else []
+    lines += [*real_lines(simplified), *revived_lines(simplified)]
+    if unread := programs.check(simplified.program).unread_rate:
+        lines.append(f"The simplified program {unread}.")
     if worth := worth_lines(simplified):
         lines += ["What each statement is worth: the score that its best replacement costs", *worth]
     return lines
@@ -109,6 +131,9 @@ def as_document(name: str, simplified: Simplified) -> dict[str, Any]:
         "fresh": {
             task: {"start": list(start), "program": list(end)} for task, (start, end) in simplified.fresh.items()
         },
+        "revived": {
+            task: {"start": list(start), "program": list(end)} for task, (start, end) in simplified.revived.items()
+        },
         "worth": [
             {
                 "statement": trial.reduction.statement,
@@ -125,6 +150,7 @@ def _step_document(simplified: Simplified, step: MeasuredStep) -> dict[str, Any]
     document: dict[str, Any] = {
         "reason": step.step.reason,
         "proof": step.step.proof.value,
+        "gaps": [gap.value for gap in step.step.gaps],
         "program": str(step.step.program),
         "statements": facts.statements,
         "state_slots": facts.state_slots,
@@ -166,6 +192,7 @@ _Scores = dict[str, tuple[pydantic.FiniteFloat, ...]]
 class _Step(pydantic.BaseModel, strict=True):
     reason: str
     proof: programs.Proof
+    gaps: tuple[programs.Gap, ...] = ()
     program: str
     scores: _Scores
 
@@ -215,7 +242,7 @@ def read_derivation(path: str) -> tuple[str, Simplified]:
             f"{path}: got scores of {len(document.rng_seeds)} rng seed(s), too few to estimate the noise"
         )
     steps = tuple(
-        MeasuredStep(programs.Step(step.reason, step.proof, programs.parse(step.program)), step.scores)
+        MeasuredStep(programs.Step(step.reason, step.proof, programs.parse(step.program), step.gaps), step.scores)
         for step in document.steps
     )
     found = Simplified(programs.parse(document.start), document.rng_seeds, Yardstick(document.scores), steps)

@@ -29,6 +29,7 @@ def derivation_page(name: str, simplified: Simplified) -> str:
         scores={task: yardstick.noise(task) for task in yardstick.start},
         rng_seeds=len(simplified.rng_seeds),
         fresh=fresh_line(simplified) if simplified.fresh else "",
+        unread=programs.check(simplified.program).unread_rate,
         start=str(simplified.start),
         program=str(simplified.program),
         steps=[_row(simplified, old, step) for old, step in zip(before, simplified.steps, strict=False)],

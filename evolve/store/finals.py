@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import programs
 import workers
@@ -11,6 +11,7 @@ from evolve.store.reader import RunReader
 from evolve.store.records import Final, Outcome
 
 Purpose = Literal["confirm", "report"]  # to choose the champion; to show how good it is
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 _SEEDS_PER_SEARCH = 10_000  # the distance between the first rng seeds of two searches
 _FIRST_FRESH = {"confirm": 4_000, "report": 7_000}  # where among these the fresh ones begin

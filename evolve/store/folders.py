@@ -125,9 +125,16 @@ def open_to_read(root: str | Path, name: str) -> RunReader:
 
 
 def list_runs(root: str | Path) -> list[RunSummary]:
-    """Return summaries of all runs, by name; a run that cannot be read is among them, with the reason."""
-    names = sorted(entry.name for entry in Path(root).glob("*") if entry.is_dir())
-    return [summarise(root, name) for name in names if _NAME.fullmatch(name)]
+    """Return summaries of all runs, by name; a run that cannot be read is among them, with the reason.
+
+    A folder whose name is not one for a run is left out only if there is no run in it.
+    """
+    folders = sorted(entry for entry in Path(root).glob("[!.]*") if entry.is_dir())
+    return [
+        summarise(root, folder.name)
+        for folder in folders
+        if _NAME.fullmatch(folder.name) or (folder / "run.db").is_file()
+    ]
 
 
 def summarise(root: str | Path, name: str) -> RunSummary:
@@ -155,9 +162,17 @@ def _folder(root: str | Path, name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{json.dumps(name)} is not a name for a run; right would be 1 to 64 letters, digits, "
-            "dots, dashes and underscores, a letter or digit first"
+            f"dots, dashes and underscores, a letter or digit first{_name_at(root, Path(name))}"
         )
     return Path(root) / name
+
+
+def _name_at(root: str | Path, path: Path) -> str:
+    """Return a hint if a path was given instead of a run's name: what the run there is called."""
+    if not _NAME.fullmatch(path.name) or not (path / "run.db").is_file():
+        return ""
+    elsewhere = "" if path.parent.resolve() == Path(root).resolve() else f", with PRIDE_RUNS={path.parent}"
+    return f". The run at {path} is called {path.name}{elsewhere}"
 
 
 def _existing(root: str | Path, name: str) -> Path:

@@ -64,8 +64,8 @@ def _insert(table: str, names: tuple[str, ...]) -> str:
 _ADD_OUTCOME = _insert("outcomes", columns(Outcome))
 _ADD_FINAL = _insert("finals", columns(Final))
 _REMOVE_FAILED_FINAL = f"""
-    DELETE FROM finals WHERE candidate IS ? AND label = ? AND purpose = ? AND rng_seeds = ?
-        AND status IN ({", ".join(f"'{status}'" for status in workers.FAILURES)})
+    DELETE FROM finals WHERE candidate IS :candidate AND label = :label AND purpose = :purpose
+        AND rng_seeds = :rng_seeds AND status IN ({", ".join(f"'{status}'" for status in workers.FAILURES)})
 """
 
 
@@ -185,14 +185,9 @@ class RunStore(RunReader):
             raise ValueError(f"there is no candidate {final.candidate} to score again")
         try:
             with self._transaction():
-                place = (
-                    final.candidate,
-                    final.label,
-                    final.purpose,
-                    json.dumps(final.rng_seeds, separators=(",", ":")),
-                )
-                self._db.execute(_REMOVE_FAILED_FINAL, place)
-                self._db.execute(_ADD_FINAL, to_row(final))
+                row = dict(zip(columns(Final), to_row(final), strict=True))
+                self._db.execute(_REMOVE_FAILED_FINAL, row)
+                self._db.execute(_ADD_FINAL, tuple(row.values()))
         except sqlite3.IntegrityError:
             raise ValueError("this program has been scored on these rng seeds already") from None
 

@@ -69,10 +69,10 @@ class Plan:
         return "" if self.reads_rate else "; not read here, so that it has no effect"
 
     def rate_warning(self, given: str) -> list[str]:
-        """Write the lines that warn of a learning rate that the program does not read; none if it does.
+        """Write the lines that warn if a learning rate is given that the program does not read; none if it reads it.
 
         Args:
-            given: The condition, as Python, that somebody gave one.
+            given: The condition, as Python code, that a learning rate was given.
         """
         if self.reads_rate:
             return []
@@ -108,18 +108,16 @@ def make_plan(program: Program, name: str, taken: Collection[str], rate: str, hi
 
 
 def _name_problem(name: str, taken: Collection[str]) -> str:
-    """Say why a factory or class cannot have this name; empty if it can."""
+    """Return why a factory or class cannot have this name; empty if it can."""
     shown = f"'{name[:80]}'"
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
-        return f"{shown} cannot be a function's name; give up to 64 letters, digits and underscores, a letter first"
+        return f"{shown} cannot be a function's name; use up to 64 letters, digits and underscores, a letter first"
     if keyword.iskeyword(name):
-        return f"{shown} is a word of Python and cannot be a function's name"
+        return f"{shown} is a Python keyword and cannot be a function's name"
     if name in dir(builtins):
-        return (
-            f"{shown} is a name of Python's own, which the module would hide; give another, such as my_{name.lower()}"
-        )
+        return f"{shown} is a Python built-in, which the module would shadow; choose another, such as my_{name.lower()}"
     if name in taken:
-        return f"the module itself needs the name {shown} for another thing; give another, such as my_{name.lower()}"
+        return f"the module itself uses the name {shown}; choose another, such as my_{name.lower()}"
     return ""
 
 
@@ -210,7 +208,7 @@ def docstring(plan: Plan, what: str, convention: str, example: str, provenance: 
         for title, text in blocks.items()
         if text
     ]
-    text = "\n".join([f"{plan.name}: an optimizer found by Pride, as {what}.\n", *written, f"{convention}\n"])
+    text = "\n".join([f"{plan.name}: an optimizer exported by Pride, as {what}.\n", *written, f"{convention}\n"])
     return f'"""{_escaped(text)}"""\n'
 
 
