@@ -96,7 +96,7 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         if other:
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
         wanted = store.arithmetics[-1] if store.arithmetics and not placement.other_arithmetic else None
-        finished, missing = store.stop_reason, True
+        finished, missing, used = store.stop_reason, True, None
         if finished is not None and (config.budget == old.budget or (used := nothing_to_search(store, config))):
             if config.budget != old.budget:
                 click.echo(f"the new budget is used up already ({used}), so that it changes nothing", err=True)
