@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from programs.checking import INPUT_KINDS, check, live_statements
 from programs.function import SCALAR, Kind
@@ -13,6 +13,7 @@ from programs.functions import FUNCTIONS
 from programs.program import Program
 
 
+@final
 class Input(NamedTuple):
     """A node of the graph: an input of the step, or a state variable's value before the step.
 
@@ -25,6 +26,7 @@ class Input(NamedTuple):
     arguments = ()
 
 
+@final
 class Number(NamedTuple):
     """A node of the graph: a number.
 
@@ -39,6 +41,7 @@ class Number(NamedTuple):
     arguments = ()
 
 
+@final
 class Call(NamedTuple):
     """A node of the graph: a function of other nodes.
 

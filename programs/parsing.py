@@ -24,14 +24,10 @@ _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
 
 _INPUT_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        word: name
-        for name, words in {
-            "w": ("weights", "weight", "params", "parameters", "theta"),
-            "g": ("grad", "grads", "gradient", "gradients"),
-            "lr": ("learning_rate", "rate", "eta"),
-            "t": ("step", "count"),
-        }.items()
-        for word in words
+        **dict.fromkeys(("weights", "weight", "params", "parameters", "theta"), "w"),
+        **dict.fromkeys(("grad", "grads", "gradient", "gradients"), "g"),
+        **dict.fromkeys(("learning_rate", "rate", "eta"), "lr"),
+        **dict.fromkeys(("step", "count"), "t"),
     }
 )
 """Names that inputs have elsewhere, with the names they have here."""

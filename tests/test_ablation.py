@@ -1,15 +1,20 @@
 """Simplifying by training, with an evaluation that knows which parts are needed, and trains nothing."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 import programs
 import tasks
 import workers
+from evolve.errors import StoppedEarly
+from evolve.simplify import derivation_text
 from evolve.simplify.by_training import Simplified, simplify_by_rules, simplify_by_training
 from evolve.simplify.meter import Meter, Yardstick
+from evolve.simplify.replay import replay
 
 SEEDS = (3, 4, 5, 6)
 TASKS = ("digits_tiny", "iris")
@@ -171,3 +176,64 @@ def test_what_each_statement_is_worth_is_what_its_best_replacement_costs():
     assert worth["m = interp(g, m, 0.9)"] == pytest.approx(-0.2)
     assert worth["update = sign(m)"] == pytest.approx(-0.4)
     assert all(math.isfinite(change) for change in worth.values())
+
+
+class Fails(Judge):
+    """Cannot train programs with or without these parts on iris, as by lack of memory."""
+
+    def __init__(self, value: Callable[[str, str], float], fails: Callable[[str], bool], times: int = 1_000):
+        super().__init__(value)
+        self.fails, self.times = fails, times
+
+    def one(self, job: workers.Job) -> workers.Result:
+        if self.times and job.tasks == ("iris",) and self.fails(job.program):
+            self.times -= 1
+            return workers.Result(job.index, workers.Status.OOM, message="no memory")
+        return super().one(job)
+
+
+def without_clip(text: str) -> bool:
+    return "clip(" not in text and "sign(" in text and "interp(" in text and "w * " in text
+
+
+def test_a_training_that_fails_once_changes_nothing():
+    needed = needs("sign(", "interp(", "w * ")
+    assert simplified(Fails(needed, without_clip, times=1)).steps == simplified(Judge(needed)).steps
+
+
+def test_a_reduction_that_cannot_be_trained_is_neither_kept_nor_judged():
+    found = simplified(Fails(needs("sign(", "interp(", "w * "), without_clip))
+    assert "clip(" in str(found.program)
+    assert found.yardstick.start.keys() == set(TASKS)
+    without = [trial for trial in found.unmeasured() if "clip(" not in str(trial.reduction.program)]
+    assert without
+    assert {trial.unmeasured for trial in found.unmeasured()} == {"iris"}
+    assert not any(trial.kept for trial in found.unmeasured())
+    assert not any(trial.unmeasured for trial in found.worth())
+    assert "Not measured, since their trainings failed:" in derivation_text.last_lines(found)
+    missing = derivation_text.as_document("clipped", found)["not_measured"]
+    assert [entry["task"] for entry in missing] == ["iris"] * len(found.unmeasured())
+
+
+def test_a_program_that_cannot_be_trained_as_it_was_given_is_said_so():
+    with pytest.raises(StoppedEarly, match=r"could not be trained on iris.*oom \(no memory\)"):
+        simplified(Fails(needs("sign("), lambda text: True))
+
+
+def test_a_step_by_rules_that_cannot_be_trained_is_taken_and_read_back_without_its_score(tmp_path: Path):
+    roots = "    update = sign(m)\n    size = square(w)\n    size = sqrt(size)\n    update = update * size\n"
+    rooted = programs.parse(str(CLIPPED).replace("    update = sign(m)\n", roots))
+    found = simplified(Fails(lambda text, task: 1.0, lambda text: "abs(" in text), rooted)
+    assert "abs(" in str(found.steps[0].step.program)
+    assert found.steps[0].scores.keys() == {"digits_tiny"}
+    assert derivation_text.step_line(found, 1).endswith("not measured on iris")
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(derivation_text.as_document("rooted", found)))
+    steps = derivation_text.read_derivation(str(path))[1].steps
+    assert [step.scores for step in steps] == [step.scores for step in found.steps]
+
+
+def test_replaying_what_cannot_be_trained_is_no_verdict():
+    found = simplified(Judge(needs("sign(")))
+    with pytest.raises(StoppedEarly, match="could not be trained on iris"):
+        list(replay(found, meter(Fails(needs("sign("), lambda text: True))))

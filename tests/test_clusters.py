@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -33,6 +34,24 @@ def started(path):
         config = yaml.safe_load(joined)
         joined = "\n".join(config["head_start_ray_commands"] + config["worker_start_ray_commands"])
     return [line for line in joined.splitlines() if "ray start " in line]
+
+
+@pytest.mark.parametrize("chosen", [None, "a folder/token"])
+def test_the_page_makes_a_token_that_ray_reads_and_keeps_one_that_exists(chosen, tmp_path):
+    script = next(block for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "secrets" in block)
+    variables = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "RAY_AUTH_MODE": "token"}
+    if chosen:
+        variables["RAY_AUTH_TOKEN_PATH"] = str(tmp_path / chosen)
+    token = tmp_path / (chosen or ".ray/auth_token")
+    assert subprocess.run(["bash", "-c", script], env=variables).returncode == 0
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    made = token.read_text()
+    assert re.fullmatch("[0-9a-f]{64}", made)
+    read = "from ray._raylet import AuthenticationTokenLoader as Loader; print(Loader.instance().has_token())"
+    done = subprocess.run([sys.executable, "-c", read], env=variables, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+    assert subprocess.run(["bash", "-c", script], env=variables, stderr=subprocess.DEVNULL).returncode != 0
+    assert token.read_text() == made
 
 
 @pytest.mark.parametrize("path", RAY_UP, ids=lambda path: path.name)

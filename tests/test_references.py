@@ -80,6 +80,14 @@ def test_program_file(folder):
     assert read_program("./adamw").program == programs.parse(SIGNED)
 
 
+def test_a_path_to_a_run_gets_a_hint(folder, monkeypatch):
+    example = Path(__file__).parents[1] / "runs" / "example"
+    monkeypatch.setenv("PRIDE_RUNS", str(folder))
+    for candidate in ("best", "3", "x"):
+        with pytest.raises(UsageError, match=f"is called example, with PRIDE_RUNS={example.parent}"):
+            read_program(f"{example}:{candidate}")
+
+
 def test_program_on_stdin(monkeypatch, capsys):
     stdin(monkeypatch, SIGNED.encode())
     named = read_program("-")

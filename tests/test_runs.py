@@ -127,6 +127,31 @@ def test_list_takes_broken_folders_as_they_are(tmp_path):
     assert files(tmp_path / "empty") == []
 
 
+def test_list_names_a_run_whose_folder_was_renamed_to_no_name_for_a_run(tmp_path):
+    for name in ("first", "second"):
+        folders.create(tmp_path, name, "", "", {}).close()
+    (tmp_path / "first").rename(tmp_path / "my run")
+    (tmp_path / "second").rename(tmp_path / ("x" * 80))
+    (tmp_path / "some notes").mkdir()
+    found = {summary.name: summary for summary in folders.list_runs(tmp_path)}
+    assert set(found) == {"my run", "x" * 80}
+    assert {summary.state for summary in found.values()} == {"broken"}
+    assert found["my run"].reason.startswith('"my run" is not a name for a run; right would be 1 to 64 letters')
+
+
+@pytest.mark.parametrize("given", ["runs/first", "runs/first/", "./runs/first", "{}/runs/first"])
+def test_a_path_instead_of_a_name_gets_a_hint(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    folders.create("runs", "first", "", "", {}).close()
+    given = given.format(tmp_path)
+    with pytest.raises(UsageError, match=r"The run at .*first is called first$"):
+        folders.open_to_read("runs", given)
+    with pytest.raises(UsageError, match=r"is called first, with PRIDE_RUNS=.*runs$"):
+        folders.open_to_read("other", given)
+    with pytest.raises(UsageError, match=r"a letter or digit first$"):
+        folders.open_to_read("runs", "runs/none")
+
+
 KILLED_WHILE_CREATING = """
 import os, signal, sys
 from pathlib import Path

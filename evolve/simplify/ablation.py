@@ -16,23 +16,37 @@ class Trial:
         reduction: The reduction that was tried.
         changes: By task, how the score differs from the start's, up to the first task on which it is below the noise.
         kept: Whether the score stays within the noise on all tasks.
+        unmeasured: The task on which it could not be measured, so that nothing is known of it; empty if it could.
     """
 
     reduction: programs.Reduction
     changes: Mapping[str, Estimate]
     kept: bool
+    unmeasured: str = ""
 
 
 def attempt(reductions: Sequence[programs.Reduction], meter: Meter, yardstick: Yardstick) -> list[Trial]:
-    """Try reductions on one task after another, each up to the first task on which it falls below the noise."""
+    """Try reductions on one task after another, each up to the first task on which it falls below the noise.
+
+    One that cannot be measured is tried no further; it is neither kept nor rejected.
+    """
     changes: list[dict[str, Estimate]] = [{} for _ in reductions]
+    unmeasured: dict[int, str] = {}
     left = list(range(len(reductions)))
     for task in yardstick.start:
         scored = meter.scores([reductions[place].program for place in left], task)
-        for place, scores in zip(left, scored, strict=True):
+        tried, left = left, []
+        for place, scores in zip(tried, scored, strict=True):
+            if scores is None:
+                unmeasured[place] = task
+                continue
             changes[place][task] = yardstick.change(task, scores)
-        left = [place for place, scores in zip(left, scored, strict=True) if yardstick.keeps(task, scores)]
-    return [Trial(reduction, changes[place], kept=place in left) for place, reduction in enumerate(reductions)]
+            if yardstick.keeps(task, scores):
+                left.append(place)
+    return [
+        Trial(reduction, changes[place], place in left, unmeasured.get(place, ""))
+        for place, reduction in enumerate(reductions)
+    ]
 
 
 def smallest_kept(trials: Sequence[Trial]) -> Trial | None:

@@ -15,7 +15,7 @@ class MeasuredStep:
     """A step of a derivation, and the scores of the program that it leads to."""
 
     step: programs.Step
-    scores: Mapping[str, Scores]  # by task
+    scores: Mapping[str, Scores]  # by task; of those on which it could be measured
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Simplified:
         rng_seeds: The rng seeds of every task's trainings.
         yardstick: The start's scores on the tasks that it learns; if it has none, nothing was trained for the steps.
         steps: The steps from the start to the last program.
-        rejected: The reductions of the last program, all of which fell below the noise.
+        rejected: The reductions of the last program, all of which fell below the noise or could not be measured.
         fresh: By task, the scores of the start and of the last program on rng seeds used for no choice.
         revived: The same, on the rng seeds of the choices, for tasks that the last program learns and the start does
             not: steps that are equal in real arithmetic can bring back what 32-bit floats lose.
@@ -50,6 +50,10 @@ class Simplified:
         """Return the derivation of the first steps alone."""
         return replace(self, steps=self.steps[:count], rejected=(), fresh={}, revived={})
 
+    def unmeasured(self) -> list[Trial]:
+        """Return the reductions of the last program of which nothing is known, since their trainings failed."""
+        return [trial for trial in self.rejected if trial.unmeasured]
+
     def worth(self) -> list[Trial]:
         """Return, for every statement of the last program, the reduction without it that costs least."""
         order = list(self.yardstick.start)
@@ -59,7 +63,7 @@ class Simplified:
             return -order.index(failed), -trial.changes[failed].mean
 
         least: dict[str, Trial] = {}
-        for trial in sorted(self.rejected, key=harm):
+        for trial in sorted((trial for trial in self.rejected if not trial.unmeasured), key=harm):
             least.setdefault(trial.reduction.statement, trial)
         return [least[text] for text in map(str, self.program.statements) if text in least]
 
@@ -89,15 +93,19 @@ def simplify_by_training(
             program does not learn with every rng seed are left out, since their scores decide nothing.
         meter: The meter that scores programs.
         on_step: Called after every step with the derivation so far.
+
+    Raises:
+        StoppedEarly: If the program as it was given cannot be measured, since a training of it fails.
     """
-    start = {task: meter.scores([program], task)[0] for task in tasks}
+    start = {task: meter.must_score(program, task) for task in tasks}
     yardstick = Yardstick({task: scores for task, scores in start.items() if min(scores) > 0.0})
     done = Simplified(program, meter.rng_seeds, yardstick, ())
 
     def take(steps: Sequence[programs.Step]) -> None:
         nonlocal done
         for step in steps:
-            scores = {task: meter.scores([step.program], task)[0] for task in yardstick.start}
+            found = {task: meter.scores([step.program], task)[0] for task in yardstick.start}
+            scores = {task: own for task, own in found.items() if own is not None}
             done = replace(done, steps=(*done.steps, MeasuredStep(step, scores)), rejected=())
             on_step(done)
 
@@ -115,7 +123,8 @@ def simplify_by_training(
             rounded = True
     if any(step.step.gaps for step in done.steps):
         last = {task: meter.scores([done.program], task)[0] for task in tasks if task not in yardstick.start}
-        done = replace(done, revived={task: (start[task], own) for task, own in last.items() if min(own) > 0.0})
+        revived = {task: (start[task], own) for task, own in last.items() if own is not None and min(own) > 0.0}
+        done = replace(done, revived=revived)
     fresh = meter.on([seed + _FRESH for seed in meter.rng_seeds])
     ends = {task: fresh.scores([done.start, done.program], task) for task in yardstick.start}
-    return replace(done, fresh={task: (start, end) for task, (start, end) in ends.items()})
+    return replace(done, fresh={task: (a, b) for task, (a, b) in ends.items() if a is not None and b is not None})

@@ -23,16 +23,32 @@ def suite_scores(scores: Sequence[Scores]) -> Scores:
     return tuple(sum(own) / len(own) for own in zip(*scores, strict=True))
 
 
-def score_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
-    """Return an estimate of a step's mean score over the tasks."""
-    return estimate(suite_scores([step.scores[task] for task in simplified.yardstick.start]))
+def score_of(step: MeasuredStep) -> Estimate:
+    """Return an estimate of a step's mean score over the tasks on which it could be measured, at least one."""
+    return estimate(suite_scores(list(step.scores.values())))
 
 
 def change_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
-    """Return an estimate of how far a step's mean score is above the start's, from the difference for each rng seed."""
-    start = suite_scores(list(simplified.yardstick.start.values()))
-    own = suite_scores([step.scores[task] for task in simplified.yardstick.start])
+    """Return an estimate of how far a step's mean score is above the start's, from the difference for each rng seed.
+
+    The mean is over the tasks on which the step could be measured, at least one.
+    """
+    start = suite_scores([simplified.yardstick.start[task] for task in step.scores])
+    own = suite_scores(list(step.scores.values()))
     return estimate([new - old for new, old in zip(own, start, strict=True)])
+
+
+def change_text(simplified: Simplified, step: MeasuredStep) -> str:
+    """Say how far a step's score is above the start's, on which tasks it is below the noise, and what was not measured.
+
+    Empty if nothing was trained for the derivation.
+    """
+    below = [task for task, scores in step.scores.items() if not simplified.yardstick.keeps(task, scores)]
+    missing = [task for task in simplified.yardstick.start if task not in step.scores]
+    parts = [signed(change_of(simplified, step))] if step.scores else []
+    parts += [f"below the noise on {', '.join(below)}"] if below else []
+    parts += [f"not measured on {', '.join(missing)}"] if missing else []
+    return ", ".join(parts)
 
 
 def first_lines(name: str, simplified: Simplified) -> list[str]:
@@ -53,9 +69,7 @@ def step_line(simplified: Simplified, number: int) -> str:
     line = f"{number:3}. {step.step.proof:<8}  {step.step.reason:<{_REASON_WIDTH}}  {sizes(step.step.program)}"
     if not simplified.yardstick.start:
         return line + (f"; may differ by {', '.join(step.step.gaps)}" if step.step.gaps else "")
-    below = [task for task, scores in step.scores.items() if not simplified.yardstick.keeps(task, scores)]
-    warning = f", below the noise on {', '.join(below)}" if below else ""
-    return f"{line}, score {signed(change_of(simplified, step))}{warning}"
+    return f"{line}, score {change_text(simplified, step)}"
 
 
 def fresh_line(simplified: Simplified) -> str:
@@ -63,7 +77,9 @@ def fresh_line(simplified: Simplified) -> str:
     start, end = (suite_scores([ends[place] for ends in simplified.fresh.values()]) for place in (0, 1))
     change = estimate([new - old for new, old in zip(end, start, strict=True)])
     count = len(simplified.rng_seeds)
-    return f"On {count} fresh rng seeds: {estimate(start)} as given, {estimate(end)} at the end, {signed(change)}"
+    missing = [task for task in simplified.yardstick.start if task not in simplified.fresh]
+    note = f" (not measured on {', '.join(missing)})" if missing else ""
+    return f"On {count} fresh rng seeds: {estimate(start)} as given, {estimate(end)} at the end, {signed(change)}{note}"
 
 
 def worth_lines(simplified: Simplified) -> list[str]:
@@ -112,6 +128,9 @@ def last_lines(simplified: Simplified) -> list[str]:
         lines.append(f"The simplified program {unread}.")
     if worth := worth_lines(simplified):
         lines += ["What each statement is worth: the score that its best replacement costs", *worth]
+    if missing := simplified.unmeasured():
+        lines.append("Not measured, since their trainings failed:")
+        lines += [f"    {each.reduction.statement}  -> {each.reduction.replacement}" for each in missing]
     return lines
 
 
@@ -142,6 +161,14 @@ def as_document(name: str, simplified: Simplified) -> dict[str, Any]:
             }
             for trial in simplified.worth()
         ],
+        "not_measured": [
+            {
+                "statement": trial.reduction.statement,
+                "replacement": trial.reduction.replacement,
+                "task": trial.unmeasured,
+            }
+            for trial in simplified.unmeasured()
+        ],
     }
 
 
@@ -156,8 +183,8 @@ def _step_document(simplified: Simplified, step: MeasuredStep) -> dict[str, Any]
         "state_slots": facts.state_slots,
         "scores": {task: list(scores) for task, scores in step.scores.items()},
     }
-    if simplified.yardstick.start:
-        document["score"] = _interval(score_of(simplified, step))
+    if step.scores:
+        document["score"] = _interval(score_of(step))
         document["change"] = _interval(change_of(simplified, step))
     return document
 
@@ -235,7 +262,8 @@ def read_derivation(path: str) -> tuple[str, Simplified]:
             f"{path} is not a derivation that pride simplify -o FILE.json wrote:", problems
         ) from error
     for scores in document.all_scores():
-        if scores.keys() != document.scores.keys() or any(len(s) != len(document.rng_seeds) for s in scores.values()):
+        counts = {len(own) for own in scores.values()}
+        if not scores.keys() <= document.scores.keys() or not counts <= {len(document.rng_seeds)}:
             raise BadProgramOrData(f"{path}: got different tasks or numbers of scores in different places")
     if document.scores and len(document.rng_seeds) < 2:
         raise BadProgramOrData(

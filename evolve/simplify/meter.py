@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import programs
 import workers
+from evolve.errors import StoppedEarly
 from evolve.scores.estimates import Estimate, estimate
 from tasks import get, score
 
@@ -33,13 +34,18 @@ class Meter:
         self._pool = pool
         self._on_progress = on_progress
         self._known: dict[tuple[str, str], Scores] = {}  # by key and task
+        self._failures: dict[tuple[str, str], str] = {}  # by key and task, why there are no scores
 
     def on(self, rng_seeds: Sequence[int]) -> "Meter":
         """Return a meter with the same pool that trains with other rng seeds."""
         return Meter(self._pool, rng_seeds, self._on_progress)
 
-    def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores]:
-        """Return the scores of programs on a task; those whose key has been scored on it are not trained again."""
+    def scores(self, some: Sequence[programs.Program], task: str) -> list[Scores | None]:
+        """Return the scores of programs on a task; those whose key has been scored on it are not trained again.
+
+        A program has None for scores if one of its jobs crashed, took too long or ran out of memory, with the pool's
+        second attempt too: a failure of the machine says nothing of the program. It is trained again the next time.
+        """
         keys = [programs.key(program) for program in some]
         texts = {key: str(program) for key, program in zip(keys, some, strict=True) if (key, task) not in self._known}
         share = -(-len(self.rng_seeds) // self._pool.workers)
@@ -51,13 +57,30 @@ class Meter:
         while len(results) < len(wanted):
             self._on_progress(task, len(results), len(wanted))
             results |= {result.index: result for result in self._pool.wait(_LOOK_EVERY_S)}
-        for key in texts:
-            self._known[key, task] = ()
+        measured: dict[str, Scores] = dict.fromkeys(texts, ())
         for index, (key, part) in enumerate(wanted):
-            losses = results[index].losses[0] if results[index].losses else ()
-            own = [score(get(task), loss) for loss in losses] + [0.0] * (len(part) - len(losses))
-            self._known[key, task] += tuple(own)
-        return [self._known[key, task] for key in keys]
+            result = results[index]
+            if result.status in workers.FAILURES:
+                self._failures[key, task] = f"{result.status} ({result.message})"
+                measured.pop(key, None)
+            elif key in measured:
+                losses = result.losses[0] if result.losses else ()
+                own = [score(get(task), loss) for loss in losses] + [0.0] * (len(part) - len(losses))
+                measured[key] += tuple(own)
+        self._known |= {(key, task): scores for key, scores in measured.items()}
+        return [self._known.get((key, task)) for key in keys]
+
+    def must_score(self, program: programs.Program, task: str) -> Scores:
+        """Return the scores of a program on a task, without which nothing can be said.
+
+        Raises:
+            StoppedEarly: If the training failed.
+        """
+        (scores,) = self.scores([program], task)
+        if scores is None:
+            why = self._failures[programs.key(program), task]
+            raise StoppedEarly(f"a program could not be trained on {task}, which tells nothing about its score: {why}")
+        return scores
 
 
 @dataclass(frozen=True)

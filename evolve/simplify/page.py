@@ -8,7 +8,7 @@ import jinja2
 
 import programs
 from evolve.simplify.by_training import MeasuredStep, Simplified
-from evolve.simplify.derivation_text import change_of, failed_task, fresh_line, signed, sizes
+from evolve.simplify.derivation_text import change_text, failed_task, fresh_line, signed, sizes
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("evolve.simplify", ""),
@@ -53,6 +53,6 @@ def _row(simplified: Simplified, before: programs.Program, step: MeasuredStep) -
         "proof": step.step.proof.value,
         "statements": facts.statements,
         "state_slots": facts.state_slots,
-        "change": signed(change_of(simplified, step)) if simplified.yardstick.start else "",
+        "change": change_text(simplified, step),
         "lines": [(line[0], line[2:]) for line in changed if line[0] != "?"],
     }

@@ -47,8 +47,10 @@ def _hold_against_numbers(before: programs.Program, step: programs.Step) -> Chec
 def _measure(simplified: Simplified, step: MeasuredStep, meter: Meter | None) -> Check:
     yardstick, scores, again = simplified.yardstick, dict(step.scores), "as recorded"
     if meter is not None:
-        scores = {task: meter.scores([step.step.program], task)[0] for task in yardstick.start}
+        scores = {task: meter.must_score(step.step.program, task) for task in yardstick.start}
         again = "trained again, the same scores" if scores == step.scores else "trained again, other scores"
     below = [task for task, own in scores.items() if not yardstick.keeps(task, own)]
     verdict = f"below the noise on {', '.join(below)}" if below else "within the noise"
+    if missing := ", ".join(task for task in yardstick.start if task not in scores):
+        verdict += f"; not measured on {missing}"
     return Check(step.step, bool(scores) and not below, f"{again}; {verdict}")

@@ -57,8 +57,8 @@ class Anatomy:
     @cached_property
     def calls(self) -> tuple[tuple[int, str, tuple[int, ...]], ...]:
         """Every call: its place, the function, the places of its arguments."""
-        nodes = enumerate(self.graph.nodes)
-        return tuple((place, node.function, node.arguments) for place, node in nodes if isinstance(node, Call))
+        calls = [(place, node) for place, node in enumerate(self.graph.nodes) if isinstance(node, Call)]
+        return tuple((place, node.function, node.arguments) for place, node in calls)
 
     @cached_property
     def products(self) -> dict[int, Product]:

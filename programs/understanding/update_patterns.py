@@ -191,7 +191,8 @@ def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
     anatomy = roles.anatomy
     if anatomy.function(place) == "max" and len(_numbers(roles, place)) == 1:
         place = next(argument for argument in anatomy.arguments(place) if anatomy.number(argument) is None)
-    return (anatomy.function(place), anatomy.arguments(place)[0]) if anatomy.function(place) in _NORMS else ("", -1)
+    name = anatomy.function(place)
+    return (name, anatomy.arguments(place)[0]) if name in _NORMS else ("", -1)
 
 
 def _numbers(roles: Roles, place: int) -> list[float]:
