@@ -130,13 +130,13 @@ class Graph:
         digests: dict[int, bytes] = {}
         for place in places:
             node = nodes[place]
-            if type(node) is Call:
+            if isinstance(node, Call):
                 function, arguments = node
                 parts = [digests[argument] for argument in arguments]
                 if function in COMMUTATIVE:
                     parts.sort()
                 digests[place] = b"d" + hashlib.sha256(_ENCODED[function] + b"".join(parts)).digest()
-            elif type(node) is Input:
+            elif isinstance(node, Input):
                 digests[place] = labels.get(node.name) or b"i" + node.name.encode() + b"\0"
             else:
                 digests[place] = b"n" + _as_bytes(node.value)

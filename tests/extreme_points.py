@@ -81,8 +81,9 @@ def _evaluated(side: Graph, values: Mapping[str, np.ndarray], numbers: Mapping[s
             known.append(values[node.name] if node.name in values else Number(numbers[node.name]))
         else:
             arguments = [known[place] for place in node.arguments]
-            if all(isinstance(x, Number) for x in arguments):
-                number = fold(node.function, arguments)
+            numbers_alone = [x for x in arguments if isinstance(x, Number)]
+            if len(numbers_alone) == len(arguments):
+                number = fold(node.function, numbers_alone)
                 if number is None:
                     return None
                 known.append(number)

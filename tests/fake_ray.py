@@ -85,12 +85,12 @@ class FakeRay:
 
     available_resources = cluster_resources
 
-    def wait(self, calls, num_returns=1, timeout=None):
+    def wait(self, calls, num_returns=1, timeout: float | None = None):
         ready = [call for call in calls if call.fate]
         assert ready or timeout is not None, "the pool would wait for ever"
         self.waits += 1
         assert self.waits < MANY, "the pool turns in circles"
-        if not ready and timeout > 0.0:
+        if not ready and timeout:
             self.now_s += timeout + 1e-6  # like any clock: past the deadline, not a rounding error before it
         return ready[:num_returns], [call for call in calls if call not in ready[:num_returns]]
 

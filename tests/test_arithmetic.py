@@ -193,7 +193,7 @@ def test_workers_must_have_the_arithmetic_of_the_run(monkeypatch: pytest.MonkeyP
     ray.install(monkeypatch)
     ray.arithmetics = [THERE, THERE]
     pool = RayPool(1, arithmetic=HERE)
-    assert pool.arithmetic(1.0) is None
+    assert (found := pool.arithmetic(1.0)) is None
     while ray.pending():
         ray.pending()[0].fate = "answer"
         found = pool.arithmetic(1.0)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -61,7 +62,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
     return code, output.err
 
 
-def document(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> object:
+def document(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
     """Run a command with ``--json`` and parse its one document, rejecting NaN tokens."""
 
     def refuse(token: str) -> None:
@@ -164,7 +165,7 @@ def test_an_exported_module_tells_where_the_program_comes_from(
 ):
     status = document(["status", "small"], capsys)
     champion = next(row for row in status["comparison"] if row["name"] == f"small:{status['best']['id']}")
-    told = ast.get_docstring(ast.parse(printed(["export", "small:best", "--to", target], capsys)))
+    told = ast.get_docstring(ast.parse(printed(["export", "small:best", "--to", target], capsys))) or ""
     version = importlib.metadata.version("pride")
     assert f"    {champion['name']}, exported by Pride {version}\n" in told
     assert f" candidates by Pride {version}, on digits_tiny\n" in told
@@ -186,7 +187,7 @@ def test_names_and_headers_of_any_text_are_escaped_in_an_exported_module(
     path = tmp_path / '""" + print(1) + """\\.opt'
     path.write_text(f'# """\\N{{x}} \x1b[31m é\n{programs.load("lion")}', encoding="utf-8")
     text = printed(["export", str(path), "--to", "optax"], capsys)
-    told = ast.get_docstring(ast.parse(text), clean=False)
+    told = ast.get_docstring(ast.parse(text), clean=False) or ""
     assert f"    {path.name}, exported by Pride" in told
     assert '    """\\N{x} \\x1b[31m é\n' in told
     assert text.isascii()

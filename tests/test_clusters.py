@@ -133,9 +133,9 @@ def test_the_manifest_for_kubernetes_has_its_shape_and_is_closed():
 def test_bash_takes_the_script_for_slurm_and_what_it_holds_for_others():
     text = SLURM.read_text()
     subprocess.run(["bash", "-n", SLURM], check=True)
-    node = re.search(r"\nnode='(.*?)'\n", text, re.DOTALL)[1]
+    node = re.findall(r"\nnode='(.*?)'\n", text, re.DOTALL)[0]
     subprocess.run(["bash", "-n", "-c", node], check=True)
-    ast.parse(re.search(r"<<'PYTHON'\n(.*?)\nPYTHON\n", text, re.DOTALL)[1])
+    ast.parse(re.findall(r"<<'PYTHON'\n(.*?)\nPYTHON\n", text, re.DOTALL)[0])
     assert os.access(SLURM, os.X_OK)
 
 
@@ -201,6 +201,7 @@ def test_slurm_brings_up_a_closed_cluster_and_leaves_nothing_and_a_job_that_ran_
     environment = act_slurm(tmp_path, nodes=2)
     settings = ["--set", "budget.candidates=1000", "--set", "rng_seeds=1", "--set", "fresh_rng_seeds=2"]
     with slurm_job(environment, "search", "smoke", "--name", "small", *settings) as job:
+        assert job.stderr
         assert job.stderr.readline() == "2 of 2 nodes are up\n"
         tokens = list(tmp_path.glob(".pride-token-*"))
         assert [stat.S_IMODE(token.stat().st_mode) for token in tokens] == [0o600]

@@ -71,7 +71,7 @@ with folders.open_to_write(sys.argv[1], "run") as store:
 
 def test_sigkill_loses_nothing_committed_and_a_second_writer_is_refused(tmp_path, run):
     run.close()
-    reported = 0
+    reported, found = 0, []
     for _ in range(3):
         with writer(tmp_path, WRITER) as process:
             assert process.stdout is not None
@@ -99,7 +99,7 @@ def test_a_moved_run_opens(tmp_path, run):
     run.commit(outcome(0))
     run.close()
     (tmp_path / "else #1?%41").mkdir()
-    moved = shutil.move(run.folder, tmp_path / "else #1?%41" / "other")
+    moved = Path(shutil.move(run.folder, tmp_path / "else #1?%41" / "other"))
     with folders.open_to_write(moved.parent, "other") as store:
         store.commit(outcome(1))
         assert store.name == "other"

@@ -37,7 +37,7 @@ def compilations(count: int) -> dict[str, Counter[str]]:
     """Score one program on two tasks, and then `count` others; return what XLA compiled for each, by function."""
     compiled: list[str] = []
 
-    def listen(event: str, seconds: float, **about: object) -> None:
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:
         if event == BACKEND_COMPILE:
             compiled.append(str(about.get("fun_name")))
 

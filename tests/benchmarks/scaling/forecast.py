@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.simulation import Costs, Draw, Setting, simulate
+from scaling.simulation import Costs, Setting, simulate
 
 MEASURED = Costs(
     propose_s=210e-6,
@@ -34,11 +34,14 @@ SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of an evaluation
 WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)  # for each worker, in the others
 POOLS = ((32, 1), (32, 64), (200, 1))  # workers of one island, and how many jobs a call holds at most
 
-Durations = Callable[[float, np.random.Generator], Draw]
+Lengths = Callable[[int, int], float]
+"""The seconds of the evaluation of the proposal at a place of an island."""
+
+Durations = Callable[[float, np.random.Generator], Lengths]
 """Makes the lengths of evaluations from their mean, in seconds, and a source of randomness."""
 
 
-def constant(mean_s: float, rng: np.random.Generator) -> Draw:
+def constant(mean_s: float, rng: np.random.Generator) -> Lengths:
     """Let every evaluation take the same time."""
     return lambda island, place: mean_s
 
