@@ -240,8 +240,7 @@ def test_a_killed_run_can_be_read_from_an_archive_without_its_index(archive, mon
     folders.create(archive, "run", "given", "resolved", {}).close()
     with writer(archive, WRITER) as process:
         assert process.stdout is not None
-        for _ in range(40):
-            reported = int(process.stdout.readline())
+        reported = [int(process.stdout.readline()) for _ in range(40)][-1]
         process.send_signal(signal.SIGKILL)
         reported = int(([reported, *process.stdout.read().split()])[-1])
     folder = archive / "run"
