@@ -51,10 +51,10 @@ class FakeRay:
     """The part of the module `ray` that RayPool uses, and a record of the jobs.
 
     Attributes:
-        now_s: The time; waiting for nothing makes it pass.
-        calls: All that were made.
-        arithmetics: Of the workers that start, in the order in which they do; then UNKNOWN.
-        failed: By a job's index, how often it failed by itself: with no other beside it, or with a result of its own.
+        now_s: The time; it advances only while the pool waits in vain.
+        calls: All calls that were made.
+        arithmetics: Those of the workers, in the order in which they start; UNKNOWN for all further workers.
+        failed: By a job's index, how often it failed by itself: evaluated alone, or with its own result.
     """
 
     exceptions = SimpleNamespace(RayError=RayError)

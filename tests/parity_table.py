@@ -1,4 +1,4 @@
-"""Print the table of seed programs of programs/README.md: sources, and how closely each agrees with its yardstick.
+"""Print the table of seed programs of programs/README.md: sources, and how closely each agrees with its reference.
 
 Run it as ``python tests/parity_table.py``; it trains every parity case, which takes about half a minute.
 """

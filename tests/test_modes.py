@@ -83,7 +83,7 @@ def test_constants_alone_keep_the_structure(tmp_path: Path):
 
 
 def best_of_five(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Let the last setting of each be the best, where there are some."""
+    """Return results in which the last setting of each job is the best, if the job has settings."""
     results = []
     for job, result in zip(jobs, evaluate(jobs), strict=True):
         results.append(replace(result, setting=len(job.settings)))

@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(folder):
-    """A run of three candidates, the first the best."""
+    """Make a run of three candidates, the first of which is the best."""
     with folders.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
         for index in range(3):
             store.commit(outcome(index))

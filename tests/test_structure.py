@@ -62,11 +62,11 @@ ROOMS = {
         "commands": ("errors", "config", "store", "scores", "search", "simplify", "bench"),
     },
 }
-"""The rooms of a package, each with those it may import; files beside the folders are `core`, or rooms themselves."""
+"""The rooms of a package, each with the rooms it may import; files beside the folders are `core` or own rooms."""
 
 
 def room_of(package, parts):
-    """Give the room of a module, whose name comes in parts below its package; None for the package itself."""
+    """Return the room of a module, given the parts of its name below its package; None for the package itself."""
     rooms = ROOMS[package]
     if parts and parts[0] in rooms:
         return parts[0]
