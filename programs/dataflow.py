@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import NamedTuple, final
 
 from programs.checking import INPUT_KINDS, check, live_statements
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import SCALAR, Kind
 from programs.program import Program
 
 

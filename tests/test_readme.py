@@ -22,8 +22,8 @@ from evolve.commands.cli import cli
 from evolve.commands.export_targets import TARGETS
 from evolve.commands.program_commands import functions_command
 from evolve.config.files import load_config, presets
-from evolve.config.reference import config_reference
 from evolve.config.settings import MUTATIONS
+from evolve.config.table import config_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "evolve/README.md", "programs/README.md", "tasks/README.md", "workers/README.md")
@@ -92,7 +92,7 @@ def test_commands_print_what_the_pages_say(tmp_path: Path):
 
 
 def test_the_settings_are_those_of_the_code():
-    assert config_reference() in TEXTS["evolve/README.md"], "python -m evolve.config.reference prints the table anew"
+    assert config_reference() in TEXTS["evolve/README.md"], "python -m evolve.config.table prints the table anew"
 
 
 def test_the_functions_are_those_of_the_language():

@@ -17,7 +17,7 @@ from programs.algebra.rules import KEY_RULES, RULES, Given
 from programs.algebra.simplification import FOLD, MERGE_STATE, RESCALE_STATE, ROUND, TIDY, ZERO_STATE
 from programs.algebra.tidying import tidy
 from programs.dataflow import Input, Number, from_program
-from programs.writing import to_program
+from programs.from_graph import to_program
 
 SLACK = 1e-4  # 1e-8 / 1e-4: the epsilon of a division relative to the smallest divisor tested
 

@@ -88,6 +88,13 @@ def test_rooms_import_one_way(package):
             assert other in allowed, f"{name_of(path)} imports {module}; {room} may import {', '.join(allowed[2:])}"
 
 
+def test_no_two_files_differ_by_an_ending():
+    stems = sorted({path.stem for path in SOURCES if path.stem != "__init__"})
+    endings = ("s", "ing", "er", "ation", "ed")
+    close = [(stem, stem + ending) for stem in stems for ending in endings if stem + ending in stems]
+    assert close == [], "give files names that nobody takes for each other"
+
+
 def test_every_package_is_looked_at():
     assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
 

@@ -191,11 +191,11 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
 
 
 def _ask(question: str, *arguments: str) -> dict[str, Any]:
-    """Return the answer of `workers.probe`, from a process that is ended if it takes too long; or an `error`."""
+    """Return the answer of `workers.answers`, from a process that is ended if it takes too long; or an `error`."""
     # Output goes to files: processes that outlive the probe for a moment would keep a pipe open.
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaint:
         with subprocess.Popen(
-            python_module("workers.probe", question, *arguments),
+            python_module("workers.answers", question, *arguments),
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=answer,

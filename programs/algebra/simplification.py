@@ -27,8 +27,8 @@ from programs.dataflow import (
     rebuilt,
     without_dead_statements,
 )
+from programs.from_graph import renamed, to_program
 from programs.program import Program, Statement, fresh_name, variables
-from programs.writing import renamed, to_program
 
 FOLD = "a call on numbers -> its value"
 MERGE_STATE = "state variables that are always equal -> one"

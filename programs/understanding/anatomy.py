@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import SCALAR, Kind
 
 NEAR = 1e-6  # relative: numbers this close count as equal, since programs round theirs to 32 bits
 _LATE = 999983.0  # a late step, at which nothing special to the first steps, or to every k-th one, happens

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
-from programs.function import SCALAR, TENSOR
+from programs.kinds import SCALAR, TENSOR
 from programs.understanding.anatomy import Anatomy
 from programs.understanding.memory_patterns import Finder, Found, incoming
 from programs.understanding.phrasing import expression, number, phrase
