@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import programs
-from evolve.commands.cli import main
+from evolve.commands.cli import cli, main
 
 BAD = "def train(w, g, lr):\n    update = sqare(g)\n    return update\n"
 
@@ -336,3 +337,19 @@ def test_scores_of_a_run_are_reused(runs: Path, capsys: pytest.CaptureFixture[st
     assert "score(s) came from small" in capsys.readouterr().err
     assert printed(["dump", "again"], capsys) == printed(["dump", "small"], capsys)
     shutil.rmtree(runs / "again")
+
+
+def test_the_help_names_every_command_with_a_whole_sentence(capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed(["--help"], capsys).partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == cli.list_commands(click.Context(cli))
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+@pytest.mark.parametrize("command", cli.list_commands(click.Context(cli)))
+def test_every_option_says_what_it_does(command: str):
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    assert found.help
+    for option in found.params:
+        assert isinstance(option, click.Argument) or option.help, f"{command} {option.opts[0]}"

@@ -1,8 +1,12 @@
 """Runs in their folder: made once and completely, opened by one writer, listed in any state."""
 
+import contextlib
 import json
+import os
 import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -202,3 +206,57 @@ def test_an_existing_run_is_known_before_anything_is_made(tmp_path, run):
     with pytest.raises(RunConflict, match="pride resume run"):
         folders.check_new(tmp_path, "run")
     assert folders.check_new(tmp_path, "other") == tmp_path / "other"
+
+
+@pytest.fixture
+def archive() -> Iterator[Path]:
+    """Yield a folder that every user can reach, as pytest's own cannot."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Make a folder unwritable, even for root, who is another user meanwhile."""
+    user = os.geteuid()
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+def test_a_killed_run_can_be_read_from_an_archive_without_its_index(archive, monkeypatch):
+    copies = archive / ".copies"
+    copies.mkdir()
+    copies.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+    folders.create(archive, "run", "given", "resolved", {}).close()
+    with writer(archive, WRITER) as process:
+        assert process.stdout is not None
+        for _ in range(40):
+            reported = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        reported = int(([reported, *process.stdout.read().split()])[-1])
+    folder = archive / "run"
+    assert "run.db-wal" in files(folder)
+    (folder / "run.db-shm").unlink()
+    before = files(folder)
+    with unwritable(folder):
+        (listed,) = folders.list_runs(archive)
+        assert (listed.state, listed.reason) == ("interrupted", "")
+        assert listed.candidates >= reported
+        with folders.open_to_read(archive, "run") as reader:
+            assert list(reader.outcomes()) == [outcome(index) for index in range(listed.candidates)]
+            with pytest.raises(UsageError, match="cannot write in"):
+                folders.open_to_write(archive, "run")
+    assert files(copies) == []
+    assert files(folder) == before
+    with folders.open_to_write(archive, "run") as store:
+        store.commit(outcome(listed.candidates))

@@ -131,6 +131,8 @@ class RayPool:
             )(Evaluator)
             free = int(self._ray.available_resources().get(self._device.resource, 0))
             self._count, self._rests = workers or max(1, free), lazy
+            if free < self._count:
+                on_event(self._waits(free))
             if not lazy:
                 self._start_all()
             self._stack = stack.pop_all()
@@ -238,6 +240,12 @@ class RayPool:
         self._rests = False
         for number in range(1 + self._present, self._count + 1):
             self._start(number, starts=1)
+
+    def _waits(self, free: int) -> str:
+        """Return a sentence on workers that cannot start before others have ended."""
+        units = "cores" if self._device.resource == "CPU" else f"{self._device.resource}s"
+        total = int(self._ray.cluster_resources().get(self._device.resource, 0))
+        return f"waiting for free {units} of the cluster: wanted {self._count}, free {free} of {total}"
 
     def _start(self, number: int, starts: int) -> None:
         actor = self._actor_class.remote(self._device.environment)

@@ -123,8 +123,8 @@ def simplify_by_training(
             rounded = True
     if any(step.step.gaps for step in done.steps):
         last = {task: meter.scores([done.program], task)[0] for task in tasks if task not in yardstick.start}
-        revived = {task: (start[task], own) for task, own in last.items() if own is not None and min(own) > 0.0}
-        done = replace(done, revived=revived)
+        learnt = {task: own for task, own in last.items() if own is not None and min(own) > 0.0}
+        done = replace(done, revived={task: (start[task], own) for task, own in learnt.items()})
     fresh = meter.on([seed + _FRESH for seed in meter.rng_seeds])
     ends = {task: fresh.scores([done.start, done.program], task) for task in yardstick.start}
     return replace(done, fresh={task: (a, b) for task, (a, b) in ends.items() if a is not None and b is not None})

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final as Constant
@@ -17,6 +19,7 @@ APPLICATION: Constant = 0x50726964
 """``Prid``, in the header of every run.db."""
 
 _LARGEST_VALUE = 16 * 2**20  # bytes; SQLite refuses a longer text before it is read
+_UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _PAGE = 500  # rows read at a time, so that no reader holds the database for long
 
 
@@ -41,14 +44,36 @@ class RunReader:
         """For `evolve.store.folders`, which opens runs; `mode` is SQLite's."""
         self.name = folder.name
         self.folder = folder
-        with self._told():
-            uri = f"{folder.resolve().joinpath('run.db').as_uri()}?mode={mode}"
-            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
-        try:
+        self._opened = contextlib.ExitStack()
+        with self._opened:
+            with self._told():
+                self._db = self._connect(folder.resolve(), mode)
             self._check()
+            self._opened = self._opened.pop_all()
+
+    def _connect(self, folder: Path, mode: str) -> sqlite3.Connection:
+        """Connect to the database, or to a copy of it if it cannot be read where it lies.
+
+        That is so if its writer was killed, the index of its WAL file (run.db-shm) is missing, and none can be made
+        there, as in an archive on read-only media. A copy leaves out nothing that was committed.
+        """
+        uri = f"{folder.joinpath('run.db').as_uri()}?mode={mode}"
+        database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
+        try:
+            database.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError as error:
+            database.close()
+            if mode != "ro" or error.sqlite_errorcode & 0xFF not in _UNWRITABLE:
+                raise
+            copy = Path(self._opened.enter_context(tempfile.TemporaryDirectory(prefix="pride-run-")))
+            for path in folder.glob("run.db*"):
+                shutil.copyfile(path, copy / path.name)
+            database = sqlite3.connect(copy / "run.db", isolation_level=None)
         except BaseException:
-            self._db.close()
+            database.close()
             raise
+        self._opened.callback(database.close)
+        return database
 
     def _check(self) -> None:
         """Raise if the folder holds no run of this version."""
@@ -234,7 +259,7 @@ class RunReader:
 
     def close(self) -> None:
         """Close the run. May be called twice."""
-        self._db.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
