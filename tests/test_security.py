@@ -157,7 +157,7 @@ def unprintable(text):
 
 
 def test_no_source_unpacks_an_archive_or_a_file_of_arrays():
-    """Data that expands when read would need a limit; only our own cache, in a private folder, is decompressed."""
+    """Data that expands needs a limit: our own cache lies in a private folder, and our own text has a known length."""
     unpacking = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "zlib", "zstandard", "compression"}
     readers = {"load", "loadtxt", "genfromtxt", "fromfile", "memmap", "unpack_archive"}
     found = set()
@@ -169,4 +169,4 @@ def test_no_source_unpacks_an_archive_or_a_file_of_arrays():
             if isinstance(node, ast.Attribute) and node.attr in readers:
                 owner = ast.unparse(node.value)
                 found |= {(path.name, f"{owner}.{node.attr}")} if owner in ("np", "numpy", "jnp", "shutil") else set()
-    assert found == {("compile_cache.py", "zlib")}
+    assert found == {("compile_cache.py", "zlib"), ("text.py", "zlib")}
