@@ -43,7 +43,7 @@ test: $(VENV)/.installed-dev  ## run the tests, two files at a time
 lint: $(VENV)/.installed-dev  ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.installed-dev  ## time the parts of Pride
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

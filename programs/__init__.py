@@ -17,13 +17,13 @@ from programs.exports.keras_module import export_keras
 from programs.exports.latex import to_latex
 from programs.exports.optax_module import export_optax
 from programs.exports.torch_module import export_torch
-from programs.function import Function, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
 from programs.generation import crossover, random_program
+from programs.kinds import Function, Kind
 from programs.library import load, seed_programs, source_text
+from programs.parameters import Transformation
 from programs.parsing import decode, did_you_mean, parse
 from programs.program import Program, ProgramError, Statement
-from programs.transformation import Transformation
 from programs.transformations import (
     TRANSFORMATIONS,
     bias_correction,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from programs.function import SCALAR, TENSOR, Function, Kind
 from programs.functions import FUNCTIONS, SCALAR_PLACES
+from programs.kinds import SCALAR, TENSOR, Function, Kind
 from programs.program import Program, ProgramError, Statement, name_problem
 
 _ROWS, _SCALAR_PLACES = dict(FUNCTIONS), dict(SCALAR_PLACES)  # quicker to look up

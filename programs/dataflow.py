@@ -5,14 +5,15 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from programs.checking import INPUT_KINDS, check, live_statements
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import SCALAR, Kind
 from programs.program import Program
 
 
+@final
 class Input(NamedTuple):
     """A node of the graph: an input of the step, or a state variable's value before the step.
 
@@ -25,6 +26,7 @@ class Input(NamedTuple):
     arguments = ()
 
 
+@final
 class Number(NamedTuple):
     """A node of the graph: a number.
 
@@ -39,6 +41,7 @@ class Number(NamedTuple):
     arguments = ()
 
 
+@final
 class Call(NamedTuple):
     """A node of the graph: a function of other nodes.
 
@@ -127,13 +130,13 @@ class Graph:
         digests: dict[int, bytes] = {}
         for place in places:
             node = nodes[place]
-            if type(node) is Call:
+            if isinstance(node, Call):
                 function, arguments = node
                 parts = [digests[argument] for argument in arguments]
                 if function in COMMUTATIVE:
                     parts.sort()
                 digests[place] = b"d" + hashlib.sha256(_ENCODED[function] + b"".join(parts)).digest()
-            elif type(node) is Input:
+            elif isinstance(node, Input):
                 digests[place] = labels.get(node.name) or b"i" + node.name.encode() + b"\0"
             else:
                 digests[place] = b"n" + _as_bytes(node.value)

@@ -1,8 +1,8 @@
 """What an edit must know about a place in a program: the kinds of the variables, and which must stay scalars."""
 
 from programs.checking import INPUT_KINDS, check
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS, SCALAR_PLACES
+from programs.kinds import SCALAR, Kind
 from programs.program import Program, Statement
 
 _SCALAR_PLACES = dict(SCALAR_PLACES)  # quicker to look up

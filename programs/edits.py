@@ -13,8 +13,8 @@ import numpy as np
 
 from programs.checking import check
 from programs.demands import kinds_before, scalar_demands
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS, PAPER_FUNCTIONS
+from programs.kinds import SCALAR, Kind
 from programs.program import Argument, Program, Statement, fresh_name, variables, with_argument
 
 _NEW_CONSTANT = 0.25  # probability that a new argument is a number rather than a variable

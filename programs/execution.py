@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from programs.checking import Facts, check, live_statements
-from programs.function import Function, Kind
+from programs.kinds import Function, Kind
 from programs.program import Program
 
 Array = Any  # an array of the module in use

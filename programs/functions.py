@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from programs.function import PER_ARRAY, SCALAR, Function
+from programs.kinds import PER_ARRAY, SCALAR, Function
 
 EPS = 1e-8  # what division adds to its divisor
 _PRACTICE = "an extension, for optimizers used in practice"

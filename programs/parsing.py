@@ -23,10 +23,12 @@ _INFIX: Mapping[type[ast.operator], str] = MappingProxyType(
 
 
 _INPUT_WORDS: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("weights", "weight", "params", "parameters", "theta"), "w")
-    | dict.fromkeys(("grad", "grads", "gradient", "gradients"), "g")
-    | dict.fromkeys(("learning_rate", "rate", "eta"), "lr")
-    | dict.fromkeys(("step", "count"), "t")
+    {
+        **dict.fromkeys(("weights", "weight", "params", "parameters", "theta"), "w"),
+        **dict.fromkeys(("grad", "grads", "gradient", "gradients"), "g"),
+        **dict.fromkeys(("learning_rate", "rate", "eta"), "lr"),
+        **dict.fromkeys(("step", "count"), "t"),
+    }
 )
 """Names that inputs have elsewhere, with the names they have here."""
 

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
+from programs.parameters import Parameter, Range, Transformation
 from programs.program import Argument, Program, ProgramError, Statement
 from programs.scanning import MAX_BYTES, MAX_STATEMENTS
-from programs.transformation import Parameter, Range, Transformation
 
 _LARGEST = sys.float_info.max
 _LAST_STEP = 2**24  # up to which 32-bit floats hold every whole number

@@ -1,9 +1,9 @@
 """What is trained, and the two engines that train it: the interpreter and the compiler."""
 
-from tasks.arithmetic import probe_arithmetic
 from tasks.compiled_training import train
 from tasks.engines import Engine, choose_engine
 from tasks.evaluation import Evaluation, evaluate_optimizer, evaluate_programs
+from tasks.fingerprint import probe_arithmetic
 from tasks.interpreted_training import Candidate, lanes_of_device, programs_at_once, train_many
 from tasks.suites import SUITES, TASKS, get, load_suite
 from tasks.task import Task, TaskError, score

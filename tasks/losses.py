@@ -21,7 +21,8 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         f32 (), nats.
     """
     log_likelihoods = jax.nn.log_softmax(logits)
-    of_label = jnp.arange(logits.shape[-1]) == labels[..., None]
+    classes = jnp.expand_dims(jnp.arange(logits.shape[-1]), tuple(range(labels.ndim)))
+    of_label = classes == labels[..., None]
     return -jnp.where(of_label, log_likelihoods, 0.0).sum(axis=-1).mean()
 
 

@@ -45,6 +45,8 @@ def dead_state(program, rng):
 def zero_state(program, rng):
     """Subtract a state variable that stays zero from a value."""
     place = drawn(program, rng, lambda s: True)
+    if place is None:
+        return None
     name, target = fresh_name(variables(program)), program.statements[place].target
     return spliced(program, place + 1, place + 1, [Statement(target, "subtract", (target, name))], (name,))
 

@@ -237,6 +237,7 @@ def ray_node(*options: str, python_path: str = "") -> Iterator[Node]:
         kept = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
         with subprocess.Popen(command, env=kept | settings, stdout=subprocess.PIPE, text=True) as process:
             try:
+                assert process.stdout
                 said = next((line for line in process.stdout if "Ray runtime started" in line), "")
                 assert said, "Ray did not start"
                 yield node

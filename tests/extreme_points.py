@@ -1,4 +1,4 @@
-"""Both sides of a rule at extreme points in 32-bit floats, and in which ways they differ there."""
+"""Both sides of a rule at extreme points in 32-bit floats, and how they differ there."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def _reads(rule: Rule, letter: str) -> bool:
 
 
 def gaps_of(rule: Rule) -> set[Gap]:
-    """Return in which ways the two sides of a rule differ."""
+    """Return the ways in which the two sides of a rule differ."""
     found: set[Gap] = set()
     sides = [side_of(rule.pattern), side_of(rule.replacement)]
     whole = any(node.function and not FUNCTIONS[node.function].elementwise for side in sides for node in side.nodes)
@@ -72,7 +72,7 @@ def _arrays(names: list[str]) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _evaluated(side: Graph, values: Mapping[str, np.ndarray], numbers: Mapping[str, float]) -> np.ndarray | None:
-    """Compute a side; None if a call on numbers has no value that 32-bit floats give, so that the rule does not fit."""
+    """Compute a side; None if a call on numbers has no value in 32-bit floats, so that the rule does not apply."""
     known: list[np.ndarray | Number] = []
     for node in side.nodes:
         if isinstance(node, Number):
@@ -81,8 +81,9 @@ def _evaluated(side: Graph, values: Mapping[str, np.ndarray], numbers: Mapping[s
             known.append(values[node.name] if node.name in values else Number(numbers[node.name]))
         else:
             arguments = [known[place] for place in node.arguments]
-            if all(isinstance(x, Number) for x in arguments):
-                number = fold(node.function, arguments)
+            numbers_alone = [x for x in arguments if isinstance(x, Number)]
+            if len(numbers_alone) == len(arguments):
+                number = fold(node.function, numbers_alone)
                 if number is None:
                     return None
                 known.append(number)

@@ -51,10 +51,10 @@ class FakeRay:
     """The part of the module `ray` that RayPool uses, and a record of the jobs.
 
     Attributes:
-        now_s: The time; waiting for nothing makes it pass.
-        calls: All that were made.
-        arithmetics: Of the workers that start, in the order in which they do; then UNKNOWN.
-        failed: By a job's index, how often it failed by itself: with no other beside it, or with a result of its own.
+        now_s: The time; it advances only while the pool waits in vain.
+        calls: All calls that were made.
+        arithmetics: Those of the workers, in the order in which they start; UNKNOWN for all further workers.
+        failed: By a job's index, how often it failed by itself: evaluated alone, or with its own result.
     """
 
     exceptions = SimpleNamespace(RayError=RayError)
@@ -85,12 +85,12 @@ class FakeRay:
 
     available_resources = cluster_resources
 
-    def wait(self, calls, num_returns=1, timeout=None):
+    def wait(self, calls, num_returns=1, timeout: float | None = None):
         ready = [call for call in calls if call.fate]
         assert ready or timeout is not None, "the pool would wait for ever"
         self.waits += 1
         assert self.waits < MANY, "the pool turns in circles"
-        if not ready and timeout > 0.0:
+        if not ready and timeout:
             self.now_s += timeout + 1e-6  # like any clock: past the deadline, not a rounding error before it
         return ready[:num_returns], [call for call in calls if call not in ready[:num_returns]]
 

@@ -7,12 +7,12 @@ program; a rule for one array becomes a reference through ``each_array``.
 import math
 
 import numpy as np
-from parity_cases import FROM_THE_SOURCE, NumpyCase
+from parity_cases import FROM_THE_SOURCE, NumpyCase, Reference
 
 EPS = 1e-8
 
 
-def each_array(rule):
+def each_array(rule) -> Reference:
     """Make a reference from a rule for one array: ``rule(w, g, state, t) -> (update, state)``."""
 
     def reference(w, g, state, t):

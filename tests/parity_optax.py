@@ -11,6 +11,7 @@ def rprop(first_step):
 
     def update(updates, state, params=None):
         _, state = lagging.update(updates, state, params)
+        assert isinstance(state, optax.ScaleByRpropState)
         return jax.tree.map(lambda x: -x, state.prev_updates), state
 
     return optax.GradientTransformation(lagging.init, update)

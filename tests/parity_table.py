@@ -1,4 +1,4 @@
-"""Print the table of seed programs of programs/README.md: sources, and how closely each agrees with its yardstick.
+"""Print the table of seed programs of programs/README.md: sources, and how closely each agrees with its reference.
 
 Run it as ``python tests/parity_table.py``; it trains every parity case, which takes about half a minute.
 """
@@ -18,6 +18,7 @@ COLUMNS = ("program", "name", "source", "compared with", "largest relative error
 def described(name):
     """Return the cells of a seed program's row except the last."""
     header = HEADER.match(programs.source_text(name))
+    assert header, name
     source = "[{authors}, {year}]({link})".format_map(header.groupdict())
     against = "; ".join(case.against for case in CASES if case.program == name)
     return f"`{name}`", header["name"], source, against

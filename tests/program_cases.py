@@ -137,11 +137,13 @@ def tree(rng_seed, dtype=jnp.float32):
     )
 
 
-def import_module(text, folder, name="exported"):
+def import_module(text, folder, name="exported") -> Any:
     """Write a module's text to a file and import it from there."""
     path = folder / f"{name}.py"
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # in which a NamedTuple looks up its module
     try:

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import signal
+from typing import Any
 
 WRITES = ("write", "pwrite", "pwrite64")
 OTHERS = ("ftruncate", "unlink", "fallocate")
@@ -57,7 +58,7 @@ def install(number: int, action: str) -> None:
 _kept: list[object] = []  # keeps alive what SQLite knows by address only
 
 
-def _replacement(name: str, address: int, number: int, action: str) -> object:
+def _replacement(name: str, address: int, number: int, action: str) -> Any:
     result = ctypes.c_ssize_t if name in WRITES else ctypes.c_int
     first = ctypes.c_char_p if name == "unlink" else ctypes.c_int
     kind = ctypes.CFUNCTYPE(result, first, *_SIZES[name], use_errno=True)

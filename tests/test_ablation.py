@@ -150,6 +150,7 @@ def test_rng_seeds_are_shared_among_workers_and_a_diverged_training_scores_nothi
     judge = Halfway(needs())
     scores = Meter(Three(judge), SEEDS, lambda *_: None).scores([CLIPPED], "iris")
     assert {job.rng_seeds for job in judge.asked} == {(3, 4), (5, 6)}
+    assert scores[0] is not None
     assert [score > 0.0 for score in scores[0]] == [True, False, True, False]
 
 

@@ -43,7 +43,7 @@ SETTINGS = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
 }
-"""What a shell may hold that would change numbers, or end a command."""
+"""Environment variables of a shell that would change numbers, or end a command."""
 
 
 def pool_of(arithmetic: Arithmetic) -> SerialPool:
@@ -51,7 +51,7 @@ def pool_of(arithmetic: Arithmetic) -> SerialPool:
 
 
 def interrupted(root: Path, arithmetic: Arithmetic) -> None:
-    """Begin a run and leave it."""
+    """Start a run and interrupt it."""
     reason, _ = run(root, "run", pool=pool_of(arithmetic), interrupted=interrupt_after(5))
     assert reason == "someone wants an end"
 
@@ -93,7 +93,7 @@ print(tasks.probe_arithmetic())
 
 
 def trained(**variables: str) -> list[str]:
-    """Train in a process of its own; give the results and the arithmetic."""
+    """Train in a separate process; return the results and the arithmetic."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     done = subprocess.run([sys.executable, "-c", TRAININGS], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -193,7 +193,7 @@ def test_workers_must_have_the_arithmetic_of_the_run(monkeypatch: pytest.MonkeyP
     ray.install(monkeypatch)
     ray.arithmetics = [THERE, THERE]
     pool = RayPool(1, arithmetic=HERE)
-    assert pool.arithmetic(1.0) is None
+    assert (found := pool.arithmetic(1.0)) is None
     while ray.pending():
         ray.pending()[0].fate = "answer"
         found = pool.arithmetic(1.0)

@@ -1,4 +1,4 @@
-"""No command executes a file because of the folder that it is called in."""
+"""No command executes files of the folder that it is called in."""
 
 import importlib.metadata
 import os
@@ -17,7 +17,7 @@ SMALL += ["--set", "fresh_rng_seeds=1", "--set", "compare=[sgd]"]
 
 @pytest.fixture
 def hostile(tmp_path):
-    """Give a folder with a file for every module that can be imported; each leaves a trace if it is executed."""
+    """Return a folder with a file for every module that can be imported; each leaves a trace if it is executed."""
     folder = tmp_path / "hostile"
     folder.mkdir()
     for name in filter(str.isidentifier, NAMES):
@@ -26,7 +26,7 @@ def hostile(tmp_path):
 
 
 def call(folder, *command):
-    """Run a command in the folder; give its exit code and all it printed, and make sure that it executed nothing."""
+    """Run a command in the folder; return its exit code and its output, and check that it executed no file there."""
     variables = {"PYTHONPATH": str(ROOT), "PRIDE_RUNS": str(folder.parent / "runs"), "PRIDE_CACHE": "off"}
     done = subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True)
     executed = folder.parent / "executed"
@@ -70,7 +70,7 @@ def test_a_search_on_ray_in_a_hostile_folder_executes_nothing_there(hostile):
 
 @pytest.mark.slow
 def test_below_uv_run_the_current_folder_does_not_travel_to_the_workers(hostile):
-    """Ray looks for a process above that is called `uv run`; here it is a shell of that name, and `run` its script."""
+    """Ray looks for an ancestor process called `uv run`; here it is a shell called `uv` with the script `run`."""
     command = '"$PYTHON" -P -c "from evolve.commands.cli import main; main()" search "$@" --workers 1\nexit $?\n'
     (hostile / "run").write_text(command)
     settings = {"PYTHONPATH": str(ROOT), "PRIDE_RUNS": str(hostile.parent / "runs"), "PRIDE_CACHE": "off"}

@@ -310,7 +310,7 @@ def test_facts_are_of_the_program_alone():
     facts = programs.check(subject)
     assert programs.check(subject) is facts  # computed once
     with pytest.raises(TypeError):
-        facts.state_kinds["m"] = SCALAR
+        facts.state_kinds["m"] = SCALAR  # pyright: ignore[reportIndexIssue]
     for copied in (copy.copy(subject), copy.deepcopy(subject), replace(subject)):
         assert copied == subject
         assert programs.check(copied) is not facts
@@ -321,4 +321,4 @@ def test_facts_are_of_the_program_alone():
 def test_a_program_holds_tuples():
     statements = [Statement("update", "sign", ("g",))]
     with pytest.raises(ProgramError, match="tuples"):
-        programs.check(programs.Program(("g",), statements, "update"))
+        programs.check(programs.Program(("g",), statements, "update"))  # pyright: ignore[reportArgumentType]

@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 import programs
-from evolve.commands.cli import main
+from evolve.commands.cli import cli, main
 
 BAD = "def train(w, g, lr):\n    update = sqare(g)\n    return update\n"
 
@@ -60,7 +62,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
     return code, output.err
 
 
-def document(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> object:
+def document(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
     """Run a command with ``--json`` and parse its one document, rejecting NaN tokens."""
 
     def refuse(token: str) -> None:
@@ -163,7 +165,7 @@ def test_an_exported_module_tells_where_the_program_comes_from(
 ):
     status = document(["status", "small"], capsys)
     champion = next(row for row in status["comparison"] if row["name"] == f"small:{status['best']['id']}")
-    told = ast.get_docstring(ast.parse(printed(["export", "small:best", "--to", target], capsys)))
+    told = ast.get_docstring(ast.parse(printed(["export", "small:best", "--to", target], capsys))) or ""
     version = importlib.metadata.version("pride")
     assert f"    {champion['name']}, exported by Pride {version}\n" in told
     assert f" candidates by Pride {version}, on digits_tiny\n" in told
@@ -185,7 +187,7 @@ def test_names_and_headers_of_any_text_are_escaped_in_an_exported_module(
     path = tmp_path / '""" + print(1) + """\\.opt'
     path.write_text(f'# """\\N{{x}} \x1b[31m é\n{programs.load("lion")}', encoding="utf-8")
     text = printed(["export", str(path), "--to", "optax"], capsys)
-    told = ast.get_docstring(ast.parse(text), clean=False)
+    told = ast.get_docstring(ast.parse(text), clean=False) or ""
     assert f"    {path.name}, exported by Pride" in told
     assert '    """\\N{x} \\x1b[31m é\n' in told
     assert text.isascii()
@@ -335,3 +337,19 @@ def test_scores_of_a_run_are_reused(runs: Path, capsys: pytest.CaptureFixture[st
     assert "score(s) came from small" in capsys.readouterr().err
     assert printed(["dump", "again"], capsys) == printed(["dump", "small"], capsys)
     shutil.rmtree(runs / "again")
+
+
+def test_the_help_names_every_command_with_a_whole_sentence(capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed(["--help"], capsys).partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == cli.list_commands(click.Context(cli))
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+@pytest.mark.parametrize("command", cli.list_commands(click.Context(cli)))
+def test_every_option_says_what_it_does(command: str):
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    assert found.help
+    for option in found.params:
+        assert isinstance(option, click.Argument) or option.help, f"{command} {option.opts[0]}"

@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -33,6 +34,24 @@ def started(path):
         config = yaml.safe_load(joined)
         joined = "\n".join(config["head_start_ray_commands"] + config["worker_start_ray_commands"])
     return [line for line in joined.splitlines() if "ray start " in line]
+
+
+@pytest.mark.parametrize("chosen", [None, "a folder/token"])
+def test_the_page_makes_a_token_that_ray_reads_and_keeps_one_that_exists(chosen, tmp_path):
+    script = next(block for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "secrets" in block)
+    variables = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "RAY_AUTH_MODE": "token"}
+    if chosen:
+        variables["RAY_AUTH_TOKEN_PATH"] = str(tmp_path / chosen)
+    token = tmp_path / (chosen or ".ray/auth_token")
+    assert subprocess.run(["bash", "-c", script], env=variables).returncode == 0
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    made = token.read_text()
+    assert re.fullmatch("[0-9a-f]{64}", made)
+    read = "from ray._raylet import AuthenticationTokenLoader as Loader; print(Loader.instance().has_token())"
+    done = subprocess.run([sys.executable, "-c", read], env=variables, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+    assert subprocess.run(["bash", "-c", script], env=variables, stderr=subprocess.DEVNULL).returncode != 0
+    assert token.read_text() == made
 
 
 @pytest.mark.parametrize("path", RAY_UP, ids=lambda path: path.name)
@@ -114,9 +133,9 @@ def test_the_manifest_for_kubernetes_has_its_shape_and_is_closed():
 def test_bash_takes_the_script_for_slurm_and_what_it_holds_for_others():
     text = SLURM.read_text()
     subprocess.run(["bash", "-n", SLURM], check=True)
-    node = re.search(r"\nnode='(.*?)'\n", text, re.DOTALL)[1]
+    node = re.findall(r"\nnode='(.*?)'\n", text, re.DOTALL)[0]
     subprocess.run(["bash", "-n", "-c", node], check=True)
-    ast.parse(re.search(r"<<'PYTHON'\n(.*?)\nPYTHON\n", text, re.DOTALL)[1])
+    ast.parse(re.findall(r"<<'PYTHON'\n(.*?)\nPYTHON\n", text, re.DOTALL)[0])
     assert os.access(SLURM, os.X_OK)
 
 
@@ -182,6 +201,7 @@ def test_slurm_brings_up_a_closed_cluster_and_leaves_nothing_and_a_job_that_ran_
     environment = act_slurm(tmp_path, nodes=2)
     settings = ["--set", "budget.candidates=1000", "--set", "rng_seeds=1", "--set", "fresh_rng_seeds=2"]
     with slurm_job(environment, "search", "smoke", "--name", "small", *settings) as job:
+        assert job.stderr
         assert job.stderr.readline() == "2 of 2 nodes are up\n"
         tokens = list(tmp_path.glob(".pride-token-*"))
         assert [stat.S_IMODE(token.stat().st_mode) for token in tokens] == [0o600]

@@ -136,6 +136,7 @@ def test_a_second_process_compiles_only_the_updates_and_gets_the_same_bits(tmp_p
 @pytest.mark.slow
 def test_one_process_at_a_time_writes(tmp_path):
     with start(ADD.format(before="", after="input()"), tmp_path) as writer:
+        assert writer.stdout
         assert writer.stdout.readline().split()[1:] == ["0", "2"]
         written = entries(tmp_path)
         (broken,) = tmp_path.glob("*/jit__lambda*-cache")

@@ -1,4 +1,4 @@
-"""A function that is added to a copy of the package: each table that was forgotten is named, one after the other."""
+"""A function added to a copy of the package: each table that lacks it is named in an error, one after the other."""
 
 import os
 import shutil

@@ -129,7 +129,8 @@ def test_an_accelerator_that_jax_leaves_alone(answers, monkeypatch, tmp_path):
     ("gib", "state", "advice"),
     [
         (64.0, "ok", ""),
-        (1.4, "warning", "use --workers 1"),
+        (2.4, "warning", "use --workers 1"),
+        (1.4, "warning", "close other programs, or use --pool serial"),
         (0.1, "warning", "close other programs, or use --pool serial"),
     ],
 )

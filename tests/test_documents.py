@@ -148,3 +148,15 @@ def test_what_cannot_be_told_is_said(body, rate, size):
     assert rate in found["effective learning rate"][0]
     assert found["effective learning rate"][1].startswith(size)
     assert found["decay"][0] == "in the program none is found"
+
+
+@pytest.mark.parametrize(
+    ("decay", "said"),
+    [
+        ("w * 0.021", "in the program weight growth: each step adds 0.021 of the weights"),
+        ("sin(w)", "in the program none is found that explains what is measured"),
+    ],
+)
+def test_weights_that_grow_are_explained_or_said_not_to_be(decay, said):
+    found = sections("-", f"def train(w, g):\n    x = {decay}\n    update = g - x\n    return update\n")
+    assert found["decay"][0] == said

@@ -17,7 +17,15 @@ from tasks.engines import BREAK_EVEN
 
 IRIS = tasks.get("iris")
 TINY = tasks.get("digits_tiny")
-CAPACITY, ADAMW = programs.encode(programs.load("adamw"))
+
+
+def encoded(subject: programs.Program) -> tuple[programs.Capacity, programs.MachineCode]:
+    found = programs.encode(subject)
+    assert found is not None
+    return found
+
+
+CAPACITY, ADAMW = encoded(programs.load("adamw"))
 RUNAWAY = program("w, g", "u = w + g", "u = u * -1000.0", returns="u")
 BOMB = program("w, g, t", "late = less(30.0, t)", "u = g * 0.1", "u = u - late * 1e9", returns="u")
 PROGRAMS = [programs.load("adamw"), RUNAWAY, programs.load("sgd"), program("w", returns="w"), programs.load("lion")]
@@ -128,8 +136,8 @@ def test_no_candidates_give_no_trainings():
 
 @pytest.mark.slow
 def test_lanes_side_by_side_train_the_same():
-    some = [p for p in [*PROGRAMS, *random_mutants(40, starts=("adamw", "lion"))] if programs.encode(p)[0] == CAPACITY]
-    candidates = [tasks.Candidate(programs.encode(subject)[1]) for subject in some]
+    some = [p for p in [*PROGRAMS, *random_mutants(40, starts=("adamw", "lion"))] if encoded(p)[0] == CAPACITY]
+    candidates = [tasks.Candidate(encoded(subject)[1]) for subject in some]
     one_by_one = tasks.train_many(IRIS, CAPACITY, candidates, [0, 1], "sequence")
     together = tasks.train_many(IRIS, CAPACITY, candidates, [0, 1], "population", 16)
     close = [

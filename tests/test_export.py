@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -391,7 +392,7 @@ def test_the_module_tells_what_it_is(tmp_path):
     module = import_module(text, tmp_path)
     assert module.__doc__.startswith("lion_again: an optimizer exported by Pride")
     assert str(programs.load("lion")).splitlines()[3].strip() in module.__doc__
-    documented = inspect.getdoc(module.lion_again)
+    documented = inspect.getdoc(module.lion_again) or ""
     assert all(f"{name}: " in documented for name in inspect.signature(module.lion_again).parameters)
     state = module.lion_again().init({"a": jnp.ones(2)})
     assert type(state).__name__ == "LionAgainState"
@@ -422,7 +423,7 @@ def test_complex_weights_are_refused_and_can_be_split(name, tmp_path):
     with pytest.raises(ValueError, match=rf"^found takes real weights, got complex64: wrap it as {wrapped}$"):
         transform.init(params)
     apart = {"a": params["a"], "b": (params["b"].real, params["b"].imag)}
-    whole, parts = optax.contrib.split_real_and_imaginary(transform), transform
+    whole, parts = cast(Any, optax.contrib.split_real_and_imaginary(transform)), transform
     with jax.numpy_dtype_promotion("standard"):  # Optax's own wrapper needs it
         got, _ = whole.update(params, whole.init(params), params)
     wanted, _ = parts.update(apart, parts.init(apart), apart)
@@ -464,6 +465,7 @@ def test_masked_leaves_are_as_if_they_were_not_there(name, tmp_path):
     rest = {"kernel": params["kernel"]}
     wanted, inner = transform.update({"kernel": gradient["kernel"]}, transform.init(rest), rest)
     assert_same_bits(got, {"bias": gradient["bias"]} | wanted)
+    assert isinstance(state, optax.MaskedState)
     assert_same_bits(jax.tree.leaves(state.inner_state), jax.tree.leaves(inner))
 
 

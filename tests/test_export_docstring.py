@@ -31,7 +31,7 @@ def docstring(text):
     module = ast.parse(text)
     texts = [each for each in module.body if isinstance(each, ast.Expr)]
     assert texts == module.body[:1]
-    return ast.get_docstring(module, clean=False)
+    return ast.get_docstring(module, clean=False) or ""
 
 
 def printable(line):
@@ -46,7 +46,7 @@ def test_provenance_of_any_text_is_a_line_of_the_docstring(name, tmp_path):
     assert import_module(text, tmp_path).__doc__ == docstring(text)
     lines = f"    before\n    {printable(HOSTILE[name])}".rstrip(" ") + "\n    after\n"
     assert f"Where it comes from:\n\n{lines}\n" in docstring(text)
-    assert ast.dump(ast.Module(ast.parse(text).body[1:])) == ast.dump(ast.Module(ast.parse(plain).body[1:]))
+    assert ast.dump(ast.Module(ast.parse(text).body[1:], [])) == ast.dump(ast.Module(ast.parse(plain).body[1:], []))
 
 
 def test_the_docstring_holds_the_program_and_its_facts():

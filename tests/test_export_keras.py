@@ -164,9 +164,8 @@ def test_functions_of_numbers_and_arrays_mixed(row, tmp_path):
         ]
         subject = program("w, g, m, lr", "update = m", f"m = {row.name}({', '.join(words)})", returns="update, m")
         step, plain = stepper(exported(subject, tmp_path), weights), Reference(subject, [(2, 2)], "float32")
-        for _ in range(2):
-            moved = step(weights, gradients, 0.5)
-            wanted = plain(weights, gradients, 0.5)[0]
+        steps = [(step(weights, gradients, 0.5), plain(weights, gradients, 0.5)[0]) for _ in range(2)]
+        moved, wanted = steps[-1]
         np.testing.assert_allclose(weights[0] - moved[0], wanted, rtol=1e-6, atol=1e-6, err_msg=str(words))
 
 

@@ -92,7 +92,7 @@ def test_state_and_updates_keep_their_dtypes_under_jit_and_nothing_compiles_twic
     with jax.enable_x64(dtype == "float64"):
         params = jax.tree.map(lambda x: jnp.asarray(x, dtype), PARAMS)
         transform = mixed(learning_rate=optax.linear_schedule(0.5, 0.0, 4))
-        state, traced = transform.init(params), []
+        updates, state, traced = None, transform.init(params), []
 
         @jax.jit
         def step(params, state):

@@ -158,6 +158,7 @@ def test_actions_that_do_not(action):
     """A process that ends itself, one that continues later, and those that must be ended."""
     environment = {**os.environ, faults.VARIABLE: f"store.begin:1:{action}"}
     with subprocess.Popen([sys.executable, "-c", HIT], env=environment, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout
         assert process.stdout.readline() == b"begun\n"
         if action == "stop":
             _, status = os.waitpid(process.pid, os.WUNTRACED)
@@ -218,7 +219,7 @@ def rows():
     table = [line for line in lines if line.startswith("| ") and not line.startswith("| fault ")]
     found = [ROW.search(line) for line in table]
     assert None not in found, table[found.index(None)]
-    return [(row[1], row[2], bool(row[3])) for row in found]
+    return [(row[1], row[2], bool(row[3])) for row in found if row]
 
 
 @pytest.mark.parametrize(("file", "name", "fast"), sorted(set(rows())))

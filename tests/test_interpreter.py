@@ -211,7 +211,7 @@ def test_lanes_side_by_side_do_the_same():
     codes = [code for found, code in map(encoded, subjects) if found == capacity]
     stacked = programs.MachineCode(*map(np.stack, zip(*codes, strict=True)))
     stacked = stacked._replace(length=stacked.length.max())
-    axes = programs.MachineCode(0, None, 0, 0, 0)
+    axes = stacked._replace(**dict.fromkeys(stacked._fields, 0) | {"length": None})
     together = jax.jit(jax.vmap(lambda code: run(code, capacity, 0.5, PARAMS), in_axes=(axes,)))(stacked)
     unlike = 0
     for lane, code in enumerate(codes):
@@ -238,6 +238,7 @@ def test_long_programs_take_larger_machines_and_then_none(length):
     if statements > programs.CAPACITIES[-1].instructions:
         assert found is None
         return
+    assert found is not None
     capacity, code = found
     smaller = programs.CAPACITIES[: programs.CAPACITIES.index(capacity)]
     assert all(statements > machine.instructions or machine.registers < 32 for machine in smaller)

@@ -43,7 +43,7 @@ def test_the_first_signal_commits_what_is_under_way(
     assert ended == code
     assert "finishing what is under way" in said
     assert "continue: pride resume broken" in said
-    assert len(commands.dump("broken").splitlines()) > 3 + 1  # three outcomes, and what was under way
+    assert len(commands.dump("broken").splitlines()) > 3 + 1  # three outcomes, and those that were in flight
     check_resumable(commands, unbroken)
 
 

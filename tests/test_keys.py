@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,13 +38,16 @@ def rename(subject, rng):
     old = sorted(variables(subject) - set(RESERVED))
     new = [f"name{number}" for number in rng.permutation(len(old))]
     names = dict(zip(old, new, strict=True))
+
+    def renamed(x) -> Any:
+        return names.get(x, x)
+
     return programs.Program(
-        tuple(names.get(name, name) for name in subject.parameters),
+        tuple(renamed(name) for name in subject.parameters),
         tuple(
-            Statement(names.get(s.target, s.target), s.function, tuple(names.get(x, x) for x in s.arguments))
-            for s in subject.statements
+            Statement(renamed(s.target), s.function, tuple(renamed(x) for x in s.arguments)) for s in subject.statements
         ),
-        names.get(subject.update, subject.update),
+        renamed(subject.update),
     )
 
 

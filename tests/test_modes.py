@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_every_way_is_repeatable_and_goes_on_after_interrupts(tmp_path: Path, ch
 
 def test_the_modes_of_the_config_are_those_of_the_table():
     annotation = Config.model_fields["mode"].annotation
-    assert set(MODES) == set(annotation.__args__)
+    assert set(MODES) == set(get_args(annotation))
 
 
 def test_random_search_looks_at_no_score(tmp_path: Path):
@@ -82,7 +83,7 @@ def test_constants_alone_keep_the_structure(tmp_path: Path):
 
 
 def best_of_five(jobs: Sequence[workers.Job]) -> list[workers.Result]:
-    """Let the last setting of each be the best, where there are some."""
+    """Return results in which the last setting of each job is the best, if the job has settings."""
     results = []
     for job, result in zip(jobs, evaluate(jobs), strict=True):
         results.append(replace(result, setting=len(job.settings)))

@@ -52,6 +52,7 @@ def test_canonical_text_of_a_mutant_is_stable(program):
 def test_every_float_survives_printing(number):
     text = str(programs.Program(("g",), (programs.Statement("update", "multiply", ("g", number)),), "update"))
     again = programs.parse(text).statements[0].arguments[1]
+    assert isinstance(again, float)
     assert again.hex() == number.hex()
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pool_cases
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pool_cases import each, job
 
-from workers import FAILURES, PoolError, RayPool, Result, SerialPool, Status
+from workers import FAILURES, Pool, PoolError, RayPool, Result, SerialPool, Status
 from workers.backlog import MAX_ATTEMPTS
 from workers.ray_connection import ray_connection
 
@@ -30,7 +31,7 @@ class FakeRayPool(RuleBasedStateMachine):
         self.ray.install(self.patch)
         self.waiting = set()  # jobs that have no result yet
         self.submitted = 0
-        self.pool = None
+        self.pool: Any = None  # a RayPool, once it is made
 
     @initialize(batch=st.integers(1, 4), start=st.sampled_from(["", "answer", "answer", "die"]))
     def make(self, batch, start):
@@ -136,7 +137,7 @@ class RealPool(RuleBasedStateMachine):
         self.submitted = 0
         self.pool = self.make()
 
-    def make(self):
+    def make(self) -> Pool:
         return SerialPool(each(act), batch=3)
 
     @rule(data=st.data(), count=st.integers(1, 4))

@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pool_cases
 import pytest
@@ -336,7 +337,8 @@ class Waiting(Evaluator):
 
 def test_a_worker_that_nobody_starts_ends(ray_here):
     import ray
+    from ray.exceptions import ActorDiedError
 
-    worker = ray.remote(num_cpus=0)(Waiting).remote({}, 0.1)
-    with pytest.raises(ray.exceptions.ActorDiedError):
+    worker: Any = ray.remote(num_cpus=0)(Waiting).remote({}, 0.1)
+    with pytest.raises(ActorDiedError):
         ray.get(worker.wait.remote())

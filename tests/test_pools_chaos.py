@@ -63,7 +63,7 @@ def wait_for_ever(job):
 
 
 def eat_memory(job):
-    used = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    used = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
     limit = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, limit[1]))
     try:
@@ -264,6 +264,7 @@ def driver(tmp_path):
     with subprocess.Popen(
         [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout
         directory, *pids = process.stdout.readline().split()
         assert len(set(pids)) >= 8
         yield process, Path(directory), [os.pidfd_open(int(pid)) for pid in set(pids)]
@@ -324,6 +325,7 @@ def test_ctrl_c_reaches_the_driver_and_leaves_the_workers_work_alone(tmp_path):
     # As with `make search` in a terminal: another process leads the group that Ctrl-C goes to.
     command = ["sh", "-c", 'trap : INT; "$@"; exit', "sh", sys.executable, str(script), str(pipe)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as leader:
+        assert leader.stdout
         assert leader.stdout.readline() == "waiting\n"
         with pipe.open("w") as answer:  # opens once the worker has opened it, too
             os.killpg(leader.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What is called exact, real or nearly: every rule at extreme points in 32-bit floats, and the steps of derivations."""
+"""What exact, real and nearly mean: every rule at extreme points in 32-bit floats, and the steps of derivations."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""Every block of the pages runs, and prints what the page says it prints."""
+"""Every block of the pages runs, and prints what the page says."""
 
 import doctest
 import os
@@ -22,12 +22,12 @@ from evolve.commands.cli import cli
 from evolve.commands.export_targets import TARGETS
 from evolve.commands.program_commands import functions_command
 from evolve.config.files import load_config, presets
-from evolve.config.reference import config_reference
 from evolve.config.settings import MUTATIONS
+from evolve.config.table import config_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "evolve/README.md", "programs/README.md", "tasks/README.md", "workers/README.md")
-"""In the order in which a reader goes through them: later ones use runs and files of earlier ones."""
+"""The pages in the order in which they are read: later ones use runs and files of earlier ones."""
 
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 BLOCKS = {page: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for page, text in TEXTS.items()}
@@ -42,7 +42,7 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Compare an output with a page's: ``...`` stands for anything, numbers for each other, spaces are not counted."""
+    """Return whether an output is the page's: ``...`` matches anything, all numbers are equal, spaces do not count."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(masked(expected), masked(got), options)
 
@@ -92,7 +92,7 @@ def test_commands_print_what_the_pages_say(tmp_path: Path):
 
 
 def test_the_settings_are_those_of_the_code():
-    assert config_reference() in TEXTS["evolve/README.md"], "python -m evolve.config.reference prints the table anew"
+    assert config_reference() in TEXTS["evolve/README.md"], "python -m evolve.config.table prints the table anew"
 
 
 def test_the_functions_are_those_of_the_language():
@@ -111,7 +111,7 @@ PLACES = {
     "transformation": (programs.TRANSFORMATIONS, "programs/README.md", "`{}`"),
     "preset": (presets(), "evolve/README.md", "`{}`"),
 }
-"""What people may name: all names, the pages one of which must show each, and how it is written there."""
+"""What users may name: all names, the pages of which one must show each name, and how it is written there."""
 
 
 @pytest.mark.parametrize("kind", PLACES)

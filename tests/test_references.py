@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(folder):
-    """A run of three candidates, the first the best."""
+    """Make a run of three candidates, the first of which is the best."""
     with folders.create("runs", "mine", "", to_yaml(CONFIG), {}) as store:
         for index in range(3):
             store.commit(outcome(index))
@@ -78,6 +78,14 @@ def test_program_file(folder):
     (folder / "adamw").write_text(SIGNED)
     assert read_program("adamw").program == programs.load("adamw")
     assert read_program("./adamw").program == programs.parse(SIGNED)
+
+
+def test_a_path_to_a_run_gets_a_hint(folder, monkeypatch):
+    example = Path(__file__).parents[1] / "runs" / "example"
+    monkeypatch.setenv("PRIDE_RUNS", str(folder))
+    for candidate in ("best", "3", "x"):
+        with pytest.raises(UsageError, match=f"is called example, with PRIDE_RUNS={example.parent}"):
+            read_program(f"{example}:{candidate}")
 
 
 def test_program_on_stdin(monkeypatch, capsys):

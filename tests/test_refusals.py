@@ -105,8 +105,10 @@ def test_of_several_drivers_that_make_a_run_at_once_one_does(tmp_path):
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
         ]
         for driver in drivers:
+            assert driver.stdout
             assert driver.stdout.readline() == "ready\n"
         for driver in drivers:
+            assert driver.stdin
             driver.stdin.write("\n")
             driver.stdin.flush()
         told = sorted(driver.communicate()[0].strip() for driver in drivers)

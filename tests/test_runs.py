@@ -71,7 +71,7 @@ with folders.open_to_write(sys.argv[1], "run") as store:
 
 def test_sigkill_loses_nothing_committed_and_a_second_writer_is_refused(tmp_path, run):
     run.close()
-    reported = 0
+    reported, found = 0, []
     for _ in range(3):
         with writer(tmp_path, WRITER) as process:
             assert process.stdout is not None
@@ -99,7 +99,7 @@ def test_a_moved_run_opens(tmp_path, run):
     run.commit(outcome(0))
     run.close()
     (tmp_path / "else #1?%41").mkdir()
-    moved = shutil.move(run.folder, tmp_path / "else #1?%41" / "other")
+    moved = Path(shutil.move(run.folder, tmp_path / "else #1?%41" / "other"))
     with folders.open_to_write(moved.parent, "other") as store:
         store.commit(outcome(1))
         assert store.name == "other"
@@ -129,6 +129,31 @@ def test_list_takes_broken_folders_as_they_are(tmp_path):
         assert summary.state == "broken"
         assert summary.reason
     assert files(tmp_path / "empty") == []
+
+
+def test_list_names_a_run_whose_folder_was_renamed_to_no_name_for_a_run(tmp_path):
+    for name in ("first", "second"):
+        folders.create(tmp_path, name, "", "", {}).close()
+    (tmp_path / "first").rename(tmp_path / "my run")
+    (tmp_path / "second").rename(tmp_path / ("x" * 80))
+    (tmp_path / "some notes").mkdir()
+    found = {summary.name: summary for summary in folders.list_runs(tmp_path)}
+    assert set(found) == {"my run", "x" * 80}
+    assert {summary.state for summary in found.values()} == {"broken"}
+    assert found["my run"].reason.startswith('"my run" is not a name for a run; right would be 1 to 64 letters')
+
+
+@pytest.mark.parametrize("given", ["runs/first", "runs/first/", "./runs/first", "{}/runs/first"])
+def test_a_path_instead_of_a_name_gets_a_hint(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    folders.create("runs", "first", "", "", {}).close()
+    given = given.format(tmp_path)
+    with pytest.raises(UsageError, match=r"The run at .*first is called first$"):
+        folders.open_to_read("runs", given)
+    with pytest.raises(UsageError, match=r"is called first, with PRIDE_RUNS=.*runs$"):
+        folders.open_to_read("other", given)
+    with pytest.raises(UsageError, match=r"a letter or digit first$"):
+        folders.open_to_read("runs", "runs/none")
 
 
 KILLED_WHILE_CREATING = """
@@ -215,8 +240,7 @@ def test_a_killed_run_can_be_read_from_an_archive_without_its_index(archive, mon
     folders.create(archive, "run", "given", "resolved", {}).close()
     with writer(archive, WRITER) as process:
         assert process.stdout is not None
-        for _ in range(40):
-            reported = int(process.stdout.readline())
+        reported = [int(process.stdout.readline()) for _ in range(40)][-1]
         process.send_signal(signal.SIGKILL)
         reported = int(([reported, *process.stdout.read().split()])[-1])
     folder = archive / "run"

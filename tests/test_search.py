@@ -80,7 +80,7 @@ def test_a_budget_of_seconds_ends_the_search(tmp_path: Path, monkeypatch: pytest
 
 
 def replaced_budget(**budget: float) -> Config:
-    return CONFIG.model_copy(update={"budget": Budget(**budget)})
+    return CONFIG.model_copy(update={"budget": Budget.model_validate(budget)})
 
 
 def test_the_best_are_scored_again_and_the_champion_is_chosen_by_that(tmp_path: Path):

@@ -17,7 +17,7 @@ from programs.algebra.rules import KEY_RULES, RULES, Given
 from programs.algebra.simplification import FOLD, MERGE_STATE, RESCALE_STATE, ROUND, TIDY, ZERO_STATE
 from programs.algebra.tidying import tidy
 from programs.dataflow import Input, Number, from_program
-from programs.writing import to_program
+from programs.from_graph import to_program
 
 SLACK = 1e-4  # 1e-8 / 1e-4: the epsilon of a division relative to the smallest divisor tested
 
@@ -26,7 +26,7 @@ NUMBERS = {"p": 0.3, "b": -1.7, "c": 0.375, "d": 0.625, "k": 2.5, "e": 1.109}
 
 
 def expression(text, given=Given.NUMBERS):
-    """Read one side of a rule as a program of x = g, y = w, the scalar a = lr and numbers for the other letters."""
+    """Parse one side of a rule as a program with x = g, y = w, the scalar a = lr and numbers for the other letters."""
     own = {Given.RECIPROCALS: {"c": 0.25, "d": 4.0}, Given.NEAR_COMPLEMENTS: {"d": 0.62500003}}
     numbers = NUMBERS | own.get(given, {})
     text = re.sub(r"\b[pbcdke]\b", lambda letter: str(numbers[letter[0]]), text)
@@ -94,7 +94,7 @@ def test_a_rule_is_applied_in_full(rule):
         assert same_key == rule.decides_keys
     used = {(step.proof, step.gaps) for step in derivation.steps if step.reason == str(rule)}
     assert used <= {(rule.proof, rule.gaps)}
-    assert used or rule.proof is not Proof.NEARLY  # others may fit, too
+    assert used or rule.proof is not Proof.NEARLY  # other rules may apply instead
 
 
 def test_rules_are_told_apart():

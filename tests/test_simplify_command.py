@@ -76,7 +76,8 @@ def test_it_shows_every_step_and_writes_what_the_endings_ask_for(tmp_path, capsy
     assert SHORT in out
     assert re.search(r"update = sign\(m\) +-> .*digits_tiny -0.8000", out)
     assert re.search(r"On 8 fresh rng seeds: (1\.\d+ ± \S+) as given, \1 at the end, \+0\.0000 ± 0\.0000", out)
-    assert re.fullmatch(r"# name: .*, simplified\n# .*, written by Pride .*\n" + re.escape(SHORT), paths[0].read_text())
+    headed = r"# name: .*, simplified\n# .*, exported by Pride .*\n" + re.escape(SHORT)
+    assert re.fullmatch(headed, paths[0].read_text())
     text, document, page = paths[1].read_text(), json.loads(paths[2].read_text()), paths[3].read_text()
     for step in document["steps"]:
         assert step["reason"] in text

@@ -13,6 +13,7 @@ from scaling.simulation import Costs, Draw, Report, Setting, simulate
 
 import workers
 from evolve.config.settings import Budget, Mutations
+from evolve.search.driver import Progress
 
 FREE, COSTS = Costs(), Costs(0.003, 0.002, 0.05, 0.011, 0.0013, 0.0007, 0.017)
 SKEWED = sorted(forecast.SKEWED)
@@ -22,7 +23,7 @@ def run(setting: Setting, costs: Costs = FREE, draw: Draw = lambda island, place
     return simulate(setting, costs, draw, outcomes)
 
 
-def skewed(name: str, rng_seed: int = 0) -> Draw:
+def skewed(name: str, rng_seed: int = 0) -> forecast.Lengths:
     return forecast.SKEWED[name](1.0, np.random.default_rng(rng_seed))
 
 
@@ -140,9 +141,11 @@ def test_the_real_search_takes_the_same_time(tmp_path: Path, order: str, count: 
     edits = dict.fromkeys(Mutations.model_fields, 0.0) | {"constants": 1.0}
     changes = {"order": order, "window": window, "mutations": Mutations(**edits), "budget": Budget(candidates=160)}
     config = search_cases.CONFIG.model_copy(update=changes)
-    _, dump = search_cases.run(
-        tmp_path, "one", config, pool, on_progress=lambda p: times.setdefault(p.counts.generated, pool.now_s)
-    )
+
+    def note(progress: Progress) -> None:
+        times.setdefault(progress.counts.generated, pool.now_s)
+
+    _, dump = search_cases.run(tmp_path, "one", config, pool, on_progress=note)
     assert dump.count('"known_from":null') == 160
     setting = Setting(count, 1, window, order == "strict", batch=1)
     report = run(setting, FREE, lambda island, place: lengths[place], 120)

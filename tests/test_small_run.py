@@ -1,4 +1,4 @@
-"""The dump of a small run, held byte for byte: what a search finds changes only on purpose."""
+"""The dump of a small run, compared byte for byte: the results of a search change only on purpose."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ CONFIGS: dict[str, Config] = {
         }
     ),
 }
-"""By name, searches whose scores follow from keys, so that they are the same on every processor."""
+"""Searches by name; their scores follow from keys, so they are the same on every processor."""
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -69,6 +69,16 @@ def test_a_finished_search_ends_well_if_nobody_reads_what_it_found(commands, red
     assert '"state": "done"' in commands.run("status", "x", "--json").stdout
 
 
+def test_a_simplification_writes_its_files_if_nobody_reads_its_steps(commands, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    arguments = [*PRIDE, "simplify", "lion_raw", "--rules", "-o", str(tmp_path / "lion.opt")]
+    done = subprocess.run(arguments, env=commands.variables(), stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "lion.opt").read_text().startswith("# name: lion_raw, simplified\n")
+
+
 def test_an_interrupted_search_keeps_its_code_if_nobody_reads_what_it_found(commands, monkeypatch):
     example = os.path.join(os.path.dirname(__file__), "..", "runs")
     monkeypatch.setenv("PRIDE_RUNS", example)

@@ -62,11 +62,11 @@ ROOMS = {
         "commands": ("errors", "config", "store", "scores", "search", "simplify", "bench"),
     },
 }
-"""The rooms of a package, each with those it may import; files beside the folders are `core`, or rooms themselves."""
+"""The rooms of a package, each with the rooms it may import; files beside the folders are `core` or own rooms."""
 
 
 def room_of(package, parts):
-    """Give the room of a module, whose name comes in parts below its package; None for the package itself."""
+    """Return the room of a module, given the parts of its name below its package; None for the package itself."""
     rooms = ROOMS[package]
     if parts and parts[0] in rooms:
         return parts[0]
@@ -86,6 +86,13 @@ def test_rooms_import_one_way(package):
             other = room_of(package, below) if top == package else room
             allowed = (room, None, *ROOMS[package][room])
             assert other in allowed, f"{name_of(path)} imports {module}; {room} may import {', '.join(allowed[2:])}"
+
+
+def test_no_two_files_differ_by_an_ending():
+    stems = sorted({path.stem for path in SOURCES if path.stem != "__init__"})
+    endings = ("s", "ing", "er", "ation", "ed")
+    close = [(stem, stem + ending) for stem in stems for ending in endings if stem + ending in stems]
+    assert close == [], "give files names that nobody takes for each other"
 
 
 def test_every_package_is_looked_at():

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -29,8 +30,8 @@ ADAMW = programs.to_optax(programs.load("adamw"))
 def steepest(rate: float) -> optax.GradientTransformation:
     """Make a stateless optimizer whose update is the gradient times a negative rate."""
 
-    def update(gradients, state, params=None):
-        return jax.tree.map(lambda gradient: -rate * gradient, gradients), state
+    def update(updates, state, params=None):
+        return jax.tree.map(lambda gradient: -rate * gradient, updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -38,9 +39,9 @@ def steepest(rate: float) -> optax.GradientTransformation:
 def bomb(step: int, size: float) -> optax.GradientTransformation:
     """Make an optimizer that moves every weight by `size` at one step and never otherwise."""
 
-    def update(gradients, state, params=None):
+    def update(updates, state, params=None):
         jump = jnp.where(state == step, size, 0.0)
-        return jax.tree.map(lambda leaf: jnp.full_like(leaf, jump), gradients), state + 1
+        return jax.tree.map(lambda leaf: jnp.full_like(leaf, jump), updates), state + 1
 
     return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 
@@ -177,9 +178,9 @@ def test_rng_seed_decides_the_weights_and_batches_and_the_optimizer_does_not():
     seen = {}
 
     def recording(rate: float, key: tuple) -> optax.GradientTransformation:
-        def update(gradients, state, params):
-            jax.debug.callback(lambda *leaves: seen.setdefault(key, leaves), gradients, params)
-            return steepest(rate).update(gradients, state)
+        def update(updates, state, params=None):
+            jax.debug.callback(lambda *leaves: seen.setdefault(key, leaves), updates, params)
+            return steepest(rate).update(updates, state)
 
         return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -278,8 +279,8 @@ def test_gradient_descent_learns():
 
 
 def test_state_may_hold_the_weights():
-    def update(gradients, state, params):
-        return jax.tree.map(lambda gradient: -0.5 * gradient, gradients), params
+    def update(updates, state, params: Any = None):
+        return jax.tree.map(lambda gradient: -0.5 * gradient, updates), params
 
     holding = optax.GradientTransformation(lambda params: params, update)
     assert tasks.train(TINY, holding, 0).loss == tasks.train(TINY, steepest(0.5), 0).loss

@@ -157,10 +157,10 @@ def course(step, shapes=SHAPES):
     return found
 
 
-def assert_same(got, wanted, **tolerance):
+def assert_same(got, wanted, rtol=0.0):
     for one, other in zip(got, wanted, strict=True):
         for x, y in zip(one, other, strict=True):
-            np.testing.assert_allclose(x, y, **({"rtol": 0.0} | tolerance))
+            np.testing.assert_allclose(x, y, rtol=rtol)
 
 
 def assert_well_formed(subject):
@@ -397,7 +397,8 @@ def test_numbers_out_of_range_are_refused(name, chosen, said):
 def test_whole_numbers_of_every_type_are_taken():
     sgd = programs.load("sgd")
     wanted = programs.lookahead(sgd, k=3, alpha=1)
-    assert all(programs.lookahead(sgd, k=k, alpha=1.0) == wanted for k in (3.0, np.int64(3), np.float32(3.0)))
+    for k in (3.0, np.int64(3), np.float32(3.0)):
+        assert programs.lookahead(sgd, k=k, alpha=1.0) == wanted  # pyright: ignore[reportArgumentType]
 
 
 def test_what_would_be_too_long_to_read_is_refused():

@@ -63,6 +63,7 @@ def main(root: Path, lost: str) -> None:
             if claim.exists() and of_raylet:
                 node = of_raylet[int(claim.read_text())] if lost == "node" else cluster.head_node
                 of_raylet.clear()
+                assert node
                 node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 
         def note(event: str) -> None:

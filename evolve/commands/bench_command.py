@@ -41,8 +41,9 @@ def _benches() -> str:
 )
 @json_option
 def bench_command(name: tuple[str, ...], device: str | None, repetitions: int, as_json: bool) -> None:
-    """Time the scoring of candidates on this device, compared with other ways of doing it.
+    """Time the scoring of candidates on this device.
 
+    It is compared with other ways of doing the same.
     Needs neither Ray nor an installed Pride: python -m evolve.commands.cli bench, in a clone with jax, optax, equinox,
     numpy, scikit-learn, pyyaml, click and rich. On a CPU it uses one core, as a worker does.
     """

@@ -88,7 +88,8 @@ def cli() -> None:
     """Discover optimizers: search, inspect what was found, simplify it, export it to Optax.
 
     PROGRAM is a seed program's name (adamw, lion, ...), a path to an .opt file, RUN:ID, RUN:best, - for stdin, or
-    one of these transformed, such as lookahead:adamw (see pride show --help).
+    one of these transformed, such as lookahead:adamw (see pride show --help). RUN is a run's name, which pride list
+    shows.
     """
 
 

@@ -33,8 +33,8 @@ FAILED = 2
 """The exit code if a check failed: that of wrong usage, since a search here would end with it."""
 
 _GIB = 2**30
-_WORKER_BYTES = 0.6 * _GIB  # of one worker that trains; see README.md
-_RAY_BYTES = 0.7 * _GIB  # of Ray itself
+_WORKER_BYTES = 0.9 * _GIB  # of a worker that compiles the tasks of `first` and trains; 0.6 once they are compiled
+_RAY_BYTES = 0.7 * _GIB  # of Ray's own processes and the driver
 _OLDEST_SQLITE = (3, 37)  # which has strict tables
 _ACCELERATORS = {"/dev/nvidia0": "cuda", "/dev/accel0": "tpu"}  # device files, and the extra with which JAX uses each
 
@@ -168,8 +168,9 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
 @click.option("--address", help="A running Ray cluster that searches would join.")
 @json_option
 def doctor_command(address: str | None, as_json: bool) -> int:
-    """Check what a search needs: packages, devices, memory, Ray, folders, disk, SQLite.
+    """Check what a search needs of this machine.
 
+    Packages, devices, memory, Ray, folders, disk and SQLite are checked.
     Ends with exit code 2 if a check failed, and with 0 if there are only warnings or none.
     """
     findings = examine(address)
@@ -190,11 +191,11 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
 
 
 def _ask(question: str, *arguments: str) -> dict[str, Any]:
-    """Return the answer of `workers.probe`, from a process that is ended if it takes too long; or an `error`."""
+    """Return the answer of `workers.answers`, from a process that is ended if it takes too long; or an `error`."""
     # Output goes to files: processes that outlive the probe for a moment would keep a pipe open.
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaint:
         with subprocess.Popen(
-            python_module("workers.probe", question, *arguments),
+            python_module("workers.answers", question, *arguments),
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=answer,

@@ -9,6 +9,8 @@ import programs
 from evolve.commands.references import NamedProgram
 from evolve.scores.standing import Standing
 
+_NO_DECAY = ("none is found", "none is found that explains what is measured")
+
 
 def standing_rows(standings: Sequence[Standing], tasks: Sequence[str]) -> tuple[list[str], list[list[object]]]:
     """Return the columns and rows of a table of programs and their scores."""
@@ -139,7 +141,7 @@ def _behaviour_lines(program: programs.Program) -> list[str]:
         ],
         "decay": [
             *[("in the program", f"{row.name}: {row.sentence}") for row in found.decays],
-            *[("in the program", "none is found")] * (not found.decays),
+            *[("in the program", _NO_DECAY[found.unexplained])] * (not found.decays),
             ("measured", _decay_measured(found.measured)),
         ],
     }

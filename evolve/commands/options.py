@@ -23,7 +23,13 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--address", help="A running Ray cluster to join."),
         click.option("--workers", type=click.IntRange(1, 10_000), help="How many workers; default: one per core."),
-        click.option("--pool", type=click.Choice(["ray", "serial"]), default="ray", show_default=True),
+        click.option(
+            "--pool",
+            type=click.Choice(["ray", "serial"]),
+            default="ray",
+            show_default=True,
+            help="Train in processes of Ray, or one after another in this one.",
+        ),
     ):
         command = option(command)
     return command

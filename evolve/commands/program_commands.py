@@ -44,7 +44,9 @@ _SEED_PROGRAMS = f"Seed programs: {', '.join(programs.seed_programs())}."
 @click.argument("program")
 @json_option
 def show_command(program: str, as_json: bool) -> None:
-    """Show a program with its kinds, live statements and facts, what it is made of and what it does.
+    """Show a program, what it is made of and what it does.
+
+    What is printed is a program again, with its kinds, dead statements and facts in comments.
 
     Any PROGRAM may also be transformed: lookahead:adamw. Transformations may be given settings and be chained, the
     outermost first: lookahead,k=10,alpha=0.8:clip_by_global_norm:RUN:best.
@@ -68,7 +70,10 @@ def show_command(program: str, as_json: bool) -> None:
 )
 @json_option
 def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_json: bool) -> None:
-    """Train tasks with programs and print their held-out losses and scores."""
+    """Train tasks with programs and print their scores.
+
+    Losses are those on held-out data.
+    """
     from evolve.commands.scoring import score_named
 
     named = [read_program(reference) for reference in program]
@@ -87,7 +92,7 @@ def evaluate_command(program: tuple[str, ...], suite: str, rng_seeds: int, as_js
 @output_option
 @force_option
 def export_command(program: str, target: str, name: str, output: str | None, force: bool) -> None:
-    """Write a program as a module to train with, as equations or as text."""
+    """Write a program as a module, as equations or as text."""
     row = TARGETS[target]
     if output:
         check_output(output, force)

@@ -37,7 +37,13 @@ _SHOWN_BEFORE_THE_END = 5  # programs, as long as none was scored again
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
 
 
-@click.command("search", help=f"Search for an optimizer, as a YAML file or a preset says ({', '.join(presets())}).")
+_SEARCH = f"""Search for an optimizer.
+
+CONFIG is a YAML file or one of the presets {", ".join(presets())}.
+"""
+
+
+@click.command("search", help=_SEARCH)
 @click.argument("config")
 @click.option("--name", help="The run's name; default: the config's name and the time.")
 @_set
@@ -58,7 +64,10 @@ def search_command(config: str, name: str | None, overrides: tuple[str, ...], as
 @placed
 @json_option
 def resume_command(run: str, overrides: tuple[str, ...], as_json: bool, **placement: Any) -> int:
-    """Resume a run that was interrupted, or that gets a larger budget by --set."""
+    """Resume a search that was interrupted.
+
+    A search that is done goes on if its budget is raised, such as by --set budget.candidates=5000.
+    """
     return _report_search(resume(run, overrides, Placement(**placement)), as_json)
 
 
@@ -145,7 +154,10 @@ def list_command(as_json: bool) -> None:
 @click.argument("run")
 @json_option
 def status_command(run: str, as_json: bool) -> None:
-    """Show the state of a run: its counts, its best program and the comparison with known optimizers."""
+    """Show the state of a run.
+
+    Its counts, its best program and the comparison with known optimizers.
+    """
     summary = summarise(runs_folder(), run)
     with open_to_read(runs_folder(), run) as store:
         config = run_config(store)
@@ -190,7 +202,10 @@ def top_command(run: str, count: int, pareto: bool, as_json: bool) -> None:
 @force_option
 @json_option
 def dump_command(run: str, output: str | None, force: bool, as_json: bool) -> None:
-    """Print a run's outcomes in order, one canonical JSON document per line (with --json: one list of them)."""
+    """Print a run's outcomes as lines of JSON.
+
+    One canonical document per outcome, in order; with --json one list of them.
+    """
     if output:
         check_output(output, force)
     with open_to_read(runs_folder(), run) as store:

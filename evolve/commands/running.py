@@ -97,8 +97,10 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
             raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
         wanted = store.arithmetics[-1] if store.arithmetics and not placement.other_arithmetic else None
         finished, missing = store.stop_reason, True
-        if finished is not None and (config.budget == old.budget or (used := nothing_to_search(store, config))):
-            if config.budget != old.budget:
+        same_budget = config.budget == old.budget
+        used = None if same_budget else nothing_to_search(store, config)
+        if finished is not None and (same_budget or used):
+            if used:
                 click.echo(f"the new budget is used up already ({used}), so that it changes nothing", err=True)
                 config = config.model_copy(update={"budget": old.budget})
             missing = any(missing_finals(store, config, purpose) for purpose in PURPOSES)

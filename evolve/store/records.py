@@ -158,7 +158,7 @@ _STATUSES = frozenset(workers.Status)
 
 _NOT_DUMPED = ("statements", "state_slots", "seconds", "attempts", "message")
 
-_Record = TypeVar("_Record", Outcome, Final)
+_Record = TypeVar("_Record", bound=Outcome | Final)
 
 
 def columns(record: type[Outcome] | type[Final]) -> tuple[str, ...]:

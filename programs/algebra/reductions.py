@@ -12,8 +12,8 @@ from programs.algebra.simplification import proved, simplify
 from programs.algebra.tidying import tidy
 from programs.checking import check
 from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number, from_program
+from programs.from_graph import to_program
 from programs.program import Program, ProgramError, with_argument
-from programs.writing import to_program
 
 _NUMBERS = (0.0, 1.0)  # that a value may be replaced by
 _MOST_DIGITS = 6  # that a rounded number keeps

@@ -21,8 +21,8 @@ from programs.dataflow import (
     from_program,
     renumbered,
 )
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import SCALAR, Kind
 from programs.parsing import parse
 
 _SAME, _ANY = "the same value twice", "any values"

@@ -27,8 +27,8 @@ from programs.dataflow import (
     rebuilt,
     without_dead_statements,
 )
+from programs.from_graph import renamed, to_program
 from programs.program import Program, Statement, fresh_name, variables
-from programs.writing import renamed, to_program
 
 FOLD = "a call on numbers -> its value"
 MERGE_STATE = "state variables that are always equal -> one"
@@ -41,7 +41,9 @@ _SMALLEST, _LARGEST = (
     2.0**-126,
     2.0**126,
 )  # between them, numbers and reciprocals have full precision in 32-bit floats
-_LINEAR = dict.fromkeys(("add", "subtract", "multiply", "negative", "interp", "max", "min", "abs"), slice(2))
+_LINEAR: dict[str, slice] = dict.fromkeys(
+    ("add", "subtract", "multiply", "negative", "interp", "max", "min", "abs"), slice(2)
+)
 _LINEAR |= {"divide": slice(1), "where": slice(1, 3)}  # the arguments through which a factor may pass
 _MOST_SCALES = 8  # that are tried for a state variable
 _SCALE_GAPS = (Gap.OVERFLOW, Gap.UNDERFLOW)  # that another scale of a state variable may cause

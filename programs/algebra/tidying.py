@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from programs.algebra.signs import never_negative_state
 from programs.dataflow import COMMUTATIVE, Call, Graph, Input, Number, from_program, renumbered
+from programs.from_graph import renamed, to_program
 from programs.program import RESERVED, Program, fresh_name, variables
-from programs.writing import renamed, to_program
 
 _MADE = re.compile(r"[vx]\d+|[a-z]")  # names that say nothing, such as searches generate
 _ROLES = {"sqrt": "root", "norm": "length", "reciprocal": "factor", "sign": "direction"}

@@ -9,7 +9,7 @@ import optax
 
 from programs.checking import check
 from programs.execution import Value, execute
-from programs.function import Kind
+from programs.kinds import Kind
 from programs.program import Program
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from programs.checking import check, live_statements
 from programs.engines.operations import CODES, MAX_OPERANDS, TENSOR_OPERATIONS
-from programs.function import PER_ARRAY, SCALAR, TENSOR, Function, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import PER_ARRAY, SCALAR, TENSOR, Function, Kind
 from programs.program import Argument, Program
 
 WEIGHTS, GRADIENT = 0, 1

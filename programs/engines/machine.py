@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from programs.engines.operations import OPERATIONS, Operation
-from programs.function import Function
 from programs.functions import FUNCTIONS
+from programs.kinds import Function
 
 ALIGNMENT = 16
 """Registers are padded to a multiple of this many numbers: 64 bytes, which a processor loads at once."""

@@ -7,8 +7,8 @@ operation is a function of the language for given sorts of operands, so that no 
 
 from typing import NamedTuple
 
-from programs.function import Function, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import Function, Kind
 
 MAX_OPERANDS = 3
 

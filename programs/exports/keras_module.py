@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from programs.exports.keras_dialect import KERAS
 from programs.exports.lists import looks_at_all, written
 from programs.exports.plan import Plan, defined, docstring, make_plan
-from programs.function import Kind
+from programs.kinds import Kind
 from programs.program import Program
 
 _TAKEN = {

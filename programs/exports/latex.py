@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from programs.algebra.signs import is_never_negative, never_negative_state
 from programs.completeness import of_every_function
 from programs.dataflow import Call, Graph, Input, Number, from_program
-from programs.function import SCALAR, TENSOR, Kind
+from programs.kinds import SCALAR, TENSOR, Kind
 from programs.program import Program
 from programs.understanding.anatomy import Anatomy
 

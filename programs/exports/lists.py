@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from programs.checking import LiveStatement, live_statements
 from programs.exports.plan import Plan
-from programs.function import Function, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import Function, Kind
 
 
 @dataclass(frozen=True)

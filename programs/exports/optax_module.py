@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from programs.checking import LiveStatement, live_statements
 from programs.exports.definitions import DEFINITIONS
 from programs.exports.plan import Plan, defined, docstring, make_plan
-from programs.function import Function, Kind
+from programs.kinds import Function, Kind
 from programs.program import Program
 
 _TAKEN = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from programs.algebra.keys import key
 from programs.checking import Facts, check, is_elementwise
 from programs.dataflow import without_dead_statements
-from programs.function import Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import Kind
 from programs.program import Argument, Program, ProgramError, variables
 
 Place = tuple[int, int]  # an argument's statement, and its place in it

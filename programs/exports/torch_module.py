@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from programs.exports.lists import looks_at_all, written
 from programs.exports.plan import Plan, defined, docstring, make_plan
 from programs.exports.torch_dialect import TORCH
-from programs.function import Kind
+from programs.kinds import Kind
 from programs.program import Program
 
 _TAKEN = {

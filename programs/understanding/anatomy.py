@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from programs.dataflow import Call, Graph, GraphBuilder, Input, Node, Number
-from programs.function import SCALAR, Kind
 from programs.functions import FUNCTIONS
+from programs.kinds import SCALAR, Kind
 
 NEAR = 1e-6  # relative: numbers this close count as equal, since programs round theirs to 32 bits
 _LATE = 999983.0  # a late step, at which nothing special to the first steps, or to every k-th one, happens
@@ -57,7 +57,8 @@ class Anatomy:
     @cached_property
     def calls(self) -> tuple[tuple[int, str, tuple[int, ...]], ...]:
         """Every call: its place, the function, the places of its arguments."""
-        return tuple((place, *node) for place, node in enumerate(self.graph.nodes) if isinstance(node, Call))
+        calls = [(place, node) for place, node in enumerate(self.graph.nodes) if isinstance(node, Call)]
+        return tuple((place, node.function, node.arguments) for place, node in calls)
 
     @cached_property
     def products(self) -> dict[int, Product]:

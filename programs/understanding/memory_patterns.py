@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from programs.function import SCALAR
+from programs.kinds import SCALAR
 from programs.understanding.anatomy import NEAR, Anatomy
 from programs.understanding.phrasing import expression, number, phrase, steps
 from programs.understanding.recurrence import Course, Recurrence, Roles

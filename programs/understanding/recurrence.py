@@ -8,7 +8,7 @@ from functools import cached_property
 
 from programs.algebra.signs import is_never_negative, never_negative_state
 from programs.dataflow import Input
-from programs.function import SCALAR
+from programs.kinds import SCALAR
 from programs.understanding.anatomy import NEAR, Anatomy
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from programs.algebra.signs import is_never_negative, never_negative_state
-from programs.function import SCALAR, TENSOR
+from programs.kinds import SCALAR, TENSOR
 from programs.understanding.anatomy import Anatomy
 from programs.understanding.memory_patterns import Finder, Found, incoming
 from programs.understanding.phrasing import expression, number, phrase
@@ -191,7 +191,8 @@ def _norm_in(roles: Roles, place: int) -> tuple[str, int]:
     anatomy = roles.anatomy
     if anatomy.function(place) == "max" and len(_numbers(roles, place)) == 1:
         place = next(argument for argument in anatomy.arguments(place) if anatomy.number(argument) is None)
-    return (anatomy.function(place), *anatomy.arguments(place)) if anatomy.function(place) in _NORMS else ("", -1)
+    name = anatomy.function(place)
+    return (name, anatomy.arguments(place)[0]) if name in _NORMS else ("", -1)
 
 
 def _numbers(roles: Roles, place: int) -> list[float]:
@@ -205,8 +206,8 @@ def trust_ratio(roles: Roles) -> Iterator[Found]:
     for place, product in anatomy.products.items():
         over = [bottom for bottom in product.bottoms if roles.anatomy.function(bottom) == "norm"]
         under = [top for top in product.tops if roles.anatomy.function(top) == "norm"]
-        if over and any(anatomy.is_input(*anatomy.arguments(top), "w") for top in under):
-            other = phrase(anatomy, *anatomy.arguments(over[0]))
+        if over and any(anatomy.is_input(anatomy.arguments(top)[0], "w") for top in under):
+            other = phrase(anatomy, anatomy.arguments(over[0])[0])
             yield place, f"norm of the weights over that of {other}, in each weight array", ()
 
 

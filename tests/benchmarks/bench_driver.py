@@ -134,7 +134,7 @@ def print_ray(jobs: Sequence[workers.Job]) -> None:
     import ray  # after Pride, which sets what Ray reads when it is imported
 
     print("\nto ask Ray which of so many calls are done: us, and us per call")
-    blocker = ray.remote(num_cpus=0, max_concurrency=2)(Blocker).remote()
+    blocker: Any = ray.remote(Blocker).options(num_cpus=0, max_concurrency=2).remote()
     for count in CALLS:
         calls = [blocker.wait_for_end.remote() for _ in range(count)]
         times = [timed(lambda refs: ray.wait(refs, timeout=0), calls) for _ in range(20 * REPEATS)]

@@ -29,7 +29,7 @@ def seconds_a_child(parents: Sequence[programs.Program]) -> dict[str, float]:
     """
     limits = programs.Limits(statements=len(parents[0].statements) + 1)
     family = [parents[number % len(parents)] for number in range(CHILDREN)]
-    best = dict.fromkeys(PARTS, np.inf)
+    best: dict[str, float] = dict.fromkeys(PARTS, np.inf)
     for repeat in range(REPEATS):
         rng = np.random.default_rng(repeat)
         edits = [EDITS[place] for place in rng.integers(len(EDITS), size=CHILDREN)]

@@ -22,7 +22,7 @@ BACKEND_COMPILE = "/jax/core/compile/backend_compile_duration"
 
 
 def peaks(counts: Sequence[int]) -> dict[int, float]:
-    """Score different programs on iris in batches; give the most memory that the process had, MiB, by candidates."""
+    """Score different programs on iris in batches; return the peak memory of the process, MiB, by candidates."""
     suite, source = (tasks.get("iris"),), edited_programs()
     found, scored = {}, 0
     for count in counts:
@@ -37,7 +37,7 @@ def compilations(count: int) -> dict[str, Counter[str]]:
     """Score one program on two tasks, and then `count` others; return what XLA compiled for each, by function."""
     compiled: list[str] = []
 
-    def listen(event: str, seconds: float, **about: object) -> None:
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:
         if event == BACKEND_COMPILE:
             compiled.append(str(about.get("fun_name")))
 

@@ -1,1 +1,1 @@
-"""How many workers a search can feed: the search in virtual time, and tables made with it."""
+"""How many workers a search can feed: the search in virtual time, and tables computed with it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.simulation import Costs, Draw, Setting, simulate
+from scaling.simulation import Costs, Setting, simulate
 
 MEASURED = Costs(
     propose_s=210e-6,
@@ -25,31 +25,34 @@ MEASURED = Costs(
 """What `python tests/benchmarks/bench_driver.py` printed on two shared cores of an Intel Xeon, with a local disk."""
 
 MOST_WORKERS = 10_000
-BUSY = 0.9  # the share of the workers' time in which they are to train
+BUSY = 0.9  # the share of their time that workers must train
 LARGEST_WINDOW = 10_000  # of a config
 WINDOW = 4  # of an island, for each of its workers, in the first plot
 SKEW = 0.5  # sigma of the logarithm of the seconds, in the first plot
 ISLANDS = (1, 8, 64)
-SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of an evaluation
-WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)  # for each worker, in the others
-POOLS = ((32, 1), (32, 64), (200, 1))  # workers of one island, and how many jobs a call holds at most
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of one evaluation
+WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16)  # for each worker, in the other plots
+POOLS = ((32, 1), (32, 64), (200, 1))  # workers of one island, and the most jobs in a call
 
-Durations = Callable[[float, np.random.Generator], Draw]
-"""Makes the lengths of evaluations from their mean, in seconds, and a source of randomness."""
+Lengths = Callable[[int, int], float]
+"""The seconds of the evaluation of the proposal at a place of an island."""
+
+Durations = Callable[[float, np.random.Generator], Lengths]
+"""Makes the lengths of evaluations from their mean, in seconds, and a random number generator."""
 
 
-def constant(mean_s: float, rng: np.random.Generator) -> Draw:
-    """Let every evaluation take the same time."""
+def constant(mean_s: float, rng: np.random.Generator) -> Lengths:
+    """Make all evaluations equally long."""
     return lambda island, place: mean_s
 
 
 def lognormal(sigma: float) -> Durations:
-    """Let evaluations take exp(N(0, sigma^2)) times the same; at a sigma of 1, 3 in 100 take four times the mean."""
+    """Make lengths proportional to exp(N(0, sigma^2)); at a sigma of 1, 3 in 100 take four times the mean."""
     return lambda mean_s, rng: lambda island, place: mean_s * math.exp(sigma * rng.standard_normal() - sigma**2 / 2.0)
 
 
 def pareto(tail: float) -> Durations:
-    """Let the share of evaluations that take longer than x fall as x^-tail; the tail must be above 1."""
+    """Make lengths of which the share above x falls as x^-tail; the tail must be above 1."""
     return lambda mean_s, rng: lambda island, place: mean_s * (tail - 1.0) / tail * (1.0 + rng.pareto(tail))
 
 
@@ -62,7 +65,7 @@ SKEWED: Mapping[str, Durations] = {
 
 
 def utilisation(workers: int, islands: int, mean_s: float, costs: Costs) -> float:
-    """Give the share of the time in which workers train, in order of arrival."""
+    """Return the share of the time that workers train, in order of arrival."""
     window = min(LARGEST_WINDOW, WINDOW * math.ceil(workers / islands))
     draw = lognormal(SKEW)(mean_s, np.random.default_rng(0))
     setting = Setting(workers, islands, window, strict=False)
@@ -70,8 +73,8 @@ def utilisation(workers: int, islands: int, mean_s: float, costs: Costs) -> floa
 
 
 def most_workers(islands: int, mean_s: float, costs: Costs) -> int:
-    """Give how many workers so many islands keep busy, to a tenth; 0 where not even one for each island."""
-    rate = min(1.0 / costs.outcome_s, islands / costs.propose_s)  # outcomes a second, if nothing else took time
+    """Return how many workers `islands` islands keep busy, to a tenth; 0 if not even one per island."""
+    rate = min(1.0 / costs.outcome_s, islands / costs.propose_s)  # outcomes per second if nothing else took time
     count = min(MOST_WORKERS, math.ceil(rate * mean_s / BUSY))
     while count >= islands:
         if utilisation(count, islands, mean_s, costs) >= BUSY:
@@ -81,7 +84,7 @@ def most_workers(islands: int, mean_s: float, costs: Costs) -> int:
 
 
 def idle_by_window(durations: Durations, strict: bool, workers: int, batch: int, costs: Costs) -> list[float]:
-    """Give the share of the time in which workers wait, for each of the windows, at evaluations of a second."""
+    """Return the share of the time that workers wait, for each of the windows, with evaluations of one second."""
     found = []
     for window in WINDOWS:
         setting = Setting(workers, 1, min(LARGEST_WINDOW, window * workers), strict, batch)
@@ -91,11 +94,11 @@ def idle_by_window(durations: Durations, strict: bool, workers: int, batch: int,
 
 
 Idle = Mapping[tuple[int, int, str, bool], Sequence[float]]
-"""By workers, batch, name of the durations and whether the order is strict: the share for each window."""
+"""The idle share for each window, by workers, batch, name of the durations and whether the order is strict."""
 
 
 def plot(fed: Mapping[int, Sequence[int]], idle: Idle, file: Path) -> None:
-    """Draw both tables."""
+    """Plot both tables."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -126,7 +129,7 @@ def plot(fed: Mapping[int, Sequence[int]], idle: Idle, file: Path) -> None:
 
 
 def main() -> None:
-    """Print both tables and draw them into the files that are named."""
+    """Print both tables and plot them into the files given on the command line."""
     print(f"workers that train {BUSY:.0%} of the time, order of arrival, a window of {WINDOW} a worker, sigma {SKEW}")
     print(f"{'islands':>8}" + "".join(f"{seconds:>8g} s" for seconds in SECONDS))
     fed = {}

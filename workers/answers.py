@@ -1,6 +1,6 @@
 """Finds out what JAX computes on, how Ray starts or how to join a cluster, in a separate process that may be ended.
 
-Run as `python -P -m workers.probe QUESTION [ADDRESS]`; the answer is one JSON document on standard output.
+Run as `python -P -m workers.answers QUESTION [ADDRESS]`; the answer is one JSON document on standard output.
 """
 
 import json

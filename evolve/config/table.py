@@ -1,4 +1,4 @@
-"""The settings of a config as a table for the pages: `python -m evolve.config.reference` prints it."""
+"""The settings of a config as a table for the pages: `python -m evolve.config.table` prints it."""
 
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
