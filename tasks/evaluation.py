@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import optax
@@ -26,6 +26,7 @@ class Evaluation:
     diverged: bool  # a training diverged, and the trainings after it were skipped
     hopeless: bool = False  # a task's score was below the hurdle, and the tasks after it were skipped: see `reason`
     reason: str = ""  # why it was hopeless, for people
+    too_large: bool = False  # the program did not fit the interpreter, which trained a task with the others
 
     @property
     def losses(self) -> tuple[tuple[float, ...], ...]:
@@ -96,7 +97,12 @@ def evaluate_programs(
             trainings |= dict(zip(indexes, train_many(task, capacity, candidates, rng_seeds), strict=True))
         return [trainings[index] for index in alive]
 
-    return _evaluate_all(tasks, len(some), rng_seeds, hurdle, train)
+    evaluations = _evaluate_all(tasks, len(some), rng_seeds, hurdle, train)
+    interpreted = any(choose_engine(task, jax.default_backend()) is Engine.INTERPRETER for task in tasks)
+    return [
+        replace(evaluation, too_large=True) if interpreted and code is None else evaluation
+        for evaluation, code in zip(evaluations, encoded, strict=True)
+    ]
 
 
 def as_optimizer(program: programs.Program) -> optax.GradientTransformation:

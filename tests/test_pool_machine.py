@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pool_cases
@@ -202,3 +203,49 @@ def test_a_pool_on_ray_is_as_its_model():
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         cloudpickle.register_pickle_by_value(pool_cases)
         run_state_machine_as_test(RealRayPool, settings=settings(max_examples=4, stateful_step_count=8, deadline=None))
+
+
+@pytest.mark.parametrize(("free", "wanted"), [(2.0, None), (1.0, 2), (0.0, None), (0.0, 2)])
+def test_a_pool_says_that_it_waits_for_free_cores(monkeypatch, free, wanted):
+    ray, notes = FakeRay(), []
+    ray.install(monkeypatch)
+    ray.available_resources = lambda: {"CPU": free}
+    RayPool(wanted, on_event=notes.append)
+    count = wanted or max(1, int(free))
+    sentence = f"waiting for free cores of the cluster: wanted {count}, free {int(free)} of 2"
+    assert notes == ([sentence] if free < count else [])
+
+
+class Clock:
+    """A clock that evaluations set forward."""
+
+    def __init__(self, monkeypatch, slow):
+        self.now_s = 0.0
+        self.slow = slow  # by a job's index, the seconds of its first attempts and of all later ones
+        self.asked = []
+        monkeypatch.setattr("workers.pool.time", SimpleNamespace(monotonic=lambda: self.now_s))
+
+    def evaluate(self, jobs):
+        self.asked.append([job.index for job in jobs])
+        for asked in jobs:
+            self.now_s += self.slow.get(asked.index, [1.0])[0]
+            if len(self.slow.get(asked.index, [])) > 1:
+                self.slow[asked.index].pop(0)
+        return [pool_cases.echo(asked) for asked in jobs]
+
+
+def test_a_serial_pool_drops_what_took_longer_than_the_deadline(monkeypatch):
+    clock, notes = Clock(monkeypatch, {1: [100.0], 2: [1.0, 1.0, 100.0]}), []
+    pool = SerialPool(clock.evaluate, batch=3, deadline_s=DEADLINE_S, on_event=notes.append)
+    results = pool_cases.run(pool, 3)
+    assert [result.status for result in results] == [Status.OK, Status.TIMEOUT, Status.OK]
+    assert (results[1].attempts, results[1].message) == (2, "took longer than 10 s")
+    assert clock.asked == [[0, 1, 2], [0], [1], [1], [2]]
+    assert "candidate 1, attempt 1 of 2: timeout (took longer than 10 s)" in notes
+
+
+def test_jobs_together_may_take_the_sum_of_their_deadlines_in_a_serial_pool(monkeypatch):
+    clock = Clock(monkeypatch, {1: [DEADLINE_S + 5.0]})
+    pool = SerialPool(clock.evaluate, batch=3, deadline_s=DEADLINE_S)
+    assert [result.status for result in pool_cases.run(pool, 3)] == [Status.OK] * 3
+    assert clock.asked == [[0, 1, 2]]

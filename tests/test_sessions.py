@@ -1,10 +1,10 @@
 """Sessions of a search as the commands start, interrupt and resume them, with evaluations that train nothing."""
 
+import dataclasses
 import json
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def timed_out(job: workers.Job) -> workers.Result:
     return workers.Result(job.index, workers.Status.TIMEOUT, message="took longer than 60 s")
 
 
-@dataclass
+@dataclasses.dataclass
 class Pride:
     """The command, with a folder of runs and pools of its own.
 
@@ -281,3 +281,17 @@ def test_there_is_no_score_before_the_first(pride: Pride):
     first = next(line for line in said.splitlines() if line.startswith("one: "))
     assert "no score yet" in first
     assert "best 0.0000" not in said
+
+
+def test_a_program_that_is_compiled_for_its_size_is_said_and_counted(pride: Pride):
+    def evaluate_one(job: workers.Job) -> workers.Result:
+        result = instant.evaluate_one(job)
+        return dataclasses.replace(result, message=workers.TOO_LARGE) if job.index in (0, 3, 4) else result
+
+    pride.evaluate_one = evaluate_one
+    _, said = pride.run(*SEARCH, *CANDIDATES)
+    assert said.count("candidate 0 is too large for the interpreter, so it is compiled") == 1
+    assert said.count("too large") == 1
+    compiled = pride.json("status", "one")["compiled"]
+    assert 1 < compiled <= 3
+    assert f"{compiled} program(s) were too large for the interpreter" in pride.run("status", "one")[0]

@@ -13,7 +13,7 @@ import pytest
 import programs
 import tasks
 import workers
-from workers import Job, Result, Status, default_workers, evaluate
+from workers import TOO_LARGE, Job, Result, Status, default_workers, evaluate
 from workers.cores import cores_in_quota
 from workers.devices import jax_uses_gpus
 from workers.reaper import holders
@@ -121,6 +121,13 @@ def test_hopeless_is_a_status_with_the_score_of_what_was_trained():
     assert result.message.endswith("on digits_tiny, below the hurdle of 1e+06")
     (passed,) = evaluate([replace(job, hurdle=-1.0)])
     assert (passed.status, len(passed.losses)) == (Status.OK, 2)
+
+
+def test_a_program_that_is_compiled_for_its_size_says_so(monkeypatch):
+    sgd = replace(TINY, program=programs.source_text("sgd"))
+    assert [result.message for result in evaluate([sgd])] == [""]
+    monkeypatch.setattr("programs.encode", lambda program: None)
+    assert [result.message for result in evaluate([sgd])] == [TOO_LARGE]
 
 
 def test_on_an_accelerator_the_next_batch_is_prepared_while_one_is_trained(monkeypatch):

@@ -9,13 +9,14 @@ from workers.cores import default_workers
 from workers.devices import device_here
 from workers.errors import DeviceError, PoolError
 from workers.in_process import evaluate
-from workers.job import FAILURES, Job, Result, Status
+from workers.job import FAILURES, TOO_LARGE, Job, Result, Status
 from workers.pool import Pool, SerialPool
 from workers.ray_pool import RayPool
 from workers.ray_worker import cause_of_death
 
 __all__ = [
     "FAILURES",
+    "TOO_LARGE",
     "UNKNOWN",
     "Arithmetic",
     "DeviceError",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workers.compile_cache import open_compile_cache
 from workers.errors import describe
-from workers.job import Job, Result, Status
+from workers.job import TOO_LARGE, Job, Result, Status
 
 if TYPE_CHECKING:
     import tasks
@@ -102,7 +102,7 @@ def _best(index: int, evaluations: "Sequence[tasks.Evaluation]", seconds: float)
         losses=best.losses,
         seconds=seconds,
         setting=setting,
-        message=best.reason,
+        message="; ".join(filter(None, (best.reason, TOO_LARGE if best.too_large else ""))),
     )
 
 

@@ -15,6 +15,9 @@ class Status(StrEnum):
     OOM = "oom"  # not enough memory
 
 
+TOO_LARGE = "too large for the interpreter, so it is compiled"
+"""In the message of a result, if its program is compiled though others are trained by the interpreter."""
+
 FAILURES = (Status.CRASHED, Status.TIMEOUT, Status.OOM)
 """The statuses that another attempt may change; a diverged training would only diverge again."""
 
@@ -42,4 +45,4 @@ class Result:
     seconds: float = 0.0  # wall clock of the last attempt, or the job's share of it; never part of a run's identity
     attempts: int = 1  # 1 or 2
     setting: int = 0  # which scored best: 0 the program, 1 the first of the settings …
-    message: str = ""  # why, for hopeless, crashed, timeout and oom
+    message: str = ""  # why, for hopeless, crashed, timeout and oom; or TOO_LARGE

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import programs
+import workers
 from evolve.commands import documents
 from evolve.commands.options import (
     force_option,
@@ -129,6 +130,7 @@ def _status_document(store: RunReader, config: Config) -> dict[str, Any]:
         "seconds": store.seconds,
         "reason": summary.reason or None,
         "trained_by": store.trained_by,
+        "compiled": store.count_noted(workers.TOO_LARGE),
         "arithmetics": [asdict(each) for each in store.arithmetics],
         "finalists": [asdict(entry) for entry in finalists(store, config)],
         "comparison": [asdict(entry) for entry in comparison(store, config)],
@@ -171,6 +173,8 @@ def status_command(run: str, as_json: bool) -> None:
         click.echo(f"time    {store.seconds:.1f} s of search, {training_seconds:.1f} s of training by all workers")
         if store.trained_by:
             click.echo(printable(f"engines {store.trained_by['engines']}, on {store.trained_by['device']}"))
+            if compiled := store.count_noted(workers.TOO_LARGE):
+                click.echo(f"        {compiled} program(s) were too large for the interpreter, and compiled")
             click.echo(printable(f"bits    {', then '.join(map(str, store.arithmetics))}"))
         click.echo()
         _print_result(store, config)

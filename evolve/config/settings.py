@@ -242,7 +242,10 @@ class Config(_Settings):
         "a whole number from 1 to 1000: trainings per task in a finalist's second score", 5, ge=1, le=1000
     )
     deadline_seconds: float = _setting(
-        "a number above 0: seconds after which a candidate's training is given up", 60.0, gt=0
+        "a number above 0: seconds after which a candidate's training is given up; --pool serial, which cannot stop "
+        "it, lets it end and then drops its result",
+        60.0,
+        gt=0,
     )
 
     @pydantic.field_validator("tournament")

@@ -156,6 +156,7 @@ class _Session:
         self.began = time.monotonic()
         self.arrived: dict[int, Outcome] = {}  # by index, those whose turn has not come
         self.lined_up: list[Outcome] = []  # the next to be committed, in order
+        self.compiled = False  # whether it was said that programs are too large for the interpreter
         self.known = 0  # how many of the last outcomes of the round took known scores, without one between that did not
         self.spent: str | None = None  # why nothing more is committed
         self.ending: str | None = None  # why nothing more is proposed, while proposals under way are finished
@@ -220,6 +221,7 @@ class _Session:
                 return
             if outcome.index == 0:
                 self.check_start(outcome)
+            self.say_if_compiled(outcome)
             self.lined_up.append(self.with_losses(outcome))
             self.counts = self.counts.with_outcome(outcome)
             if outcome.status == workers.Status.OK:
@@ -236,6 +238,14 @@ class _Session:
         if outcome.status == workers.Status.HOPELESS:
             raise UsageError(
                 f"hurdle: {start} scores {outcome.message}; right would be a hurdle that it passes, or null for none"
+            )
+
+    def say_if_compiled(self, outcome: Outcome) -> None:
+        """Say, once in a session, that a program is too large for the engine that trains the others."""
+        if not self.compiled and workers.TOO_LARGE in outcome.message:
+            self.compiled = True
+            self.watcher.on_note(
+                f"candidate {outcome.index} is {workers.TOO_LARGE}; `pride status` counts such programs"
             )
 
     def with_losses(self, outcome: Outcome) -> Outcome:

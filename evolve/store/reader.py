@@ -140,6 +140,12 @@ class RunReader:
                 counts = counts.plus(status, bool(known), count, seconds)
         return counts
 
+    def count_noted(self, note: str) -> int:
+        """Return how many trained candidates have a message that contains this."""
+        query = "SELECT count(*) FROM outcomes WHERE known_from IS NULL AND instr(message, ?)"
+        with self._told():
+            return self._db.execute(query, (note,)).fetchone()[0]
+
     def known_at_the_end(self) -> int:
         """Return how many of the last outcomes took known scores, without one between them that did not."""
         query = 'SELECT "index" FROM outcomes WHERE known_from IS NULL ORDER BY "index" DESC LIMIT 1'
