@@ -17,6 +17,7 @@ import pytest
 import yaml
 from cluster_cases import ROOT, act_slurm, acted_machines
 from packaging.requirements import Requirement
+from ray_private_cases import checked_cluster
 
 from workers import devices, ray_connection
 
@@ -47,8 +48,8 @@ def test_the_page_makes_a_token_that_ray_reads_and_keeps_one_that_exists(chosen,
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     made = token.read_text()
     assert re.fullmatch("[0-9a-f]{64}", made)
-    read = "from ray._raylet import AuthenticationTokenLoader as Loader; print(Loader.instance().has_token())"
-    done = subprocess.run([sys.executable, "-c", read], env=variables, capture_output=True, text=True)
+    read = "from workers import ray_private; print(ray_private.has_token())"
+    done = subprocess.run([sys.executable, "-c", read], cwd=ROOT, env=variables, capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr
     assert subprocess.run(["bash", "-c", script], env=variables, stderr=subprocess.DEVNULL).returncode != 0
     assert token.read_text() == made
@@ -56,11 +57,8 @@ def test_the_page_makes_a_token_that_ray_reads_and_keeps_one_that_exists(chosen,
 
 @pytest.mark.parametrize("path", RAY_UP, ids=lambda path: path.name)
 def test_ray_takes_its_cluster_files(path):
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
     config = yaml.safe_load(path.read_text())
-    prepared = prepare_config(copy.deepcopy(config))
-    validate_config(prepared)  # against Ray's own schema
+    prepared = checked_cluster(copy.deepcopy(config))
     assert prepared["head_start_ray_commands"] == config["head_start_ray_commands"]
     types = prepared["available_node_types"].values()
     assert all(each["min_workers"] == each["max_workers"] for each in types if each.get("max_workers"))

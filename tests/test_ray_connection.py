@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster_cases import ROOT, ray_node
+from ray_private_cases import is_left_out
 
 from workers import PoolError, ray_address, ray_connection
 from workers.ray_connection import EXCLUDES, PACKAGES
@@ -231,12 +232,10 @@ def test_nothing_listening_is_told_at_once():
 
 
 def test_what_was_compiled_does_not_travel_and_what_is_needed_does():
-    from ray._private.runtime_env.packaging import _get_excludes
-
     for package in PACKAGES:
-        is_left_out = _get_excludes(ROOT / package, EXCLUDES)
-        assert is_left_out(ROOT / package / "__pycache__" / "some.cpython-311.pyc")
-        assert not any(is_left_out(ROOT / package / name) for name in files(ROOT / package))
+        left_out = is_left_out(ROOT / package, EXCLUDES)
+        assert left_out(ROOT / package / "__pycache__" / "some.cpython-311.pyc")
+        assert not any(left_out(ROOT / package / name) for name in files(ROOT / package))
 
 
 def test_a_worker_as_expected_is_taken():

@@ -1,6 +1,7 @@
 """The structure of the code itself: imports go one way, and nothing that could execute data is used."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,37 @@ def test_no_two_files_differ_by_an_ending():
     endings = ("s", "ing", "er", "ation", "ed")
     close = [(stem, stem + ending) for stem in stems for ending in endings if stem + ending in stems]
     assert close == [], "give files names that nobody takes for each other"
+
+
+RAY_PRIVATE = re.compile(r"\bray(\.\w+)*\._(?!_)")
+RAY_PRIVATE_FILES = ("workers/ray_private.py", "tests/ray_private_cases.py", "tests/test_structure.py")
+
+
+def private_parts_of_ray(text):
+    """Return the private modules and names of Ray that the text of a file names or imports."""
+    named = [match[0] for match in RAY_PRIVATE.finditer(text)]
+    return [*named, *filter(RAY_PRIVATE.match, imported(ast.parse(text)))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_private_parts_of_ray_are_used_in_one_file(path):
+    if path.relative_to(ROOT).as_posix() not in RAY_PRIVATE_FILES:
+        found = private_parts_of_ray(path.read_text(encoding="utf-8"))
+        assert not found, f"{found[0]}: what Ray does not document belongs in workers/ray_private.py, with its bound"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ray._private import worker",
+        "from ray import _raylet",
+        "import ray.autoscaler._private.util as util",
+        'importlib.import_module("ray._raylet")',
+        "ray._private.worker.x = 1",
+    ],
+)
+def test_private_parts_of_ray_are_seen(line):
+    assert private_parts_of_ray(line)
 
 
 def test_every_package_is_looked_at():

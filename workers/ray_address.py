@@ -1,11 +1,10 @@
 """Checks of the address of a Ray cluster: whether it can be reached, and whether it admits this process."""
 
-import importlib
 import os
 import socket
 from pathlib import Path
-from typing import Any
 
+from workers import ray_private
 from workers.errors import PoolError, describe
 
 LOOPBACK = "127.0.0.1"
@@ -56,12 +55,9 @@ def show_token(address: str) -> None:
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if path and not os.environ.get("RAY_AUTH_TOKEN") and not _is_token(path):  # Ray would abort
         raise PoolError(f"cannot join Ray at {address}: RAY_AUTH_TOKEN_PATH names {path}, which holds no token")
-    from ray._private.authentication import authentication_token_setup
-
-    tokens = raylet().AuthenticationTokenLoader.instance()
-    tokens.reset_cache()
-    if "RAY_AUTH_MODE" not in os.environ and tokens.has_token(ignore_auth_mode=True):
-        authentication_token_setup._enable_token_auth()
+    ray_private.forget_token()
+    if "RAY_AUTH_MODE" not in os.environ and ray_private.has_token():
+        ray_private.send_token()
     if not _host_and_port(address)[1].isdigit() or address.startswith("ray://"):
         return
     try:
@@ -84,15 +80,10 @@ def admits(address: str) -> bool:
     from ray.exceptions import AuthenticationError
 
     try:
-        raylet().GcsClient(address=address)
+        ray_private.connect(address)
     except AuthenticationError:
         return False
     return True
-
-
-def raylet() -> Any:
-    """Return Ray's compiled module, which declares no types."""
-    return importlib.import_module("ray._raylet")
 
 
 def _is_token(path: str) -> bool:

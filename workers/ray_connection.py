@@ -7,17 +7,17 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from workers import reaper
+from workers import ray_private, reaper
 from workers.backlog import OnEvent
 from workers.devices import jax_uses_gpus, jax_uses_tpus
 from workers.errors import PoolError, describe
 from workers.own_code import ROOT, import_paths, imports_from
-from workers.ray_address import LOOPBACK, check_reachable, is_on_loopback_alone, raylet, show_token
+from workers.ray_address import LOOPBACK, check_reachable, is_on_loopback_alone, show_token
 
 PACKAGES = ("programs", "tasks", "workers", "evolve")
 """The folders that are sent to the workers of a cluster that is joined, side by side."""
@@ -51,52 +51,18 @@ def ray_connection(address: str | None, cores: int, on_event: OnEvent) -> Iterat
         on_loopback = address is None or is_on_loopback_alone(address)
         variables: dict[str, str | None] = {"RAY_USAGE_STATS_ENABLED": "0"}
         if on_loopback:
-            # For Ray's processes, and for this one if it has not imported Ray yet. Without it Ray
-            # replaces 127.0.0.1 by the machine's address and listens on all interfaces.
-            variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+            variables |= ray_private.ON_LOOPBACK_ALONE
         stack.enter_context(_environment(variables))
         import ray
 
         if not ray.is_initialized():
-            stack.enter_context(_ray_set(ENABLE_RAY_CLUSTER=not on_loopback, RAY_ENABLE_UV_RUN_RUNTIME_ENV=False))
+            stack.enter_context(
+                ray_private.constants_set(ENABLE_RAY_CLUSTER=not on_loopback, RAY_ENABLE_UV_RUN_RUNTIME_ENV=False)
+            )
             stack.enter_context(_start_here(cores) if address is None else _join(address, on_event))
             if address is None and (host := ray.util.get_node_ip_address()) != LOOPBACK:
                 on_event(f"Ray listens on {host}, guarded by a token")
         yield
-
-
-@contextmanager
-def _ray_set(**constants: bool) -> Iterator[None]:
-    """Change constants that Ray made from the environment when this process imported it, and put them back.
-
-    ENABLE_RAY_CLUSTER: Whether Ray looks for clusters beyond loopback. RAY_ENABLE_UV_RUN_RUNTIME_ENV: Whether, below
-    `uv run`, Ray sends the current folder to the workers, for them to import from.
-    """
-    from ray._private import ray_constants
-
-    before = {name: getattr(ray_constants, name) for name in constants}
-    try:
-        for name, value in constants.items():
-            setattr(ray_constants, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(ray_constants, name, value)
-
-
-def _job_config(paths: Sequence[str]) -> Any:
-    """Return settings of Ray by which workers import from these folders, before those of their Python.
-
-    By default Ray adds the folder of the driver's script, and the current folder even if the driver itself does not
-    import from it: a file there named like a module would run. It adds neither if the workers get a working directory.
-    """
-    from ray.job_config import JobConfig
-
-    class Closed(JobConfig):
-        def _runtime_env_has_working_dir(self) -> bool:
-            return True
-
-    return Closed(_py_driver_sys_path=list(paths))
 
 
 @contextmanager
@@ -112,13 +78,12 @@ def _start_here(cores: int) -> Iterator[None]:
             _initialised(
                 "Ray does not start",
                 address="local",
-                job_config=_job_config([*import_paths(), *filter(imports_from, [os.getcwd()])]),
+                job_config=ray_private.job_config([*import_paths(), *filter(imports_from, [os.getcwd()])]),
                 num_cpus=cores,
                 **_accelerators_without_jax(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address=LOOPBACK,
-                _temp_dir=str(directory / "ray"),  # a folder that Ray opens to everyone
+                **ray_private.place(LOOPBACK, directory / "ray"),
             ),
         ):
             yield
@@ -144,7 +109,7 @@ def _join(address: str, on_event: OnEvent) -> Iterator[None]:
     with _initialised(
         f"cannot join Ray at {address}",
         address=address,
-        job_config=_job_config([]),
+        job_config=ray_private.job_config([]),
         runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "excludes": EXCLUDES},
     ):
         if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
@@ -155,47 +120,37 @@ def _join(address: str, on_event: OnEvent) -> Iterator[None]:
 @contextmanager
 def _initialised(failure: str, **settings: Any) -> Iterator[None]:
     import ray
-    from ray._private import worker as ray_worker
 
-    try:
-        # Ray reads the token once; a connection before this one may have had another.
-        raylet().AuthenticationTokenLoader.instance().reset_cache()
-        # Otherwise Ray prints to standard output that a worker died; it has no public switch for that.
-        ray_worker._worker_logs_enabled = False
+    with ray_private.death_notices_off():
         try:
-            with _process_kept():
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
-        except Exception as error:
-            raise PoolError(f"{failure}: {describe(error)}") from error
-        yield
-    finally:
-        ray.shutdown()
-        ray_worker._worker_logs_enabled = True
+            ray_private.forget_token()
+            try:
+                with _process_kept():
+                    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+            except Exception as error:
+                raise PoolError(f"{failure}: {describe(error)}") from error
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
 def _process_kept() -> Iterator[None]:
     """Prevent or undo what `ray.init` does to this process, and silence a needless warning.
 
-    Ray would replace the handler of SIGTERM, which may come at any time. And it makes this process the leader of a new
-    group, after which Ctrl-C in a terminal no longer reaches the process if another one, such as make, leads the job.
-    Once it is back in its group, this process gets Ctrl-C, and Ray's processes, which remain in the new group, do not.
-    JAX, once in use, warns of any fork; Ray's forks call exec at once.
+    Ray makes this process the leader of a new group, after which Ctrl-C in a terminal no longer reaches the process if
+    another one, such as make, leads the job. Once it is back in its group, this process gets Ctrl-C, and Ray's
+    processes, which remain in the new group, do not. JAX, once in use, warns of any fork; Ray's forks call exec.
     """
-    from ray._private import utils as ray_utils
-
     group = os.getpgrp()
-    replace_handler = ray_utils.set_sigterm_handler
-    ray_utils.set_sigterm_handler = lambda handler: None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ray_private.sigterm_handler_kept():
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             yield
     finally:
         if os.getpgrp() != group:
             with suppress(OSError):  # the group has ended
                 os.setpgid(0, group)
-        ray_utils.set_sigterm_handler = replace_handler
 
 
 @contextmanager
