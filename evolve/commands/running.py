@@ -105,8 +105,8 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
                 config = config.model_copy(update={"budget": old.budget})
             missing = any(missing_finals(store, config, purpose) for purpose in PURPOSES)
     if finished is not None and not missing:
-        if config != old:
-            with open_to_write(runs_folder(), name) as store:
+        with open_to_write(runs_folder(), name) as store:  # which no other process may have open
+            if config != old:
                 store.change_config(to_yaml(config))
         click.echo(f"run {name} is finished ({finished}): nothing is left to do", err=True)
         return Ended(name, finished, None)
