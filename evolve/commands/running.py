@@ -21,7 +21,15 @@ from evolve.search.driver import Stop, Watcher, nothing_to_search, search, train
 from evolve.search.ray_islands import open_islands
 from evolve.search.reuse import ReusingPool
 from evolve.store.finals import PURPOSES, missing_finals
-from evolve.store.folders import check_new, create, environment, open_to_read, open_to_write, runs_folder
+from evolve.store.folders import (
+    check_new,
+    check_unlocked,
+    create,
+    environment,
+    open_to_read,
+    open_to_write,
+    runs_folder,
+)
 from evolve.store.run_configs import made_config, run_config
 from evolve.store.writer import RunStore
 from workers import faults
@@ -105,8 +113,9 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
                 config = config.model_copy(update={"budget": old.budget})
             missing = any(missing_finals(store, config, purpose) for purpose in PURPOSES)
     if finished is not None and not missing:
-        with open_to_write(runs_folder(), name) as store:  # which no other process may have open
-            if config != old:
+        check_unlocked(runs_folder(), name)
+        if config != old:
+            with open_to_write(runs_folder(), name) as store:
                 store.change_config(to_yaml(config))
         click.echo(f"run {name} is finished ({finished}): nothing is left to do", err=True)
         return Ended(name, finished, None)

@@ -124,6 +124,18 @@ def open_to_read(root: str | Path, name: str) -> RunReader:
     return RunReader(_existing(root, name))
 
 
+def check_unlocked(root: str | Path, name: str) -> None:
+    """Raise if a process is writing a run. Changes nothing.
+
+    Raises:
+        UsageError: If there is no such run.
+        RunConflict: If it is being written.
+    """
+    folder = _existing(root, name)
+    if _is_locked(folder):
+        raise _being_written(folder, (folder / "lock").read_text(encoding="ascii", errors="replace"))
+
+
 def list_runs(root: str | Path) -> list[RunSummary]:
     """Return summaries of all runs, by name; a run that cannot be read is among them, with the reason.
 
@@ -211,7 +223,11 @@ def _lock(folder: Path) -> int:
         return lock
     holder = os.pread(lock, 32, 0).decode("ascii", "replace")
     os.close(lock)
-    raise RunConflict(
+    raise _being_written(folder, holder)
+
+
+def _being_written(folder: Path, holder: str) -> RunConflict:
+    return RunConflict(
         f"run {folder.name} is being written by process {holder or 'unknown'}; "
         f"wait for it or stop it. Meanwhile: pride status {folder.name}"
     )
