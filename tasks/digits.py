@@ -157,7 +157,8 @@ class VisionTransformer(eqx.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Return the logits, f32 (..., 10), for f32 (..., 64) pixels."""
-        stream = self.blocks(patches(images) @ self.embedding + self.position)
+        tokens = patches(images) @ self.embedding
+        stream = self.blocks(tokens + jnp.broadcast_to(self.position, tokens.shape))
         return normalise(stream).mean(axis=-2) @ self.predict
 
 

@@ -80,7 +80,8 @@ class Transformer(eqx.Module):
     def __call__(self, characters: jax.Array) -> jax.Array:
         """Return the logits of the character after each of int32 (..., length), as f32 (..., length, 128)."""
         earlier = jnp.tril(jnp.ones((LENGTH, LENGTH), bool))
-        stream = self.blocks(self.embedding[characters] + self.position, visible=earlier)
+        tokens = self.embedding[characters]
+        stream = self.blocks(tokens + jnp.broadcast_to(self.position, tokens.shape), visible=earlier)
         return normalise(stream) @ self.predict
 
 
@@ -95,7 +96,7 @@ def text_gpt(*, name: str, description: str, steps: int, reference: float) -> Ta
     """
 
     def loss(params: Params, batch: Batch) -> jax.Array:
-        windows = jnp.asarray(load().training)[batch[:, None] + jnp.arange(LENGTH + 1)]
+        windows = jnp.asarray(load().training)[batch[:, None] + jnp.arange(LENGTH + 1)[None]]
         return cross_entropy(params(windows[:, :-1]), windows[:, 1:])
 
     def held_out(params: Params) -> tuple[jax.Array, jax.Array]:

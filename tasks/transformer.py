@@ -65,6 +65,6 @@ def _attention(projected: jax.Array, visible: jax.Array | None) -> jax.Array:
     queries, keys, values = heads[..., 0, :, :], heads[..., 1, :, :], heads[..., 2, :, :]
     agreement = jnp.einsum("...qhd,...khd->...hqk", queries, keys) * (WIDTH // HEADS) ** -0.5
     if visible is not None:
-        agreement = jnp.where(visible, agreement, -jnp.inf)
+        agreement = jnp.where(jnp.broadcast_to(visible, agreement.shape), agreement, -jnp.inf)
     mixed = jnp.einsum("...hqk,...khd->...qhd", jax.nn.softmax(agreement), values)
     return mixed.reshape(*projected.shape[:-1], WIDTH)
