@@ -210,7 +210,7 @@ def test_a_pool_says_that_it_waits_for_free_cores(monkeypatch, free, wanted):
     ray, notes = FakeRay(), []
     ray.install(monkeypatch)
     ray.available_resources = lambda: {"CPU": free}
-    RayPool(wanted, on_event=notes.append)
+    RayPool(wanted, "head:6379", on_event=notes.append)
     count = wanted or max(1, int(free))
     sentence = f"waiting for free cores of the cluster: wanted {count}, free {int(free)} of 2"
     assert notes == ([sentence] if free < count else [])

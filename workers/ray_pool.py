@@ -6,6 +6,7 @@ with which other jobs.
 """
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -131,7 +132,8 @@ class RayPool:
             )(Evaluator)
             free = int(self._ray.available_resources().get(self._device.resource, 0))
             self._count, self._rests = workers or max(1, free), lazy
-            if free < self._count:
+            joined = bool(address or os.environ.get("RAY_ADDRESS"))  # so that others may use it
+            if joined and free < self._count:
                 on_event(self._waits(free))
             if not lazy:
                 self._start_all()
