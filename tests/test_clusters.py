@@ -203,7 +203,7 @@ def test_slurm_brings_up_a_closed_cluster_and_leaves_nothing_and_a_job_that_ran_
         assert job.stderr.readline() == "2 of 2 nodes are up\n"
         tokens = list(tmp_path.glob(".pride-token-*"))
         assert [stat.S_IMODE(token.stat().st_mode) for token in tokens] == [0o600]
-        said = next(line for line in job.stderr if "results go to" in line or "rror" in line)
+        said = next(line for line in job.stderr if " generated" in line or "rror" in line)
         job.send_signal(signal.SIGTERM)
         out, rest = job.communicate()
     assert job.returncode == 128 + signal.SIGTERM, said + rest
