@@ -43,7 +43,7 @@ _numbers = itertools.count()  # of the modules that were exported
 @pytest.fixture(autouse=True)
 def plain_promotion():
     """Let JAX promote dtypes as it does for users of Keras."""
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
 
