@@ -255,7 +255,7 @@ class RayPool:
         self._calls[reply] = _Call(_Worker(number, actor, starts), (), time.monotonic(), self._startup_deadline_s)
 
     def hand_out(self) -> None:
-        """Give every idle worker a fair share of the waiting jobs; busy workers get their share when they are done."""
+        """Hand every idle worker a fair share of the waiting jobs; busy workers get their share when they are done."""
         share = min(self._batch, math.ceil(self._backlog.waiting / max(1, self.workers)))
         while self._backlog.waiting and self._idle:
             worker, attempts = self._idle.popleft(), self._backlog.take(share)

@@ -30,6 +30,7 @@ from evolve.store.folders import (
     open_to_write,
     runs_folder,
 )
+from evolve.store.reader import RunReader
 from evolve.store.run_configs import made_config, run_config
 from evolve.store.writer import RunStore
 from workers import faults
@@ -96,23 +97,14 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
     with open_to_read(runs_folder(), name) as store:  # so that a refusal changes nothing
         old = run_config(store)
         config = _load_config(str(store.folder / "resolved.yaml"), overrides)
-        changed = difference(made_config(store), config, ignoring=FREE_TO_CHANGE)
-        if changed:
-            raise RunConflict(f"run {name} was made with other settings; start a new run for these:", changed)
-        now, then = environment(), store.environment
-        other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
-        if other:
-            raise RunConflict(f"run {name} was made elsewhere, and its scores may differ here:", other)
+        _check_unchanged(store, config)
         wanted = store.arithmetics[-1] if store.arithmetics and not placement.other_arithmetic else None
-        finished, missing = store.stop_reason, True
-        same_budget = config.budget == old.budget
-        used = None if same_budget else nothing_to_search(store, config)
-        if finished is not None and (same_budget or used):
-            if used:
-                click.echo(f"the new budget is used up already ({used}), so that it changes nothing", err=True)
-                config = config.model_copy(update={"budget": old.budget})
-            missing = any(missing_finals(store, config, purpose) for purpose in PURPOSES)
-    if finished is not None and not missing:
+        finished = store.stop_reason
+        if finished is not None and config.budget != old.budget and (used := nothing_to_search(store, config)):
+            click.echo(f"the new budget is used up already ({used}), so that it changes nothing", err=True)
+            config = config.model_copy(update={"budget": old.budget})
+        settled = config.budget == old.budget and not any(missing_finals(store, config, each) for each in PURPOSES)
+    if finished is not None and settled:
         check_unlocked(runs_folder(), name)
         if config != old:
             with open_to_write(runs_folder(), name) as store:
@@ -121,6 +113,21 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         return Ended(name, finished, None)
     with _stage(name) as stage, open_to_write(runs_folder(), name) as store, _reason_kept(store):
         return stage.search(store, config, placement, wanted, change_config=config != old)
+
+
+def _check_unchanged(store: RunReader, config: Config) -> None:
+    """Raise if a run's outcomes could not have come from this config, or not from these versions.
+
+    Raises:
+        RunConflict: If they could not.
+    """
+    changed = difference(made_config(store), config, ignoring=FREE_TO_CHANGE)
+    if changed:
+        raise RunConflict(f"run {store.name} was made with other settings; start a new run for these:", changed)
+    now, then = environment(), store.environment
+    other = [f"{key}: {then.get(key)} then, {now.get(key)} now" for key in now if now[key] != then.get(key)]
+    if other:
+        raise RunConflict(f"run {store.name} was made elsewhere, and its scores may differ here:", other)
 
 
 def default_name(source: str) -> str:

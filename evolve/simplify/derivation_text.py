@@ -39,7 +39,7 @@ def change_of(simplified: Simplified, step: MeasuredStep) -> Estimate:
 
 
 def change_text(simplified: Simplified, step: MeasuredStep) -> str:
-    """Say how far a step's score is above the start's, on which tasks it is below the noise, and what was not measured.
+    """Return how far a step's score is above the start's, on which tasks it is below the noise, and what is missing.
 
     Empty if nothing was trained for the derivation.
     """

@@ -225,7 +225,7 @@ class _Simulation:
             island.waiting.append((place, seconds))
 
     def hand_out(self, island: Island) -> Steps:
-        """Give every unused worker a fair share of what waits."""
+        """Hand every unused worker a fair share of what waits."""
         share = min(self.setting.batch, math.ceil(len(island.waiting) / island.workers))
         while island.waiting and island.unused:
             jobs = [island.waiting.popleft() for _ in range(min(share, len(island.waiting)))]
@@ -250,7 +250,7 @@ class _Simulation:
         island.wake()
 
     def report(self) -> Report:
-        """Give the shares of the time that was measured."""
+        """Return the shares of the time that was measured."""
         for part in self.parts:
             part.account()
         began_s, before = self.began or (0.0, 0)
