@@ -40,7 +40,7 @@ def call(folder, *command):
         ["show", "lion"],
         ["export", "lion", "--to", "optax"],
         ["list"],
-        ["evaluate", "sgd", "--tasks", "digits_tiny", "--rng-seeds", "1"],
+        pytest.param(["evaluate", "sgd", "--tasks", "digits_tiny", "--rng-seeds", "1"], marks=pytest.mark.slow),
         pytest.param(["search", *SMALL, "--pool", "serial"], marks=pytest.mark.slow),
         pytest.param(["simplify", "lion", "--rules"], marks=pytest.mark.slow),
     ],

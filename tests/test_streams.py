@@ -44,7 +44,14 @@ def call(commands, redirection, *arguments, stderr=subprocess.PIPE):
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", "| true"])
-@pytest.mark.parametrize("arguments", [["show", "sgd"], ["tasks"], ["--help"], ["list", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "sgd"],
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (["tasks"], ["--help"], ["list", "--help"])),
+    ],
+    ids=" ".join,
+)
 def test_streams_that_are_closed_are_no_failure(commands, redirection, arguments):
     assert call(commands, redirection, *arguments) == (0, "")
 
