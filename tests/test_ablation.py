@@ -109,7 +109,7 @@ def test_few_rng_seeds_are_no_reason_to_give_up_much():
 def test_both_ends_are_scored_again_on_rng_seeds_that_chose_nothing():
     judge = Judge(needs("sign("))
     found = simplified(judge)
-    chose = {seed for job in judge.asked[:-2] for seed in job.rng_seeds if seed in SEEDS}
+    chose = {seed for job in judge.asked[: -2 * len(TASKS)] for seed in job.rng_seeds}
     fresh = {seed for job in judge.asked for seed in job.rng_seeds if seed not in SEEDS}
     assert chose == set(SEEDS)
     assert len(fresh) == len(SEEDS)

@@ -93,6 +93,12 @@ def test_a_derivation_that_was_written_is_read_again(folder, run):
     assert run("simplify", "--replay", "out.json")[0] == 0
 
 
+def test_a_module_that_python_would_run_by_itself_is_refused(commands):
+    done = commands.run("export", "lion", "--to", "optax", "-o", "__main__.py")
+    assert done.returncode == 2
+    assert "right would be another name" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["torch", "jax", "jaxlib", "optax", "keras", "numpy", "scipy", "typing", "ray"])
 @pytest.mark.parametrize("target", ["optax", "torch"])
 def test_a_module_that_would_hide_another_is_refused(name, target, folder, run):

@@ -38,6 +38,7 @@ class Pride:
         evaluate_one: Evaluates a job.
         before: Called whenever a pool is about to be opened.
         opened: How many pools were.
+        arithmetic: What pools say that theirs is.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class Pride:
     evaluate_one: Callable[[workers.Job], workers.Result] = instant.evaluate_one
     before: Callable[[], object] = lambda: None
     opened: int = 0
+    arithmetic: workers.Arithmetic = workers.UNKNOWN
 
     def evaluate(self, jobs: Sequence[workers.Job]) -> list[workers.Result]:
         return [self.evaluate_one(job) for job in jobs]
@@ -52,7 +54,7 @@ class Pride:
     def make_pool(self, *given: Any) -> workers.Pool:
         self.opened += 1
         self.before()
-        return workers.SerialPool(self.evaluate)
+        return workers.SerialPool(self.evaluate, measure=lambda: self.arithmetic)
 
     def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         """Run a command that ends with this exit code; return what it printed on stdout and on stderr."""
@@ -131,6 +133,33 @@ def test_a_budget_that_is_used_up_changes_nothing_and_says_so(pride: Pride):
     assert "run one is finished (12 candidates were put forward)" in said
     assert "one:" in out
     assert (pride.files(), pride.opened) == (before, opened)
+
+
+@pytest.mark.parametrize("other", ["arithmetic", "device"])
+def test_a_refused_resume_leaves_the_run_as_it_was(pride: Pride, monkeypatch: pytest.MonkeyPatch, other: str):
+    pride.run(*SEARCH, *CANDIDATES)
+    with open_to_read(pride.root, "one") as store:
+        before = (pride.root / "one" / "resolved.yaml").read_text(), store.meta
+    if other == "arithmetic":
+        pride.arithmetic = workers.Arithmetic("bbbb", "that processor")
+    else:
+        monkeypatch.setattr(workers.SerialPool, "device", "gpu")
+    _, said = pride.run("resume", "one", "--pool", "serial", "--set", "budget.candidates=20", code=5)
+    assert "run one was trained" in said
+    with open_to_read(pride.root, "one") as store:
+        assert ((pride.root / "one" / "resolved.yaml").read_text(), store.meta) == before
+
+
+def test_a_search_that_was_complete_before_its_last_scores_says_so(pride: Pride, monkeypatch: pytest.MonkeyPatch):
+    def score_slowly(job: workers.Job) -> workers.Result:
+        if job.rng_seeds == CONFIRM:
+            monkeypatch.setattr("evolve.search.driver.used_up", lambda *given: "100 seconds were used")
+        return instant.evaluate_one(job)
+
+    pride.evaluate_one = score_slowly
+    rounds = "rounds=[{islands: 1, candidates: 12}]"
+    pride.run(*SEARCH, "--set", rounds, "--set", "budget={seconds: 100}")
+    assert pride.json("status", "one")["reason"] == "every round is complete"
 
 
 def test_a_finished_run_opens_no_pool(pride: Pride):

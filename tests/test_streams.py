@@ -1,6 +1,7 @@
 """Standard streams that are closed, or that nobody reads any more: what is left of the exit code."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -74,6 +75,17 @@ def test_a_finished_search_ends_well_if_nobody_reads_what_it_found(commands, red
     assert code == 0
     assert "bug" not in told
     assert '"state": "done"' in commands.run("status", "x", "--json").stdout
+
+
+def test_a_replay_that_fails_keeps_its_code_if_nobody_reads_its_lines(commands, tmp_path):
+    assert commands.ended("simplify", "lion_raw", "--rules", "-o", str(tmp_path / "lion.json")) == 0
+    derivation = json.loads((tmp_path / "lion.json").read_text())
+    step = derivation["steps"][-2]
+    step["program"] = step["program"].replace("0.9", "0.7")
+    (tmp_path / "wrong.json").write_text(json.dumps(derivation))
+    code, told = call(commands, "| true", "simplify", "--replay", str(tmp_path / "wrong.json"), "--rules")
+    assert code == 4
+    assert "do not hold" in told
 
 
 def test_a_simplification_writes_its_files_if_nobody_reads_its_steps(commands, tmp_path):

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from evolve.commands.folder_checks import Finding, check_cache, check_disk, check_runs
 from evolve.commands.options import json_option
 from evolve.commands.printing import print_json
+from evolve.commands.streams import reader_may_leave
 from workers.cores import default_workers
 from workers.errors import describe
 from workers.own_code import ROOT, environment, python_module
@@ -175,11 +176,13 @@ def doctor_command(address: str | None, as_json: bool) -> int:
     """
     findings = examine(address)
     failed = any(finding.state == "failed" for finding in findings.values())
-    if as_json:
-        print_json({"ok": not failed, "checks": [{"name": name} | asdict(each) for name, each in findings.items()]})
-    else:
-        for name, each in findings.items():
-            click.echo(f"{each.state:<8} {name:<14} {each.found}{f'; {each.advice}' if each.advice else ''}")
+    with reader_may_leave():
+        if as_json:
+            print_json({"ok": not failed, "checks": [{"name": name} | asdict(each) for name, each in findings.items()]})
+        else:
+            for name, each in findings.items():
+                click.echo(f"{each.state:<8} {name:<14} {each.found}{f'; {each.advice}' if each.advice else ''}")
+        sys.stdout.flush()
     return FAILED if failed else 0
 
 

@@ -50,7 +50,7 @@ def check_module(output: str) -> None:
     name = Path(output).stem
     if Path(output).suffix != ".py" or not name.isidentifier():
         return
-    if name in _IMPORTED or name in sys.stdlib_module_names or _is_elsewhere(name, Path(output)):
+    if name == "__main__" or name in _IMPORTED or name in sys.stdlib_module_names or _is_elsewhere(name, Path(output)):
         raise UsageError(
             f"cannot write {output}: beside it, `import {name}` would find it instead of the module {name}; "
             f"right would be another name, such as my_{name}.py"

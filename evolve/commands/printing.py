@@ -47,11 +47,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     """
     cells = [[_cell(cell) for cell in row] for row in rows]
     console = _Console()
-    widths = _widths(columns, cells, console.width if console.is_terminal else _PLAIN_WIDTH)
     if not console.is_terminal:
-        width = max(_PLAIN_WIDTH, _total(_least_widths(columns, cells)))
-        widths = _widths(columns, cells, width)
-        console = _Console(width=width, color_system=None)
+        console = _Console(width=max(_PLAIN_WIDTH, _total(_least_widths(columns, cells))), color_system=None)
+    widths = _widths(columns, cells, console.width)
     console.print(Text(title, style="bold"))
     if widths is None:
         _print_records(console, columns, cells)

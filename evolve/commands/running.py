@@ -17,7 +17,7 @@ from evolve.commands.references import read_suite
 from evolve.config.files import config_text, difference, load_config, to_yaml
 from evolve.config.settings import FREE_TO_CHANGE, Config
 from evolve.errors import RunConflict, StoppedEarly, UsageError, UserError
-from evolve.search.driver import Stop, Watcher, nothing_to_search, search, trained_by, wait_for_arithmetic
+from evolve.search.driver import Stop, Watcher, nothing_to_search, search, trained_by
 from evolve.search.ray_islands import open_islands
 from evolve.search.reuse import ReusingPool
 from evolve.store.finals import PURPOSES, missing_finals
@@ -112,7 +112,7 @@ def resume(name: str, overrides: tuple[str, ...], placement: Placement) -> Ended
         click.echo(f"run {name} is finished ({finished}): nothing is left to do", err=True)
         return Ended(name, finished, None)
     with _stage(name) as stage, open_to_write(runs_folder(), name) as store, _reason_kept(store):
-        return stage.search(store, config, placement, wanted, change_config=config != old)
+        return stage.search(store, config, placement, wanted, to_yaml(config) if config != old else None)
 
 
 def _check_unchanged(store: RunReader, config: Config) -> None:
@@ -184,7 +184,7 @@ class _Stage:
         config: Config,
         placement: Placement,
         arithmetic: workers.Arithmetic | None = None,
-        change_config: bool = False,
+        resolved: str | None = None,
     ) -> Ended:
         """Open a pool and search until the end.
 
@@ -193,19 +193,13 @@ class _Stage:
             config: Its settings.
             placement: Where it trains.
             arithmetic: The arithmetic that the workers must have; None for any.
-            change_config: Whether the run is given this config in place of the one it has, once nothing is refused.
+            resolved: The config as text, to replace the run's once nothing is refused; None to keep that.
         """
         watcher = Watcher(self.display.show, lambda: self.signals.reason, self.display.note)
         try:
             with self.signals.raised():
                 pool = _open_pool(config, placement, arithmetic, self.display.note)
             with pool:
-                if arithmetic is not None:  # so that this refusal changes nothing, too
-                    found = wait_for_arithmetic(pool, watcher)
-                    if isinstance(found, workers.Arithmetic):
-                        store.check_arithmetic(found)
-                if change_config:
-                    store.change_config(to_yaml(config))
                 borrowed = pool.borrowed if isinstance(pool, ReusingPool) else ()
                 stop = search(
                     store,
@@ -215,6 +209,7 @@ class _Stage:
                     open_islands,
                     borrowed=borrowed,
                     other_arithmetic=placement.other_arithmetic,
+                    resolved=resolved,
                 )
             if isinstance(pool, ReusingPool):
                 self.display.note(f"{pool.reused} score(s) came from {', '.join(placement.reuse)}")
@@ -236,10 +231,10 @@ def _stage(name: str) -> Iterator[_Stage]:
 
 @contextmanager
 def _reason_kept(store: RunStore, new: bool = False) -> Iterator[None]:
-    """Have a run record why its session failed; a new one that is refused leaves nothing."""
+    """Have a run record why its session failed; a refusal leaves a run as it was, and of a new one nothing."""
     try:
         yield
-    except (UsageError, workers.DeviceError):
+    except (UsageError, RunConflict, workers.DeviceError):
         if new:
             store.discard()
         raise
@@ -262,10 +257,10 @@ def _open_pool(
         return pool
     try:
         measured = None if placement.other_arithmetic else pool.arithmetic()
+        return ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool), measured)
     except BaseException:
         pool.close()
         raise
-    return ReusingPool(pool, runs_folder(), placement.reuse, config, trained_by(config, pool), measured)
 
 
 def make_pool(

@@ -75,7 +75,11 @@ def simplify_command(
     for output in outputs:
         check_output(output, force)
     if recorded is not None:
-        return _replay(recorded, rules_only, placed_at, as_json)
+        try:
+            return _replay(recorded, rules_only, placed_at, as_json)
+        except Interrupted as interrupted:
+            note("interrupted")
+            return 128 + interrupted.signal
     named = read_program(program or "")
     printer = _Printer(named, show=not as_json, needed=bool(outputs))
     if rules_only:
@@ -199,13 +203,15 @@ def _replay(path: str, rules_only: bool, placement: Placement, as_json: bool) ->
             raise BadProgramOrData(f"{path}: got scores on {unknown}; right would be tasks that `pride tasks` lists")
         with _meter(placement, names, simplified.rng_seeds) as meter:
             checks = list(replay(simplified, meter))
-    if as_json:
-        rows = [(check.step.reason, check.step.proof.value, check.holds, check.found) for check in checks]
-        print_json([dict(zip(("reason", "proof", "holds", "found"), row, strict=True)) for row in rows])
-    else:
-        for number, check in enumerate(checks, start=1):
-            verdict = f"{'holds' if check.holds else 'FAILS'}: {check.found}"
-            click.echo(printable(f"{number:3}. {check.step.proof:<8}  {check.step.reason:<60}  {verdict}"))
+    with reader_may_leave():
+        if as_json:
+            rows = [(check.step.reason, check.step.proof.value, check.holds, check.found) for check in checks]
+            print_json([dict(zip(("reason", "proof", "holds", "found"), row, strict=True)) for row in rows])
+        else:
+            for number, check in enumerate(checks, start=1):
+                verdict = f"{'holds' if check.holds else 'FAILS'}: {check.found}"
+                click.echo(printable(f"{number:3}. {check.step.proof:<8}  {check.step.reason:<60}  {verdict}"))
+        sys.stdout.flush()
     failed = [str(number) for number, check in enumerate(checks, start=1) if not check.holds]
     if failed:
         raise BadProgramOrData(f"{path}: step(s) {', '.join(failed)} of {len(checks)} do not hold for {name}")

@@ -27,6 +27,7 @@ def ensure_streams() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
+            os.set_inheritable(number, True)  # else a process started here would have the same trouble
             if name != "stdin":  # a command that reads it says that it is closed
                 setattr(sys, name, os.fdopen(number, "w", closefd=False))
 

@@ -78,6 +78,7 @@ def search(
     *,
     borrowed: Sequence[workers.Arithmetic] = (),
     other_arithmetic: bool = False,
+    resolved: str | None = None,
 ) -> Stop:
     """Run a search, or resume one, until its budget is used up.
 
@@ -89,26 +90,28 @@ def search(
         open_islands: Opens the islands; where they run changes nothing but the time, too.
         borrowed: The arithmetics of runs whose scores the pool reuses; the run notes them.
         other_arithmetic: Whether the pool may have another arithmetic than the run's earlier sessions.
+        resolved: The config as text, to replace the run's once nothing is refused; None to keep that.
 
     Raises:
         RunConflict: If an earlier session was trained with something else.
         StoppedEarly: If the program that the search starts from cannot be trained, or the disk fails.
         UsageError: If that program does not pass the hurdle.
     """
-    arithmetic = wait_for_arithmetic(pool, watcher)
+    arithmetic = _wait_for_arithmetic(pool, watcher)
     if isinstance(arithmetic, Stop):
         return arithmetic
     store.begin_session(
         **trained_by(config, pool), arithmetic=arithmetic, borrowed=borrowed, other_arithmetic=other_arithmetic
     )
+    if resolved is not None:
+        store.change_config(resolved)
     session = _Session(store, config, pool, watcher, open_islands)
     session.evolve()
-    seconds = session.seconds
+    seconds, reason = session.seconds, session.spent or session.ending or "every round is complete"
     if session.interruption is None:
         session.score_again()
     if session.interruption is not None:
         return Stop(session.interruption, interrupted=True)
-    reason = session.spent or session.ending or "every round is complete"
     store.finish(reason, seconds)
     return Stop(reason, interrupted=False)
 
@@ -121,7 +124,7 @@ def nothing_to_search(store: RunReader, config: Config) -> str | None:
     return used_up(config, counts, best, store.seconds) or ("every round is complete" if complete else None)
 
 
-def wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithmetic | Stop:
+def _wait_for_arithmetic(pool: workers.Pool, watcher: Watcher) -> workers.Arithmetic | Stop:
     """Wait until a pool knows its workers' arithmetic, or until somebody interrupts.
 
     Raises:

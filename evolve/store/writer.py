@@ -205,7 +205,7 @@ class RunStore(RunReader):
         except OSError as error:
             raise StoppedEarly(f"cannot write {fresh}: {error.strerror}. The run is unchanged") from error
 
-    def check_arithmetic(self, arithmetic: Arithmetic) -> None:
+    def _check_arithmetic(self, arithmetic: Arithmetic) -> None:
         """Raise if the run's last session had another arithmetic.
 
         Raises:
@@ -240,7 +240,7 @@ class RunStore(RunReader):
             RunConflict: If an earlier session was trained with something else.
         """
         if not other_arithmetic:
-            self.check_arithmetic(arithmetic)
+            self._check_arithmetic(arithmetic)
         trained_by = {"device": device, "engines": engines}
         earlier = self.trained_by
         if earlier and earlier != trained_by:
