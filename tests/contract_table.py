@@ -22,7 +22,7 @@ os.environ["XLA_FLAGS"] = (
 
 import numpy as np
 from contract_cases import Outcome, Subject, run_contract
-from contract_settings import reason_known, settings
+from contract_settings import WITHOUT_RATE, reason_known, settings
 from export_cases import Reference
 from program_cases import import_module, random_mutants
 
@@ -44,7 +44,8 @@ def subjects(names: list[str], mutants: Iterable[tuple[int, programs.Program]], 
         yield Subject(name, factory, settings(name, factory))
     for number, mutant in mutants:
         factory = import_module(programs.export_optax(mutant, name="opt"), folder, f"mutant_{number}").opt
-        yield Subject(f"mutant {number}", factory)
+        rate = "" if "lr" in programs.check(mutant).inputs else f" {WITHOUT_RATE}"
+        yield Subject(f"mutant {number}{rate}", factory)
 
 
 def with_float32_numbers(program: programs.Program) -> programs.Program:
