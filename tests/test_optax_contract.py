@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from contract_settings import reason_known
+from contract_settings import WITHOUT_RATE, reason_known
 from program_cases import SEEDS
 
 PARTS = 4  # processes over which the seed programs are spread
@@ -36,6 +36,7 @@ def assert_contract_is_kept(found, counts):
         assert not [each for each in others if not reason_known(name, each["test"])]
         count = collections.Counter(each["result"] for each in lines)
         assert (count["refused"], count["passed"] + len(others)) == counts
+        assert count["skipped"] == name.endswith(WITHOUT_RATE)
         assert all("complex" in each["test"] for each in lines if each["result"] == "refused")
 
 

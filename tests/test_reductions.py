@@ -10,6 +10,8 @@ import programs
 from programs import dataflow
 
 QUICK = ("adam", "lamb", "lion", "lion_raw", "novograd", "rprop", "sgd")
+CANCELLING = ("prodigy", "schedule_free_adamw", "schedule_free_sgd")
+"""Some reductions of these have updates in which all but rounding cancels, so that probes refute what rules may do."""
 SIGNED = """def train(w, g, m, lr):
     m = interp(g, m, 0.9)
     update = sign(m)
@@ -55,8 +57,9 @@ def test_reductions_are_smaller_sorted_distinct_and_keep_the_rate(name: str):
         assert first.proof is programs.Proof.MEASURED
         for before, step in zip(reduction.steps, rest, strict=False):
             by_rules = dataclasses.replace(step, proof=programs.Proof.NEARLY)
-            shown = programs.proved(before.program, by_rules)
-            assert (step.proof is programs.Proof.MEASURED) == (shown is None)
+            refuted = programs.proved(before.program, by_rules) is None
+            assert (step.proof is programs.Proof.MEASURED) == refuted
+            assert not refuted or name in CANCELLING
 
 
 def test_roundings_of_a_small_program_are_exactly_these():
